@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { errnoOf } from './errors.ts'
+import type { ByteStream } from './streams.ts'
+
+/** Makes what happened to the entries of a directory survive power loss. */
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, 'r')
+  await directory.sync()
+}
+
+/** Makes a directory and its parents; each gets `mode` (default 0o700: what the store keeps is not for others). */
+export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
+  await mkdir(path, { recursive: true, mode })
+}
+
+/**
+ * Writes a file so that readers see the whole of it or nothing, also after power loss: a partial
+ * neighbour is written, synced, renamed, and the directory is synced.
+ */
+export async function publishFile(path: string, bytes: Uint8Array | string | ByteStream, mode = 0o600): Promise<void> {
+  const partial = `${path}.partial-${randomBytes(6).toString('hex')}`
+  try {
+    {
+      await using file = await open(partial, 'wx', mode)
+      await file.writeFile(bytes)
+      await file.sync()
+    }
+    await rename(partial, path)
+    await syncDirectory(dirname(path))
+  } finally {
+    await rm(partial, { force: true })
+  }
+}
+
+/** The content of a file, or undefined where there is none. */
+export async function readIfExists(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** A directory that disappears with its owner: `await using scratch = await TemporaryDirectory.create()`. */
+export class TemporaryDirectory implements AsyncDisposable {
+  readonly path: string
+
+  private constructor(path: string) {
+    this.path = path
+  }
+
+  /** @param parent an existing directory, on the disk where the content is wanted */
+  static async create(parent: string, prefix = 'tmp-'): Promise<TemporaryDirectory> {
+    const path = join(parent, prefix + randomBytes(8).toString('hex'))
+    await mkdir(path, { mode: 0o700 })
+    return new TemporaryDirectory(path)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { recursive: true, force: true })
+  }
+}

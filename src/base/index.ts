@@ -1,0 +1,8 @@
+export { KeyedMutex, mapConcurrently, SingleFlight } from './concurrency.ts'
+export { errnoOf, type ErrorDetails, type ErrorKind, isStrataError, StrataError, systemError } from './errors.ts'
+export { compareFileNames, decodeFileName, encodeFileName } from './fileNames.ts'
+export { makeDirectory, publishFile, readIfExists, syncDirectory, TemporaryDirectory } from './files.ts'
+export { createLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts'
+export { findProgram, type ProgramOptions, type ProgramResult, runProgram } from './processes.ts'
+export type { CallOptions, Progress, ProgressListener } from './progress.ts'
+export { type ByteStream, CHUNK_BYTES, drain, fileStream, observed, readAtMost, streamOf } from './streams.ts'

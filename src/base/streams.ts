@@ -1,0 +1,53 @@
+import { createReadStream } from 'node:fs'
+import { StrataError } from './errors.ts'
+
+/** Bytes in order. Whoever stops reading early calls `return()` (as `for await` does by itself). */
+export type ByteStream = AsyncIterable<Uint8Array>
+
+/** Chunks of this many bytes keep the cost per chunk small: 256 KiB. */
+export const CHUNK_BYTES: number = 256 * 1024
+
+/**
+ * Reads a whole stream that must be small.
+ *
+ * @param limit the most bytes that are accepted
+ * Rejects with `resourceExhausted` (STRATA_TOO_LARGE) past the limit; nothing more is read then.
+ */
+export async function readAtMost(bytes: ByteStream, limit: number, what = 'the stream'): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of bytes) {
+    size += chunk.length
+    if (size > limit) throw new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot read ${what}: it has more than ${limit} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Reads to the end and forgets: an unread tail is an unverified one. */
+export async function drain(bytes: ByteStream): Promise<void> {
+  for await (const chunk of bytes) void chunk
+}
+
+/** The bytes of a file, or of a part of it (`start` and exclusive `end` in bytes). */
+export function fileStream(path: string, range: { start?: number; end?: number } = {}): ByteStream {
+  if (range.end !== undefined && range.end <= (range.start ?? 0)) return streamOf()
+  return createReadStream(path, {
+    highWaterMark: CHUNK_BYTES,
+    ...(range.start === undefined ? {} : { start: range.start }),
+    ...(range.end === undefined ? {} : { end: range.end - 1 }),
+  })
+}
+
+/** A stream of the given chunks. */
+export async function* streamOf(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks
+}
+
+/** Passes bytes on and tells `observe` about each chunk. */
+export async function* observed(bytes: ByteStream, observe: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of bytes) {
+    observe(chunk)
+    yield chunk
+  }
+}

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Installs what is missing on a Debian or Ubuntu machine: programs through apt (as root, or with
+# sudo), the project's npm packages, and Node 24 from npm where the machine's own is older.
+#   sh scripts/setup.sh run     what running containers needs
+#   sh scripts/setup.sh test    that, and what the tests need
+set -eu
+cd "$(dirname "$0")/.."
+
+run_packages="crun:crun conmon:conmon netavark:netavark iptables:iptables debootstrap:debootstrap busybox:busybox-static"
+test_packages="docker-registry:docker-registry skopeo:skopeo umoci:umoci xz:xz-utils bzip2:bzip2 zstd:zstd getfattr:attr setcap:libcap2-bin ip:iproute2 mke2fs:e2fsprogs script:bsdutils htpasswd:apache2-utils"
+
+case ${1:-run} in
+run) wanted=$run_packages ;;
+test) wanted="$run_packages $test_packages" ;;
+*) echo "usage: setup.sh run|test" >&2; exit 2 ;;
+esac
+
+# The helpers of container engines are not in everybody's PATH.
+PATH=$PATH:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman
+missing=
+for pair in $wanted; do
+  command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+if [ -n "$missing" ]; then
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: these programs are missing, and there is no apt-get to install them:$missing" >&2
+    exit 1
+  fi
+  as_root=
+  if [ "$(id -u)" != 0 ]; then as_root=sudo; fi
+  echo "setup: installing through apt${as_root:+ (with sudo)}:$missing"
+  log=$(mktemp)
+  # A machine without internet may still run what needs none of them; the programs that use them say what they miss.
+  if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -n 5 "$log" >&2
+    echo "setup: apt could not install all of:$missing" >&2
+    [ "${1:-run}" = run ] || exit 1
+  fi
+  rm -f "$log"
+fi
+
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  echo "setup: installing the npm packages"
+  npm ci --no-audit --no-fund --loglevel=error
+  touch node_modules/.package-lock.json
+fi

@@ -1,0 +1,3 @@
+export { compress } from './compress.ts'
+export { decompress, type DecompressLimits } from './decompress.ts'
+export { type Compression, detectCompression } from './detect.ts'

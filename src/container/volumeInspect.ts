@@ -1,0 +1,23 @@
+import type { StringMap } from './options.ts'
+
+/** A volume as `docker volume inspect` prints it (Volume in the Docker Engine API, v1.51). */
+export interface VolumeInspect {
+  readonly CreatedAt: string
+  readonly Driver: string
+  readonly Labels: StringMap | null
+  readonly Mountpoint: string
+  readonly Name: string
+  readonly Options: StringMap | null
+  readonly Scope: 'local'
+  /** Only in `diskUsage()`; -1 is unknown. */
+  readonly UsageData?: { readonly Size: number; readonly RefCount: number }
+}
+
+export interface VolumeOptions {
+  /** Without a name the volume is anonymous: 64 hexadecimal digits. */
+  readonly name?: string
+  /** Default and only driver: `local`. */
+  readonly driver?: string
+  readonly driverOptions?: StringMap
+  readonly labels?: StringMap
+}

@@ -1,0 +1,206 @@
+import type { ByteStream, CallOptions } from '../base/index.ts'
+import type {
+  AttachedStreams,
+  AttachmentEnd,
+  ContainerInspect,
+  ContainerOptions,
+  VolumeInspect,
+  VolumeOptions,
+} from '../container/index.ts'
+import type {
+  ContainerChange,
+  ContainerListOptions,
+  ContainerPruneOptions,
+  ContainerRemoveOptions,
+  ContainerRun,
+  ContainerSummary,
+  CommitOptions,
+  CopyOptions,
+  CopyReport,
+  CreatedContainer,
+  ExecOptions,
+  ExecRun,
+  LogEntry,
+  LogOptions,
+  PathStat,
+  ProcessTable,
+  StopOptions,
+} from './containers.ts'
+import type { ImageInspect } from './imageInspect.ts'
+import type {
+  HistoryEntry,
+  ImageListOptions,
+  ImagePruneOptions,
+  ImageRemoval,
+  ImageRemoveOptions,
+  ImageSummary,
+  ImportOptions,
+  LoadedImage,
+  LoadOptions,
+  PlatformOption,
+  PulledImage,
+  PullOptions,
+  PushedTag,
+  PushOptions,
+  SaveOptions,
+} from './images.ts'
+import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, PruneReport } from './system.ts'
+
+/**
+ * One installation of Strata: its store, its images, its containers. Every verb of the command line
+ * is one method here; the command line adds only parsing and printing.
+ *
+ * Any number of engines, in any number of processes, work on one root at once. What a method has
+ * acknowledged survives a crash; what was under way at one leaves garbage that the next prune takes.
+ *
+ * In this interface `reference` is what people type for an image: a name with or without a domain,
+ * tag and digest, an image id, or a unique prefix of one. `container` is a container's name, id or a
+ * unique prefix of the id; `volume` and `network` are names (a network also by id).
+ *
+ * Every method rejects with a StrataError: `notFound` when a named thing is not there (with
+ * `STRATA_NO_SUCH_IMAGE`, `…_CONTAINER`, `…_VOLUME`, `…_NETWORK`), `invalidArgument` for what can not
+ * be parsed or is ambiguous, `conflict` when the state of a thing forbids it.
+ * Where a method takes CallOptions, aborting its signal rejects with `cancelled` and leaves nothing
+ * half-visible; progress has docker's words (`Downloading`, `Pull complete`), and a report whose `id`
+ * is '' is a line for people about the whole call (`Unable to find image 'x:latest' locally`).
+ *
+ * A method that only looks is cheap to call on a big store: `images()` reads no blob.
+ */
+export interface Engine extends AsyncDisposable {
+  // Images: where they come from and go to
+
+  /**
+   * Makes an image of one layer from a root filesystem's tar, plain or compressed.
+   *
+   * @param source the path of a file, an http(s) URL, or the bytes
+   */
+  import(source: string | ByteStream, options?: ImportOptions & CallOptions): Promise<{ readonly imageId: string }>
+  /** Loads what `save` and other tools wrote: docker-archives, old ones too, and OCI layouts. All of it or nothing. */
+  load(source: string | ByteStream, options?: LoadOptions & CallOptions): Promise<readonly LoadedImage[]>
+  /** Resolves when the images are stored, unpacked where the driver unpacks, and named. Several with `allTags`. */
+  pull(reference: string, options?: PullOptions & CallOptions): Promise<readonly PulledImage[]>
+  push(reference: string, options?: PushOptions & CallOptions): Promise<readonly PushedTag[]>
+  /** An archive of the images and what they share, once; bytes are made as they are read. Unknown names reject before the first byte. */
+  save(references: readonly string[], options?: SaveOptions & CallOptions): Promise<ByteStream>
+
+  // Images: what is here
+
+  images(options?: ImageListOptions): Promise<readonly ImageSummary[]>
+  inspectImage(reference: string, options?: PlatformOption): Promise<ImageInspect>
+  /** Newest first, as docker prints it. */
+  history(reference: string, options?: PlatformOption): Promise<readonly HistoryEntry[]>
+  /** Gives an image one more name; the name is taken from the image that had it. */
+  tag(source: string, target: string): Promise<void>
+  /** Removes a name, and with the last name the image. Rejects with `conflict` while a container has the image, unless forced. */
+  removeImage(reference: string, options?: ImageRemoveOptions): Promise<readonly ImageRemoval[]>
+  /** Removes dangling images, or with `all` every image without a container, and then what nothing reaches. */
+  pruneImages(options?: ImagePruneOptions & CallOptions): Promise<PruneReport<ImageRemoval>>
+
+  // Containers: their life
+
+  /** Makes a container and does not start it; pulls the image as `options.pull` says. */
+  create(options: ContainerOptions, call?: CallOptions): Promise<CreatedContainer>
+  /**
+   * Starts a container that does not run; one that runs already is left alone.
+   *
+   * @param streams are attached before the process starts, so that nothing it writes is missed
+   * Resolves when the process has started. Rejects with `STRATA_COMMAND_NOT_FOUND` or
+   * `STRATA_COMMAND_NOT_EXECUTABLE` when the image's command can not be.
+   */
+  start(container: string, streams?: AttachedStreams, call?: CallOptions): Promise<ContainerRun>
+  /** `create` and `start` in one. When the start fails and `autoRemove` was asked for, no container is left. */
+  run(options: ContainerOptions, streams?: AttachedStreams, call?: CallOptions): Promise<ContainerRun>
+  /** Connects to a running container; resolves with the way it ended. */
+  attach(container: string, streams: AttachedStreams, call?: CallOptions): Promise<AttachmentEnd>
+  /** Runs one more process in a running container. Rejects as `start` does for a missing command. */
+  exec(container: string, options: ExecOptions, streams?: AttachedStreams, call?: CallOptions): Promise<ExecRun>
+  /** The stop signal, and SIGKILL when the time is over. A stopped container is left alone. */
+  stop(container: string, options?: StopOptions): Promise<void>
+  restart(container: string, options?: StopOptions): Promise<void>
+  /** @param signal a name with or without `SIG`, or a number; default `KILL` */
+  kill(container: string, signal?: string): Promise<void>
+  pause(container: string): Promise<void>
+  unpause(container: string): Promise<void>
+  /** Resolves with the exit code when the container does not run; at once if it does not. */
+  wait(container: string, call?: CallOptions): Promise<number>
+  rename(container: string, name: string): Promise<void>
+  /** Rejects with `conflict` for a running container, unless forced: then it is killed. */
+  removeContainer(container: string, options?: ContainerRemoveOptions): Promise<void>
+  pruneContainers(options?: ContainerPruneOptions): Promise<PruneReport<string>>
+  /** What is due after a container's process has ended; conmon's exit command calls it. Repetition does no harm. */
+  cleanUpContainer(container: string): Promise<void>
+
+  // Containers: what is known of them
+
+  containers(options?: ContainerListOptions): Promise<readonly ContainerSummary[]>
+  inspectContainer(container: string, options?: { readonly size?: boolean }): Promise<ContainerInspect>
+  /** Ends at the log's end, or with `follow` when the container stops. */
+  logs(container: string, options?: LogOptions & CallOptions): AsyncIterable<LogEntry>
+  /** @param psArguments given to `ps`; default `-ef` */
+  top(container: string, psArguments?: readonly string[]): Promise<ProcessTable>
+  /** What the container layer changes, sorted by path. */
+  diff(container: string): Promise<readonly ContainerChange[]>
+
+  // Containers: files in and out
+
+  statPath(container: string, path: string): Promise<PathStat>
+  /** The path as a tar whose first name is the path's last part. Nothing is followed out of the container. */
+  copyFrom(
+    container: string,
+    path: string,
+    options?: CopyOptions & CallOptions,
+  ): Promise<{ readonly stat: PathStat; readonly tar: ByteStream }>
+  /** Unpacks a tar (any compression) in an existing directory of the container. */
+  copyTo(container: string, path: string, tar: ByteStream, options?: CopyOptions & CallOptions): Promise<CopyReport>
+  /** As `cp`: what a trailing `/` or `/.` and a missing target mean is docker's documented table. */
+  copyToHost(container: string, path: string, hostPath: string, options?: CopyOptions & CallOptions): Promise<CopyReport>
+  copyFromHost(hostPath: string, container: string, path: string, options?: CopyOptions & CallOptions): Promise<CopyReport>
+  /** Freezes the container layer as the top layer of a new image. */
+  commit(container: string, options?: CommitOptions & CallOptions): Promise<{ readonly imageId: string }>
+  /** The container's whole root filesystem as one tar. */
+  export(container: string, call?: CallOptions): Promise<ByteStream>
+
+  // Volumes and networks
+
+  /** Rejects with `conflict` when a volume has the name but other options; the same again changes nothing. */
+  createVolume(options?: VolumeOptions): Promise<VolumeInspect>
+  volumes(options?: VolumeListOptions): Promise<readonly VolumeInspect[]>
+  inspectVolume(volume: string): Promise<VolumeInspect>
+  /** Rejects with `conflict` while a container has it. With `force`, one that is not there is no error. */
+  removeVolume(volume: string, options?: { readonly force?: boolean }): Promise<void>
+  /** Removes volumes that no container has: the anonymous ones, or with `all` the named ones too. */
+  pruneVolumes(options?: VolumePruneOptions): Promise<PruneReport<string>>
+  networks(options?: NetworkListOptions): Promise<readonly NetworkInspect[]>
+  inspectNetwork(network: string): Promise<NetworkInspect>
+
+  // The installation
+
+  diskUsage(): Promise<DiskUsage>
+  info(): Promise<EngineInfo>
+  version(): Promise<EngineVersion>
+  /** Releases what the engine holds open; containers go on. Repetition does no harm. */
+  close(): Promise<void>
+}
+
+export interface VolumeListOptions {
+  /** Of which one is part of the volume's name. */
+  readonly names?: readonly string[]
+  /** `key` or `key=value`, all of which it has. */
+  readonly labels?: readonly string[]
+  readonly drivers?: readonly string[]
+  /** true: only those that no container has. */
+  readonly dangling?: boolean
+}
+
+export interface VolumePruneOptions {
+  readonly all?: boolean
+  readonly labels?: readonly string[]
+  readonly labelsAbsent?: readonly string[]
+}
+
+export interface NetworkListOptions {
+  readonly names?: readonly string[]
+  readonly ids?: readonly string[]
+  readonly drivers?: readonly string[]
+  readonly labels?: readonly string[]
+}

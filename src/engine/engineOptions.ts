@@ -1,0 +1,17 @@
+import type { Logger } from '../base/index.ts'
+import type { Engine } from './engine.ts'
+
+export interface EngineOptions {
+  /** Default `$STRATA_ROOT`, else `/var/lib/strata` for root, `$XDG_DATA_HOME/strata` otherwise. */
+  readonly root?: string
+  /** Default: the one the root has, else the best for this kernel and disk. */
+  readonly storageDriver?: string
+  /** `key=value`, as docker's `--storage-opt`. */
+  readonly storageOptions?: readonly string[]
+  /** Where `config.json` with credentials is. Default `$STRATA_CONFIG`, `$DOCKER_CONFIG`, `~/.docker`. */
+  readonly configDirectory?: string
+  readonly logger?: Logger
+}
+
+/** Opens an installation, and makes it where there is none. Costs little: parts are loaded by the first method that needs them. */
+export type OpenEngine = (options?: EngineOptions) => Promise<Engine>

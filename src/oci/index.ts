@@ -1,0 +1,45 @@
+/** The formats of the OCI image-spec and of distribution/reference: text and bytes ↔ values. */
+export { type Annotations, describeBytes, type Descriptor } from './descriptor.ts'
+export {
+  type ChainId,
+  chainIds,
+  type DiffId,
+  type Digest,
+  type DigestAlgorithm,
+  digestAlgorithm,
+  digestHex,
+  digestOf,
+  type ImageId,
+  imageIdOf,
+  isDigest,
+  parseChainId,
+  parseDiffId,
+  parseDigest,
+  parseImageId,
+} from './digest.ts'
+export { type Healthcheck, type History, type ImageConfig, parseImageConfig, type ProcessConfig } from './imageConfig.ts'
+export { ANNOTATIONS, blobPath, IMAGE_LAYOUT, IMAGE_LAYOUT_VERSION, type ImageLayout, parseImageLayout } from './imageLayout.ts'
+export { LIMITS } from './limits.ts'
+export {
+  checkManifestAgainstConfig,
+  enterIndex,
+  type ImageIndex,
+  type ImageManifest,
+  type ManifestDocument,
+  parseIndex,
+  parseManifest,
+  parseManifestOrIndex,
+} from './manifest.ts'
+export {
+  isForeignLayer,
+  isImageConfig,
+  isIndex,
+  isManifest,
+  isSchema1,
+  layerCompression,
+  type LayerCompression,
+  MEDIA_TYPES,
+} from './mediaType.ts'
+export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
+export { choosePlatform, matchesPlatform, platformCandidates } from './platformChoice.ts'
+export { familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

@@ -1,0 +1,6 @@
+export { collect, type Collectable, type CollectOptions } from './collect.ts'
+export { type Lease, type LeaseOptions, Leases, type Resource } from './leases.ts'
+export type { Metadata, Value } from './metadata.ts'
+export { openRootDirectory } from './rootDirectory.ts'
+export { openMetadata } from './sqliteMetadata.ts'
+export { Trash } from './trash.ts'

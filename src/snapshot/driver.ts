@@ -1,0 +1,66 @@
+import type { AppliedLayer, Change, LayerInput, ReadableTree } from '../layer/index.ts'
+import type { Mount } from '../host/index.ts'
+
+declare const brand: unique symbol
+
+/** Names one filesystem state of one driver on disk. Never used again after its removal. */
+export type SnapshotId = string & { readonly [brand]: 'SnapshotId' }
+
+/** chain[0] is the state itself, chain[1] its parent, down to the base. */
+export type SnapshotChain = readonly [SnapshotId, ...SnapshotId[]]
+
+/** What a state alone takes on disk, without the states below it. */
+export interface Usage {
+  /** Bytes of file content, an inode counted once. */
+  readonly bytes: number
+  readonly inodes: number
+}
+
+/**
+ * What differs per disk technology. A driver keeps states by id and knows nothing of keys, names,
+ * kinds or records: the Snapshotter does, and calls a driver for one id from one place at a time.
+ *
+ * A state's life: `create` makes it writable on top of chain[1], which is sealed; it is changed
+ * through the mounts, or `importLayer` fills it; `seal` freezes it, after which it may be a parent;
+ * `remove` ends it at any point of that life. Each step may have been cut short by a crash before:
+ * `remove` takes whatever is there, and `seal` may be called again.
+ */
+export interface StorageDriver {
+  readonly name: string
+  /** Whether `importLayer` works before the states below are sealed, so that layers are taken side by side. */
+  readonly importsInParallel: boolean
+
+  create(chain: SnapshotChain): Promise<void>
+
+  /** How to mount the state; nothing is mounted by this call. A sealed state is only for 'ro'. */
+  mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]>
+
+  /**
+   * Takes a layer into a state that `create` made and nothing else has changed, without a mount.
+   * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when the layer's bytes are not what `layer.diffId` says.
+   */
+  importLayer(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer>
+
+  /** Freezes a state: called once the states below are sealed, bottom up. What it wrote is durable after `sync`. */
+  seal(chain: SnapshotChain): Promise<void>
+
+  /** Resolves when everything that this driver has written so far survives power loss. */
+  sync(): Promise<void>
+
+  usage(chain: SnapshotChain): Promise<Usage>
+
+  /** What the state shows, read without a mount. The caller closes it. */
+  tree(chain: SnapshotChain): Promise<ReadableTree>
+
+  /** The directory that holds the content of the layer that `importLayer` took, while the state exists. */
+  layerDirectory(id: SnapshotId): string
+
+  /** Idempotent: an id that is not there is removed already. */
+  remove(id: SnapshotId): Promise<void>
+
+  /** Every id that has something on disk, with or without a record. */
+  list(): AsyncIterable<SnapshotId>
+
+  /** For drivers that know what a state changes without walking two trees. */
+  changes?(chain: SnapshotChain): AsyncIterable<Change>
+}

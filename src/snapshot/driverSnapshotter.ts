@@ -1,0 +1,199 @@
+import { StrataError } from '../base/index.ts'
+import type { Mount } from '../host/index.ts'
+import { type AppliedLayer, type Change, diffTrees, type LayerInput, type ReadableTree } from '../layer/index.ts'
+import type { Metadata } from '../metadata/index.ts'
+import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from './driver.ts'
+import { notActive, type SnapshotRecord, SnapshotRecords } from './records.ts'
+import type { LayerStack, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
+
+/** The life cycle of states, written once for every storage driver: names, parents, order, durability. */
+export class DriverSnapshotter implements Snapshotter {
+  readonly #driver: StorageDriver
+  readonly #records: SnapshotRecords
+
+  constructor(driver: StorageDriver, metadata: Metadata) {
+    this.#driver = driver
+    this.#records = new SnapshotRecords(metadata, driver.name)
+  }
+
+  get driverName(): string {
+    return this.#driver.name
+  }
+
+  prepare(key: string, parent: string | undefined): Promise<readonly Mount[]> {
+    return this.#open(key, 'active', parent)
+  }
+
+  view(key: string, parent: string | undefined): Promise<readonly Mount[]> {
+    return this.#open(key, 'view', parent)
+  }
+
+  async commit(name: string, key: string): Promise<void> {
+    const active = this.#records.get(key)
+    if (active.kind !== 'active') throw notActive(key, active.kind)
+    await this.#driver.seal(this.#chainOf(active))
+    await this.#driver.sync()
+    this.#records.commit(name, key)
+  }
+
+  async mounts(key: string): Promise<readonly Mount[]> {
+    const record = this.#records.get(key)
+    if (record.kind === 'committed') {
+      throw new StrataError('conflict', 'STRATA_SNAPSHOT_COMMITTED', `Cannot mount snapshot "${key}": it is committed`, {
+        hint: 'Open a view on it.',
+      })
+    }
+    return this.#driver.mounts(this.#chainOf(record), accessOf(record.kind))
+  }
+
+  async stat(name: string): Promise<SnapshotInfo> {
+    return infoOf(this.#records.get(name))
+  }
+
+  async usage(name: string): Promise<Usage> {
+    const record = this.#records.get(name)
+    if (record.usage !== undefined) return record.usage
+    const usage = await this.#driver.usage(this.#chainOf(record))
+    if (record.kind === 'committed') this.#records.setUsage(record.id, usage)
+    return usage
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#driver.remove(this.#records.delete(name))
+  }
+
+  async *list(): AsyncGenerator<SnapshotInfo> {
+    for (const record of this.#records.list()) yield infoOf(record)
+  }
+
+  async tree(name: string): Promise<ReadableTree> {
+    return this.#driver.tree(this.#chainOf(this.#records.get(name)))
+  }
+
+  async *changes(name: string): AsyncGenerator<Change> {
+    const chain = this.#chainOf(this.#records.get(name))
+    if (this.#driver.changes !== undefined) {
+      yield* this.#driver.changes(chain)
+      return
+    }
+    const [, below, ...rest] = chain
+    const upper = await this.#driver.tree(chain)
+    try {
+      const lower = below === undefined ? undefined : await this.#driver.tree([below, ...rest])
+      try {
+        yield* diffTrees(lower, upper)
+      } finally {
+        await lower?.close()
+      }
+    } finally {
+      await upper.close()
+    }
+  }
+
+  importStack(): LayerStack {
+    return new DriverLayerStack(this.#driver, this.#records)
+  }
+
+  async removeOrphans(): Promise<number> {
+    this.#records.deleteAbandoned()
+    let removed = 0
+    for await (const id of this.#driver.list()) {
+      // A row comes before the first file and goes before the last, so files without a row are nobody's.
+      if (this.#records.has(id)) continue
+      await this.#driver.remove(id)
+      removed += 1
+    }
+    return removed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Nothing is held open between calls.
+  }
+
+  async #open(key: string, kind: 'active' | 'view', parent: string | undefined): Promise<readonly Mount[]> {
+    const chain = this.#records.begin(key, kind, parent)
+    try {
+      await this.#driver.create(chain)
+      const mounts = await this.#driver.mounts(chain, accessOf(kind))
+      this.#records.finish(chain[0])
+      return mounts
+    } catch (error) {
+      await discard(this.#driver, this.#records, chain[0])
+      throw error
+    }
+  }
+
+  #chainOf(record: SnapshotRecord): SnapshotChain {
+    return this.#records.chain(record.id)
+  }
+}
+
+interface StackedLayer {
+  readonly name: string
+  readonly parent: string | undefined
+  readonly chain: SnapshotChain
+  readonly applied: Promise<AppliedLayer>
+}
+
+class DriverLayerStack implements LayerStack {
+  readonly #driver: StorageDriver
+  readonly #records: SnapshotRecords
+  readonly #layers = new Map<string, StackedLayer>()
+  readonly #kept = new Set<SnapshotId>()
+
+  constructor(driver: StorageDriver, records: SnapshotRecords) {
+    this.#driver = driver
+    this.#records = records
+  }
+
+  async add(name: string, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
+    const below = parent === undefined ? undefined : this.#layers.get(parent)
+    const [id] = this.#records.begin(undefined, 'committed', undefined)
+    const chainBelow = below?.chain ?? (parent === undefined ? [] : this.#records.chain(this.#records.get(parent).id))
+    const chain: SnapshotChain = [id, ...chainBelow]
+    const applied = this.#import(chain, below, layer)
+    this.#layers.set(name, { name, parent, chain, applied })
+    return applied
+  }
+
+  async #import(chain: SnapshotChain, below: StackedLayer | undefined, layer: LayerInput): Promise<AppliedLayer> {
+    if (!this.#driver.importsInParallel && below !== undefined) {
+      await below.applied
+      await this.#driver.seal(below.chain)
+    }
+    await this.#driver.create(chain)
+    return this.#driver.importLayer(chain, layer)
+  }
+
+  async commit(): Promise<ReadonlyMap<string, string>> {
+    const layers = [...this.#layers.values()]
+    for (const layer of layers) await layer.applied
+    for (const layer of layers) await this.#driver.seal(layer.chain)
+    await this.#driver.sync()
+    const committed = this.#records.commitStack(layers.map(({ name, parent, chain }) => ({ id: chain[0], name, parent })))
+    for (const id of committed.values()) this.#kept.add(id)
+    return new Map([...committed].map(([name, id]) => [name, this.#driver.layerDirectory(id)]))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Bottom last: a state is never removed while another of the stack stands on it.
+    for (const { chain, applied } of [...this.#layers.values()].reverse()) {
+      if (this.#kept.has(chain[0])) continue
+      await applied.catch(() => undefined)
+      await discard(this.#driver, this.#records, chain[0])
+    }
+  }
+}
+
+/** Takes back a state that did not come to be. The row stays when the disk refuses, for `removeOrphans`. */
+async function discard(driver: StorageDriver, records: SnapshotRecords, id: SnapshotId): Promise<void> {
+  await driver.remove(id)
+  records.deleteId(id)
+}
+
+const accessOf = (kind: SnapshotKind): 'ro' | 'rw' => (kind === 'active' ? 'rw' : 'ro')
+
+function infoOf(record: SnapshotRecord): SnapshotInfo {
+  const { name, kind, parent, createdAt } = record
+  return { name, kind, parent, createdAt }
+}

@@ -1,0 +1,236 @@
+import { readFileSync } from 'node:fs'
+import { StrataError } from '../base/index.ts'
+import type { Metadata } from '../metadata/index.ts'
+import type { SnapshotChain, SnapshotId, Usage } from './driver.ts'
+import type { SnapshotInfo, SnapshotKind } from './snapshotter.ts'
+
+/*
+ * One row per state. The id is never given twice (AUTOINCREMENT), so what a crash leaves on disk
+ * under an id without a row belongs to nobody. `owner` is set while a state is being made: such a row
+ * is nobody's snapshot yet, and leftovers when that process is gone. `name` is NULL for a layer of a
+ * stack until the stack is committed.
+ */
+const SCHEMA = [
+  `CREATE TABLE snapshots (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     driver TEXT NOT NULL,
+     name TEXT,
+     kind TEXT NOT NULL,
+     parent INTEGER REFERENCES snapshots(id),
+     created_at INTEGER NOT NULL,
+     owner TEXT,
+     used_bytes INTEGER,
+     used_inodes INTEGER,
+     UNIQUE (driver, name)
+   ) STRICT;
+   CREATE INDEX snapshots_by_parent ON snapshots(parent);`,
+]
+
+interface Row {
+  readonly id: number
+  readonly name: string | null
+  readonly kind: SnapshotKind
+  readonly parent: number | null
+  readonly parent_name: string | null
+  readonly created_at: number
+  readonly owner: string | null
+  readonly used_bytes: number | null
+  readonly used_inodes: number | null
+}
+
+export interface SnapshotRecord extends SnapshotInfo {
+  readonly id: SnapshotId
+  readonly usage: Usage | undefined
+}
+
+const COLUMNS = `s.id, s.name, s.kind, s.parent, p.name AS parent_name, s.created_at, s.owner, s.used_bytes, s.used_inodes
+  FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent`
+
+/** The rows of one driver's states. Its methods are synchronous and each is one transaction. */
+export class SnapshotRecords {
+  readonly #metadata: Metadata
+  readonly #driver: string
+
+  constructor(metadata: Metadata, driver: string) {
+    this.#metadata = metadata
+    this.#driver = driver
+    metadata.migrate('snapshot', SCHEMA)
+  }
+
+  /** Registers a state that is about to be made; `finish` makes it visible. */
+  begin(name: string | undefined, kind: SnapshotKind, parent: string | undefined): SnapshotChain {
+    return this.#metadata.transaction(() => {
+      if (name !== undefined) this.#refuseTaken(name)
+      const below = parent === undefined ? undefined : this.#committed(parent)
+      const id = this.#insert(name, kind, below === undefined ? null : Number(below.id))
+      return [id, ...(below === undefined ? [] : this.chain(below.id))]
+    })
+  }
+
+  /** The state is there: the key or name is given to whoever asks from now on. */
+  finish(id: SnapshotId): void {
+    this.#metadata.run('UPDATE snapshots SET owner = NULL WHERE id = ?', Number(id))
+  }
+
+  /** An active state becomes a committed one with another name. */
+  commit(name: string, key: string): void {
+    this.#metadata.transaction(() => {
+      this.#refuseTaken(name)
+      const active = this.get(key)
+      if (active.kind !== 'active') throw notActive(key, active.kind)
+      this.#metadata.run("UPDATE snapshots SET name = ?, kind = 'committed' WHERE id = ?", name, Number(active.id))
+    })
+  }
+
+  /**
+   * The layers of a stack become committed states, all at once, bottom first.
+   * Returns the id that each name stands for: another one where somebody else was first.
+   */
+  commitStack(layers: readonly { readonly id: SnapshotId; readonly name: string; readonly parent: string | undefined }[]): ReadonlyMap<string, SnapshotId> {
+    return this.#metadata.transaction(() => {
+      const committed = new Map<string, SnapshotId>()
+      for (const { id, name, parent } of layers) {
+        const present = this.find(name)
+        const own = present === undefined
+        if (own) {
+          const below = parent === undefined ? null : Number(this.#committed(parent).id)
+          this.#metadata.run("UPDATE snapshots SET name = ?, kind = 'committed', parent = ?, owner = NULL WHERE id = ?", name, below, Number(id))
+        }
+        committed.set(name, own ? id : present.id)
+      }
+      return committed
+    })
+  }
+
+  find(name: string): SnapshotRecord | undefined {
+    const row = this.#metadata.get<Row>(`SELECT ${COLUMNS} WHERE s.driver = ? AND s.name = ? AND s.owner IS NULL`, this.#driver, name)
+    return row === undefined ? undefined : recordOf(row)
+  }
+
+  get(name: string): SnapshotRecord {
+    const record = this.find(name)
+    if (record === undefined) throw new StrataError('notFound', 'STRATA_NO_SUCH_SNAPSHOT', `Cannot find snapshot "${name}": no such snapshot`)
+    return record
+  }
+
+  /** The state's id, then those below it down to the base. */
+  chain(id: SnapshotId): SnapshotChain {
+    const rows = this.#metadata.all<{ id: number }>(
+      `WITH RECURSIVE chain(id, parent, depth) AS (
+         SELECT id, parent, 0 FROM snapshots WHERE id = ?
+         UNION ALL SELECT s.id, s.parent, chain.depth + 1 FROM snapshots s JOIN chain ON s.id = chain.parent)
+       SELECT id FROM chain ORDER BY depth`,
+      Number(id),
+    )
+    return rows.map(row => idOf(row.id)) as [SnapshotId, ...SnapshotId[]]
+  }
+
+  setUsage(id: SnapshotId, usage: Usage): void {
+    this.#metadata.run('UPDATE snapshots SET used_bytes = ?, used_inodes = ? WHERE id = ?', usage.bytes, usage.inodes, Number(id))
+  }
+
+  /** Takes the row away; what is on disk under its id belongs to nobody from then on. */
+  delete(name: string): SnapshotId {
+    return this.#metadata.transaction(() => {
+      const record = this.get(name)
+      const children = this.#metadata.get<{ n: number }>('SELECT count(*) AS n FROM snapshots WHERE parent = ?', Number(record.id))!.n
+      if (children > 0) {
+        throw new StrataError('conflict', 'STRATA_SNAPSHOT_HAS_CHILDREN', `Cannot remove snapshot "${name}": ${children} snapshots are based on it`)
+      }
+      this.deleteId(record.id)
+      return record.id
+    })
+  }
+
+  deleteId(id: SnapshotId): void {
+    this.#metadata.run('DELETE FROM snapshots WHERE id = ?', Number(id))
+  }
+
+  list(): readonly SnapshotRecord[] {
+    return this.#metadata
+      .all<Row>(`SELECT ${COLUMNS} WHERE s.driver = ? AND s.owner IS NULL AND s.name IS NOT NULL ORDER BY s.id`, this.#driver)
+      .map(recordOf)
+  }
+
+  /** Takes away the rows that processes which are gone left half-made. */
+  deleteAbandoned(): void {
+    this.#metadata.transaction(() => {
+      const rows = this.#metadata.all<{ id: number; owner: string }>(
+        'SELECT id, owner FROM snapshots WHERE driver = ? AND owner IS NOT NULL ORDER BY id DESC',
+        this.#driver,
+      )
+      for (const row of rows) if (!isAlive(row.owner)) this.deleteId(idOf(row.id))
+    })
+  }
+
+  has(id: SnapshotId): boolean {
+    return this.#metadata.get('SELECT 1 FROM snapshots WHERE id = ?', Number(id)) !== undefined
+  }
+
+  #committed(name: string): SnapshotRecord {
+    const record = this.get(name)
+    if (record.kind !== 'committed') {
+      throw new StrataError('invalidArgument', 'STRATA_PARENT_NOT_COMMITTED', `Cannot stand on snapshot "${name}": it is ${record.kind}, not committed`)
+    }
+    return record
+  }
+
+  #refuseTaken(name: string): void {
+    const taken = this.#metadata.get<{ id: number; owner: string | null }>(
+      'SELECT id, owner FROM snapshots WHERE driver = ? AND name = ?',
+      this.#driver,
+      name,
+    )
+    if (taken === undefined) return
+    if (taken.owner !== null && !isAlive(taken.owner)) return this.deleteId(idOf(taken.id))
+    throw new StrataError('alreadyExists', 'STRATA_SNAPSHOT_EXISTS', `Cannot create snapshot "${name}": it exists already`)
+  }
+
+  #insert(name: string | undefined, kind: SnapshotKind, parent: number | null): SnapshotId {
+    const row = this.#metadata.get<{ id: number }>(
+      'INSERT INTO snapshots (driver, name, kind, parent, created_at, owner) VALUES (?, ?, ?, ?, ?, ?) RETURNING id',
+      this.#driver,
+      name ?? null,
+      kind,
+      parent,
+      Date.now(),
+      OWNER,
+    )
+    return idOf(row!.id)
+  }
+}
+
+export function notActive(key: string, kind: SnapshotKind): StrataError {
+  return new StrataError('conflict', 'STRATA_SNAPSHOT_NOT_ACTIVE', `Cannot commit snapshot "${key}": it is ${kind}, not active`)
+}
+
+const idOf = (id: number): SnapshotId => String(id) as SnapshotId
+
+function recordOf(row: Row): SnapshotRecord {
+  return {
+    id: idOf(row.id),
+    name: row.name ?? '',
+    kind: row.kind,
+    parent: row.parent_name ?? undefined,
+    createdAt: new Date(row.created_at),
+    usage: row.used_bytes === null || row.used_inodes === null ? undefined : { bytes: row.used_bytes, inodes: row.used_inodes },
+  }
+}
+
+/** This process: a pid alone may be given to another process after this one's end. */
+const OWNER = `${process.pid}:${startTimeOf(process.pid)}`
+
+function isAlive(owner: string): boolean {
+  const [pid, startedAt] = owner.split(':')
+  return startTimeOf(Number(pid)) === startedAt
+}
+
+/** When a process started, in clock ticks since boot (proc(5), /proc/[pid]/stat field 22); '' when it is gone. */
+function startTimeOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,75 @@
+import type { Change, AppliedLayer, LayerInput, ReadableTree } from '../layer/index.ts'
+import type { Mount } from '../host/index.ts'
+import type { Usage } from './driver.ts'
+
+export type SnapshotKind = 'active' | 'view' | 'committed'
+
+export interface SnapshotInfo {
+  /** The key of an active snapshot or a view, the name of a committed one. */
+  readonly name: string
+  readonly kind: SnapshotKind
+  readonly parent: string | undefined
+  readonly createdAt: Date
+}
+
+/**
+ * Filesystem states and how one becomes the next. `prepare` and `view` open a state on top of a
+ * committed one; `commit` freezes an active state under a name; nothing else changes a kind.
+ *
+ * In this interface `key` is a state being worked on, `name` a frozen one, and `parent` always a
+ * name. Keys and names share one space: neither is given twice. A committed state never changes, so
+ * any number of states may stand on it, and it is removed only when none does.
+ *
+ *     await snapshots.prepare('work', undefined)      // an empty, writable state
+ *     perform(await snapshots.mounts('work')), write files, unmount
+ *     await snapshots.commit('base', 'work')          // 'work' is gone, 'base' may be a parent
+ *     await snapshots.prepare('container-1', 'base')  // writable again, on top
+ *
+ * Several processes use one store at once. What a call has resolved survives power loss. A call that
+ * a crash cut short has no effect that anyone sees; what it left on disk is removed by `removeOrphans`.
+ *
+ * Every method rejects with `notFound` (STRATA_NO_SUCH_SNAPSHOT) for a key, name or parent that is
+ * not there, and with `alreadyExists` (STRATA_SNAPSHOT_EXISTS) for a key or name that is.
+ */
+export interface Snapshotter extends AsyncDisposable {
+  /** The storage driver's name, as users say it: `overlay2`. */
+  readonly driverName: string
+
+  prepare(key: string, parent: string | undefined): Promise<readonly Mount[]>
+  view(key: string, parent: string | undefined): Promise<readonly Mount[]>
+  /** Removes `key`. Rejects with `conflict` when it is not active. The mounts must be gone by then. */
+  commit(name: string, key: string): Promise<void>
+  /** As at `prepare` or `view`, for an active snapshot or a view; a committed one is mounted through a view. */
+  mounts(key: string): Promise<readonly Mount[]>
+  stat(name: string): Promise<SnapshotInfo>
+  /** What the state alone takes, without its parents. Counted once for a committed one. */
+  usage(name: string): Promise<Usage>
+  /** Rejects with `conflict` (STRATA_SNAPSHOT_HAS_CHILDREN) while something stands on it. */
+  remove(name: string): Promise<void>
+  list(): AsyncIterable<SnapshotInfo>
+
+  /** What the state shows, read without a mount. The caller closes it. */
+  tree(name: string): Promise<ReadableTree>
+  /** What an active or committed state changes in its parent, sorted by path. */
+  changes(name: string): AsyncIterable<Change>
+  /** The layers of an image, taken side by side where the driver can, and visible all at once. */
+  importStack(): LayerStack
+  /** Removes what crashes left on disk. Safe while others work. Resolves with how many states went. */
+  removeOrphans(): Promise<number>
+}
+
+/** Layers on their way into a Snapshotter. Disposing of it without `commit` leaves nothing behind. */
+export interface LayerStack extends AsyncDisposable {
+  /**
+   * Takes the bytes of one layer, which becomes the committed state `name` on top of `parent`, which
+   * is committed already or is a name of this stack. The layers may be added at once, bottom first.
+   * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when the bytes are not what `layer.diffId` says.
+   */
+  add(name: string, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer>
+  /**
+   * Makes every added layer durable and then visible, all of them at once. A name that somebody
+   * else committed in the meantime is theirs: the layer is the same one, and ours is dropped.
+   * Resolves with the directory that holds each layer's content, by name.
+   */
+  commit(): Promise<ReadonlyMap<string, string>>
+}

@@ -42,12 +42,8 @@ const EITHER: DocumentKind = { name: 'manifest or index', code: CODE, maxBytes: 
 const FOREIGN_FIELDS = { manifest: ['manifests', 'fsLayers'], index: ['config', 'layers', 'fsLayers'] } as const
 
 /** Names whose meaning must not depend on whether a reader minds upper and lower case, as Go's does not. */
-const KNOWN_NAMES: ReadonlySet<string> = new Set(
-  ['schemaVersion', 'mediaType', 'artifactType', 'config', 'layers', 'manifests', 'subject', 'annotations', 'fsLayers'].flatMap(name => [
-    name,
-    foldCase(name),
-  ]),
-)
+const KNOWN_NAMES = ['schemaVersion', 'mediaType', 'artifactType', 'config', 'layers', 'manifests', 'subject', 'annotations', 'fsLayers']
+const SPELLING: ReadonlyMap<string, string> = new Map(KNOWN_NAMES.map(name => [foldCase(name), name]))
 
 // Upper case first: it takes the long s and the Kelvin sign, which Go counts as s and k, into ASCII.
 function foldCase(name: string): string {
@@ -157,7 +153,7 @@ function decodeSubject(fields: Fields): Descriptor | undefined {
 function checkDocument(fields: Fields, kind: 'manifest' | 'index', expected: string | undefined): string {
   if (fields.require('schemaVersion', fields.integer('schemaVersion')) !== 2) throw fields.error('schemaVersion', 'is not 2')
   for (const name of fields.names) {
-    if (!KNOWN_NAMES.has(name) && KNOWN_NAMES.has(foldCase(name))) {
+    if ((SPELLING.get(foldCase(name)) ?? name) !== name) {
       throw fields.error(undefined, `the name ${quoted(name)} differs from a known one only by upper and lower case`)
     }
   }

@@ -12,7 +12,7 @@ const REFERENCE_TYPE = 'vnd.docker.reference.type'
  */
 function runnable(wanted: Platform): readonly string[] {
   const { architecture, variant } = wanted
-  const [, major = 0, minor = 0] = (/^v(\d+)(?:\.(\d+))?$/.exec(variant ?? '') ?? []).map(Number)
+  const [, major = 0, minor = 0] = (/^v(\d)(?:\.(\d))?$/.exec(variant ?? '') ?? []).map(Number)
   const names = [nameOf(architecture, variant)]
   if (architecture === 'amd64') {
     for (let level = major - 1; level >= 1; level--) names.push(nameOf('amd64', level === 1 ? undefined : `v${level}`))

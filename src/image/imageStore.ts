@@ -1,0 +1,290 @@
+import { isStrataError, StrataError } from '../base/index.ts'
+import type { Metadata, Resource } from '../metadata/index.ts'
+import {
+  type ChainId,
+  type Descriptor,
+  type DiffId,
+  type Digest,
+  familiarName,
+  formatReference,
+  type ImageId,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from '../oci/index.ts'
+
+/*
+ * An image is a manifest that is here for this machine's or another platform. Names (tags) point to
+ * manifests; so do repository digests, which say under which digest a registry gave the image out
+ * (that of an index, where the tag stood for one). Two manifests may have one config, and so one
+ * ImageId: pulled with compressed layers, and loaded with plain ones.
+ */
+const SCHEMA = [
+  `CREATE TABLE images (
+     manifest TEXT PRIMARY KEY,
+     descriptor TEXT NOT NULL,
+     image_id TEXT NOT NULL,
+     parent_id TEXT NOT NULL,
+     diff_ids TEXT NOT NULL,
+     chain_id TEXT,
+     created_at INTEGER,
+     labels TEXT NOT NULL,
+     content_bytes INTEGER NOT NULL,
+     last_tagged_at INTEGER
+   ) STRICT;
+   CREATE INDEX images_by_id ON images(image_id);
+   CREATE TABLE image_names (
+     name TEXT PRIMARY KEY,
+     manifest TEXT NOT NULL REFERENCES images(manifest) ON DELETE CASCADE
+   ) STRICT;
+   CREATE INDEX image_names_by_manifest ON image_names(manifest);
+   CREATE TABLE image_digests (
+     repository TEXT NOT NULL,
+     digest TEXT NOT NULL,
+     manifest TEXT NOT NULL REFERENCES images(manifest) ON DELETE CASCADE,
+     PRIMARY KEY (repository, digest)
+   ) STRICT;
+   CREATE INDEX image_digests_by_manifest ON image_digests(manifest);`,
+]
+
+/** What is known of an image without reading a blob. */
+export interface ImageFacts {
+  readonly manifest: Descriptor
+  readonly id: ImageId
+  /** The image that this one was made from here, by commit or build. */
+  readonly parentId: ImageId | undefined
+  /** Base first. */
+  readonly diffIds: readonly DiffId[]
+  /** Identity of the whole stack; undefined for an image without layers. */
+  readonly chainId: ChainId | undefined
+  readonly createdAt: Date | undefined
+  readonly labels: Readonly<Record<string, string>>
+  /** The sum over layers of file content bytes. */
+  readonly contentBytes: number
+}
+
+export interface ImageRecord extends ImageFacts {
+  /** Familiar names with tags, sorted: `debian:12`. */
+  readonly names: readonly string[]
+  /** Familiar repositories with a digest, sorted: `debian@sha256:…`. */
+  readonly repositoryDigests: readonly string[]
+  /** When it got its newest name. */
+  readonly lastTaggedAt: Date | undefined
+}
+
+interface Row {
+  readonly manifest: string
+  readonly descriptor: string
+  readonly image_id: string
+  readonly parent_id: string
+  readonly diff_ids: string
+  readonly chain_id: string | null
+  readonly created_at: number | null
+  readonly labels: string
+  readonly content_bytes: number
+  readonly last_tagged_at: number | null
+  readonly names: string | null
+  readonly digests: string | null
+}
+
+const SELECT = `SELECT images.*,
+  (SELECT json_group_array(name) FROM image_names WHERE image_names.manifest = images.manifest) AS names,
+  (SELECT json_group_array(repository || '@' || digest) FROM image_digests WHERE image_digests.manifest = images.manifest) AS digests
+  FROM images`
+
+/** Names → images. Methods are synchronous; each that writes is one durable transaction. */
+export class ImageStore {
+  readonly #metadata: Metadata
+
+  constructor(metadata: Metadata) {
+    this.#metadata = metadata
+    metadata.migrate('image', SCHEMA)
+  }
+
+  /**
+   * Stores an image, or what is newly known of it. Its blobs, layers and snapshots must be there; from
+   * here on the image holds them.
+   */
+  put(facts: ImageFacts): void {
+    this.#metadata.run(
+      `INSERT INTO images (manifest, descriptor, image_id, parent_id, diff_ids, chain_id, created_at, labels, content_bytes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (manifest) DO UPDATE SET
+         content_bytes = excluded.content_bytes,
+         parent_id = CASE parent_id WHEN '' THEN excluded.parent_id ELSE parent_id END`,
+      facts.manifest.digest,
+      JSON.stringify(facts.manifest),
+      facts.id,
+      facts.parentId ?? '',
+      JSON.stringify(facts.diffIds),
+      facts.chainId ?? null,
+      facts.createdAt?.getTime() ?? null,
+      JSON.stringify(facts.labels),
+      facts.contentBytes,
+    )
+  }
+
+  /**
+   * Gives a stored image a name; whoever had the name loses it, and stays.
+   *
+   * Returns the manifest that had the name before.
+   * @throws StrataError `invalidArgument` for a reference with a digest
+   */
+  setName(reference: Reference, manifest: Digest): Digest | undefined {
+    const name = nameOf(reference)
+    return this.#metadata.transaction(() => {
+      const before = this.#metadata.get<{ manifest: string }>('SELECT manifest FROM image_names WHERE name = ?', name)?.manifest
+      this.#metadata.run(
+        'INSERT INTO image_names (name, manifest) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET manifest = excluded.manifest',
+        name,
+        manifest,
+      )
+      this.#metadata.run('UPDATE images SET last_tagged_at = ? WHERE manifest = ?', Date.now(), manifest)
+      return before as Digest | undefined
+    })
+  }
+
+  /** Remembers under which digest a registry gave an image out or took it. */
+  addRepositoryDigest(reference: Reference, digest: Digest, manifest: Digest): void {
+    this.#metadata.run(
+      'INSERT INTO image_digests (repository, digest, manifest) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET manifest = excluded.manifest',
+      repositoryOf(reference),
+      digest,
+      manifest,
+    )
+  }
+
+  /** Takes one name or repository digest away; the image stays. Returns whether it was there. */
+  removeName(reference: Reference): boolean {
+    if (reference.digest !== undefined) {
+      return this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND digest = ?', repositoryOf(reference), reference.digest) > 0
+    }
+    return this.#metadata.run('DELETE FROM image_names WHERE name = ?', nameOf(reference)) > 0
+  }
+
+  /** Forgets a repository's digests of an image, as docker does with a repository's last tag. */
+  removeRepositoryDigests(reference: Reference, manifest: Digest): readonly string[] {
+    const repository = repositoryOf(reference)
+    return this.#metadata.transaction(() => {
+      const rows = this.#metadata.all<{ digest: string }>('SELECT digest FROM image_digests WHERE repository = ? AND manifest = ?', repository, manifest)
+      this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND manifest = ?', repository, manifest)
+      return rows.map(({ digest }) => familiarDigest(`${repository}@${digest}`))
+    })
+  }
+
+  /** Forgets an image with its names; what only it held can be collected from then on. */
+  delete(manifest: Digest): void {
+    this.#metadata.run('DELETE FROM images WHERE manifest = ?', manifest)
+  }
+
+  get(manifest: Digest): ImageRecord | undefined {
+    const row = this.#metadata.get<Row>(`${SELECT} WHERE images.manifest = ?`, manifest)
+    return row === undefined ? undefined : recordOf(row)
+  }
+
+  /** All manifests of one image id, those with names first. */
+  withId(id: ImageId): readonly ImageRecord[] {
+    return this.#metadata
+      .all<Row>(`${SELECT} WHERE image_id = ?`, id)
+      .map(recordOf)
+      .sort((a, b) => b.names.length - a.names.length)
+  }
+
+  named(reference: Reference): ImageRecord | undefined {
+    const row =
+      reference.digest === undefined
+        ? this.#metadata.get<Row>(`${SELECT} JOIN image_names ON image_names.manifest = images.manifest WHERE name = ?`, nameOf(reference))
+        : this.#metadata.get<Row>(
+            `${SELECT} JOIN image_digests ON image_digests.manifest = images.manifest WHERE repository = ? AND digest = ?`,
+            repositoryOf(reference),
+            reference.digest,
+          )
+    return row === undefined ? undefined : recordOf(row)
+  }
+
+  /**
+   * The image that people mean by `text`: a name, an id, or a unique prefix of one, in docker's order.
+   *
+   * @throws StrataError `notFound` (STRATA_NO_SUCH_IMAGE), `invalidArgument` (STRATA_AMBIGUOUS_ID, STRATA_REFERENCE_INVALID)
+   */
+  resolve(text: string): ImageRecord {
+    const record = this.find(text)
+    if (record !== undefined) return record
+    // What can be no name at all is told as such.
+    if (!/^(?:sha256:)?[0-9a-f]{64}$/.test(text)) parseReference(text)
+    throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot find image "${text}": no such image`, {
+      hint: `Get it with \`strata pull\`, \`strata load\` or \`strata import\`; \`strata images\` lists what is here.`,
+    })
+  }
+
+  /** As `resolve`, with undefined for an image that is not here. Unparsable names are not here either. */
+  find(text: string): ImageRecord | undefined {
+    const whole = /^(?:sha256:)?([0-9a-f]{64})$/.exec(text)?.[1]
+    if (whole !== undefined) return this.withId(`sha256:${whole}` as ImageId)[0]
+    return this.#byName(text) ?? this.#byPrefix(text)
+  }
+
+  list(): readonly ImageRecord[] {
+    return this.#metadata.all<Row>(`${SELECT} ORDER BY created_at DESC, images.manifest`).map(recordOf)
+  }
+
+  /** What an image keeps from being collected. */
+  references(manifest: Digest): readonly Resource[] {
+    const row = this.#metadata.get<{ diff_ids: string; chain_id: string | null }>('SELECT diff_ids, chain_id FROM images WHERE manifest = ?', manifest)
+    if (row === undefined) return []
+    const layers = (JSON.parse(row.diff_ids) as DiffId[]).map(id => ({ kind: 'layer', id }))
+    const snapshot = row.chain_id === null ? [] : [{ kind: 'snapshot', id: row.chain_id }]
+    return [{ kind: 'blob', id: manifest }, ...layers, ...snapshot]
+  }
+
+  #byName(text: string): ImageRecord | undefined {
+    try {
+      return this.named(withDefaultTag(parseReference(text)))
+    } catch (error) {
+      if (isStrataError(error, 'invalidArgument')) return undefined
+      throw error
+    }
+  }
+
+  #byPrefix(text: string): ImageRecord | undefined {
+    const prefix = /^(?:sha256:)?([0-9a-f]{1,63})$/.exec(text)?.[1]
+    if (prefix === undefined) return undefined
+    const ids = this.#metadata.all<{ image_id: string }>(
+      'SELECT DISTINCT image_id FROM images WHERE image_id >= ? AND image_id < ? LIMIT 2',
+      `sha256:${prefix}`,
+      `sha256:${prefix}g`,
+    )
+    if (ids.length > 1) {
+      throw new StrataError('invalidArgument', 'STRATA_AMBIGUOUS_ID', `Cannot find image "${text}": several image ids begin like this`)
+    }
+    return ids[0] === undefined ? undefined : this.withId(ids[0].image_id as ImageId)[0]
+  }
+}
+
+const repositoryOf = (reference: Reference): string => `${reference.domain}/${reference.path}`
+
+function nameOf(reference: Reference): string {
+  if (reference.digest !== undefined) {
+    throw new StrataError('invalidArgument', 'STRATA_NAME_HAS_DIGEST', `Cannot name an image "${formatReference(reference)}": a name with a digest cannot be given`)
+  }
+  return formatReference(withDefaultTag(reference))
+}
+
+const familiarDigest = (text: string): string => familiarName(parseReference(text))
+
+function recordOf(row: Row): ImageRecord {
+  const texts = (json: string | null): readonly string[] => (JSON.parse(json ?? '[]') as string[]).map(familiarDigest).sort()
+  return {
+    manifest: JSON.parse(row.descriptor) as Descriptor,
+    id: row.image_id as ImageId,
+    parentId: row.parent_id === '' ? undefined : (row.parent_id as ImageId),
+    diffIds: JSON.parse(row.diff_ids) as DiffId[],
+    chainId: (row.chain_id ?? undefined) as ChainId | undefined,
+    createdAt: row.created_at === null ? undefined : new Date(row.created_at),
+    labels: JSON.parse(row.labels) as Record<string, string>,
+    contentBytes: row.content_bytes,
+    names: texts(row.names),
+    repositoryDigests: texts(row.digests),
+    lastTaggedAt: row.last_tagged_at === null ? undefined : new Date(row.last_tagged_at),
+  }
+}

@@ -1,0 +1,36 @@
+export {
+  close,
+  CURRENT_DIRECTORY,
+  O_PATH,
+  openAt,
+  openDirectoryAt,
+  readInto,
+  syncFileSystem,
+  truncate,
+  write,
+  writeAll,
+} from './descriptors.ts'
+export { type DirectoryEntry, readDirectory } from './directories.ts'
+export {
+  chmodAt,
+  chmodFd,
+  chownAt,
+  chownFd,
+  linkAt,
+  makeDirectoryAt,
+  makeNodeAt,
+  type NodeAttributes,
+  readlinkAt,
+  renameAt,
+  type RenameMode,
+  setTimesAt,
+  setTimesFd,
+  symlinkAt,
+  unlinkAt,
+} from './entries.ts'
+export { type Mount } from './mountOptions.ts'
+export { mount, unmount } from './mounts.ts'
+export { fileSystemType, isMountPoint, type MountPoint, mountsBelow } from './mountTable.ts'
+export { type DeviceNumber, type FileType, type Stat, statAt, statFd } from './stat.ts'
+export type { Timestamp, Timestamps } from './timestamps.ts'
+export { getXattrAt, getXattrFd, readXattrsAt, readXattrsFd, removeXattrAt, setXattrAt, setXattrFd } from './xattrs.ts'

@@ -157,7 +157,9 @@ export class ImageStore {
   /** Takes one name or repository digest away; the image stays. Returns whether it was there. */
   removeName(reference: Reference): boolean {
     if (reference.digest !== undefined) {
-      return this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND digest = ?', repositoryOf(reference), reference.digest) > 0
+      return (
+        this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND digest = ?', repositoryOf(reference), reference.digest) > 0
+      )
     }
     return this.#metadata.run('DELETE FROM image_names WHERE name = ?', nameOf(reference)) > 0
   }
@@ -166,7 +168,11 @@ export class ImageStore {
   removeRepositoryDigests(reference: Reference, manifest: Digest): readonly string[] {
     const repository = repositoryOf(reference)
     return this.#metadata.transaction(() => {
-      const rows = this.#metadata.all<{ digest: string }>('SELECT digest FROM image_digests WHERE repository = ? AND manifest = ?', repository, manifest)
+      const rows = this.#metadata.all<{ digest: string }>(
+        'SELECT digest FROM image_digests WHERE repository = ? AND manifest = ?',
+        repository,
+        manifest,
+      )
       this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND manifest = ?', repository, manifest)
       return rows.map(({ digest }) => familiarDigest(`${repository}@${digest}`))
     })
@@ -230,7 +236,10 @@ export class ImageStore {
 
   /** What an image keeps from being collected. */
   references(manifest: Digest): readonly Resource[] {
-    const row = this.#metadata.get<{ diff_ids: string; chain_id: string | null }>('SELECT diff_ids, chain_id FROM images WHERE manifest = ?', manifest)
+    const row = this.#metadata.get<{ diff_ids: string; chain_id: string | null }>(
+      'SELECT diff_ids, chain_id FROM images WHERE manifest = ?',
+      manifest,
+    )
     if (row === undefined) return []
     const layers = (JSON.parse(row.diff_ids) as DiffId[]).map(id => ({ kind: 'layer', id }))
     const snapshot = row.chain_id === null ? [] : [{ kind: 'snapshot', id: row.chain_id }]
@@ -265,7 +274,11 @@ const repositoryOf = (reference: Reference): string => `${reference.domain}/${re
 
 function nameOf(reference: Reference): string {
   if (reference.digest !== undefined) {
-    throw new StrataError('invalidArgument', 'STRATA_NAME_HAS_DIGEST', `Cannot name an image "${formatReference(reference)}": a name with a digest cannot be given`)
+    throw new StrataError(
+      'invalidArgument',
+      'STRATA_NAME_HAS_DIGEST',
+      `Cannot name an image "${formatReference(reference)}": a name with a digest cannot be given`,
+    )
   }
   return formatReference(withDefaultTag(reference))
 }

@@ -86,7 +86,9 @@ export class SnapshotRecords {
    * The layers of a stack become committed states, all at once, bottom first.
    * Returns the id that each name stands for: another one where somebody else was first.
    */
-  commitStack(layers: readonly { readonly id: SnapshotId; readonly name: string; readonly parent: string | undefined }[]): ReadonlyMap<string, SnapshotId> {
+  commitStack(
+    layers: readonly { readonly id: SnapshotId; readonly name: string; readonly parent: string | undefined }[],
+  ): ReadonlyMap<string, SnapshotId> {
     return this.#metadata.transaction(() => {
       const committed = new Map<string, SnapshotId>()
       for (const { id, name, parent } of layers) {
@@ -94,7 +96,12 @@ export class SnapshotRecords {
         const own = present === undefined
         if (own) {
           const below = parent === undefined ? null : Number(this.#committed(parent).id)
-          this.#metadata.run("UPDATE snapshots SET name = ?, kind = 'committed', parent = ?, owner = NULL WHERE id = ?", name, below, Number(id))
+          this.#metadata.run(
+            "UPDATE snapshots SET name = ?, kind = 'committed', parent = ?, owner = NULL WHERE id = ?",
+            name,
+            below,
+            Number(id),
+          )
         }
         committed.set(name, own ? id : present.id)
       }
@@ -109,7 +116,8 @@ export class SnapshotRecords {
 
   get(name: string): SnapshotRecord {
     const record = this.find(name)
-    if (record === undefined) throw new StrataError('notFound', 'STRATA_NO_SUCH_SNAPSHOT', `Cannot find snapshot "${name}": no such snapshot`)
+    if (record === undefined)
+      throw new StrataError('notFound', 'STRATA_NO_SUCH_SNAPSHOT', `Cannot find snapshot "${name}": no such snapshot`)
     return record
   }
 
@@ -135,7 +143,11 @@ export class SnapshotRecords {
       const record = this.get(name)
       const children = this.#metadata.get<{ n: number }>('SELECT count(*) AS n FROM snapshots WHERE parent = ?', Number(record.id))!.n
       if (children > 0) {
-        throw new StrataError('conflict', 'STRATA_SNAPSHOT_HAS_CHILDREN', `Cannot remove snapshot "${name}": ${children} snapshots are based on it`)
+        throw new StrataError(
+          'conflict',
+          'STRATA_SNAPSHOT_HAS_CHILDREN',
+          `Cannot remove snapshot "${name}": ${children} snapshots are based on it`,
+        )
       }
       this.deleteId(record.id)
       return record.id
@@ -170,7 +182,11 @@ export class SnapshotRecords {
   #committed(name: string): SnapshotRecord {
     const record = this.get(name)
     if (record.kind !== 'committed') {
-      throw new StrataError('invalidArgument', 'STRATA_PARENT_NOT_COMMITTED', `Cannot stand on snapshot "${name}": it is ${record.kind}, not committed`)
+      throw new StrataError(
+        'invalidArgument',
+        'STRATA_PARENT_NOT_COMMITTED',
+        `Cannot stand on snapshot "${name}": it is ${record.kind}, not committed`,
+      )
     }
     return record
   }

@@ -61,12 +61,21 @@ export async function selectDriver(root: string, wanted: string | undefined): Pr
     const directory = join(root, kind.name)
     const obstacle = await kind.obstacle(directory)
     if (obstacle === undefined) driver = kind.open(directory)
-    fitness.push({ name: kind.name, available: obstacle === undefined, reason: obstacle ?? 'it works here and is the best of those that do' })
+    fitness.push({
+      name: kind.name,
+      available: obstacle === undefined,
+      reason: obstacle ?? 'it works here and is the best of those that do',
+    })
   }
   if (wanted !== undefined && driver === undefined) {
-    throw new StrataError('unsupported', 'STRATA_DRIVER_UNAVAILABLE', `Cannot use storage driver "${wanted}": ${fitness.find(({ name }) => name === wanted)!.reason}`, {
-      hint: 'Leave --storage-driver out to use the best driver that works here.',
-    })
+    throw new StrataError(
+      'unsupported',
+      'STRATA_DRIVER_UNAVAILABLE',
+      `Cannot use storage driver "${wanted}": ${fitness.find(({ name }) => name === wanted)!.reason}`,
+      {
+        hint: 'Leave --storage-driver out to use the best driver that works here.',
+      },
+    )
   }
   return { driver, fitness }
 }

@@ -68,7 +68,11 @@ class TreeCopy {
     switch (stat.type) {
       case 'directory':
         makeDirectoryAt(target, name, 0o700)
-        return withPair(openAt(source, name, DIRECTORY), () => openAt(target, name, DIRECTORY), (from, to) => this.copyDirectory(from, to, path))
+        return withPair(
+          openAt(source, name, DIRECTORY),
+          () => openAt(target, name, DIRECTORY),
+          (from, to) => this.copyDirectory(from, to, path),
+        )
       case 'file':
         return withPair(
           openAt(source, name, constants.O_RDONLY | constants.O_NOFOLLOW),

@@ -1,7 +1,17 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Mount, syncFileSystem } from '../../host/index.ts'
-import { type AppliedLayer, applyLayer, type Change, completeLayer, copyRootAttributes, directoryTree, type LayerInput, overlayChanges, type ReadableTree } from '../../layer/index.ts'
+import {
+  type AppliedLayer,
+  applyLayer,
+  type Change,
+  completeLayer,
+  copyRootAttributes,
+  directoryTree,
+  type LayerInput,
+  overlayChanges,
+  type ReadableTree,
+} from '../../layer/index.ts'
 import { overlayUnion } from '../../union/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { diskUsage } from './diskUsage.ts'

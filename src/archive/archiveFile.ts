@@ -1,0 +1,152 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { type ByteStream, fileStream, readAtMost, StrataError, systemError } from '../base/index.ts'
+import { type TarEntry, TarParser } from '../tar/index.ts'
+
+/** Where the bytes of an archive's member lie in the archive's file: from `start` up to and without `end`. */
+export interface Extent {
+  readonly path: string
+  readonly start: number
+  readonly end: number
+}
+
+interface Member {
+  readonly type: TarEntry['type']
+  readonly linkPath: string
+  readonly extent: Extent
+}
+
+/** How far a chain of links inside an archive is followed. */
+const MAX_LINKS = 40
+
+/**
+ * A plain tar on disk that is looked up by name: headers are read once, payloads are skipped. Links
+ * between members are followed, inside the archive only: old docker archives have `layer.tar`s that
+ * are symlinks to another layer's.
+ */
+export class ArchiveFile {
+  readonly path: string
+  readonly #members: ReadonlyMap<string, Member>
+
+  private constructor(path: string, members: ReadonlyMap<string, Member>) {
+    this.path = path
+    this.#members = members
+  }
+
+  /** Rejects with `dataLoss` for a truncated archive and `invalidArgument` for a file that is none. */
+  static async open(path: string): Promise<ArchiveFile> {
+    try {
+      await using file = await open(path, 'r')
+      return new ArchiveFile(path, await scan(file, path))
+    } catch (error) {
+      throw systemError(`read archive "${path}"`, error)
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#find(name) !== undefined
+  }
+
+  /** All names, as they are in the archive but for leading `./` and trailing `/`. */
+  names(): Iterable<string> {
+    return this.#members.keys()
+  }
+
+  /** Where a file is; rejects with `dataLoss` (STRATA_ARCHIVE_INCOMPLETE) when the archive lacks it. */
+  extent(name: string): Extent {
+    const member = this.#find(name)
+    if (member === undefined || member.type !== 'file') {
+      throw new StrataError(
+        'dataLoss',
+        'STRATA_ARCHIVE_INCOMPLETE',
+        `Cannot read archive "${this.path}": it names "${name}", which it does not have`,
+      )
+    }
+    return member.extent
+  }
+
+  open(name: string): ByteStream {
+    const { path, start, end } = this.extent(name)
+    return fileStream(path, { start, end })
+  }
+
+  /** A small file, whole. @param limit the most bytes that are accepted */
+  read(name: string, limit: number): Promise<Buffer> {
+    return readAtMost(this.open(name), limit, `"${name}" of archive "${this.path}"`)
+  }
+
+  #find(name: string): Member | undefined {
+    let wanted = normalize(name, '')
+    for (let links = 0; links < MAX_LINKS && wanted !== undefined; links += 1) {
+      const member = this.#members.get(wanted)
+      if (member === undefined) return undefined
+      if (member.type === 'symlink') wanted = normalize(member.linkPath, wanted)
+      else if (member.type === 'hardlink') wanted = normalize(member.linkPath, '')
+      else return member
+    }
+    return undefined
+  }
+}
+
+/** The name of a member as the archive's map has it, seen from the member `from`; undefined for one that leaves the archive. */
+function normalize(name: string, from: string): string | undefined {
+  const parts = name.startsWith('/') ? [] : from.split('/').slice(0, -1)
+  for (const part of name.split('/')) {
+    if (part === '' || part === '.') continue
+    if (part !== '..') parts.push(part)
+    else if (parts.pop() === undefined) return undefined
+  }
+  return parts.join('/')
+}
+
+async function scan(file: FileHandle, path: string): Promise<ReadonlyMap<string, Member>> {
+  const { size } = await file.stat()
+  const members = new Map<string, Member>()
+  for (let at = 0; at < size;) {
+    const entry = await readHeaders(file, at)
+    if (entry === undefined) break
+    const start = at + entry.dataOffset
+    const end = start + entry.storedSize
+    if (end > size) {
+      throw new StrataError(
+        'dataLoss',
+        'STRATA_ARCHIVE_TRUNCATED',
+        `Cannot read archive "${path}": it ends in the middle of "${entry.path}"`,
+        {
+          hint: 'Make or copy the archive again.',
+        },
+      )
+    }
+    const name = normalize(entry.path, '')
+    if (name !== undefined) members.set(name, { type: entry.type, linkPath: entry.linkPath, extent: { path, start, end } })
+    at = Math.ceil(end / BLOCK) * BLOCK
+  }
+  return members
+}
+
+const BLOCK = 512
+const HEADER_READ = 16 * 1024
+
+/** The next member from `offset` on, with offsets relative to it; undefined at the end marker. */
+async function readHeaders(file: FileHandle, offset: number): Promise<TarEntry | undefined> {
+  let found: TarEntry | undefined
+  const parser = new TarParser({
+    entry: entry => {
+      found ??= entry
+    },
+    data: () => undefined,
+  })
+  const buffer = Buffer.alloc(HEADER_READ)
+  for (let at = offset; found === undefined;) {
+    const { bytesRead } = await file.read(buffer, 0, HEADER_READ, at)
+    // The parser stops at the end marker by itself and knows what a missing one means.
+    if (bytesRead === 0) {
+      parser.end()
+      return undefined
+    }
+    const blocks = buffer.subarray(0, bytesRead)
+    if (at === offset && blocks.subarray(0, BLOCK).every(byte => byte === 0)) return undefined
+    parser.write(Buffer.from(blocks))
+    at += bytesRead
+  }
+  return found
+}

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { type ByteStream, fileStream, StrataError } from '../base/index.ts'
+import { decompress, detectCompression } from '../compression/index.ts'
+import { IMAGE_LAYOUT, type Platform } from '../oci/index.ts'
+import { ArchiveFile } from './archiveFile.ts'
+import type { ArchivedImage } from './archivedImage.ts'
+import { DOCKER_MANIFEST, readDockerArchive } from './dockerArchive.ts'
+import { LEGACY_REPOSITORIES, readLegacyArchive } from './legacyArchive.ts'
+import { readOciArchive } from './ociArchive.ts'
+
+/** An archive that lies as a plain tar on disk; disposing removes what was written for that. */
+export interface PlainArchive extends AsyncDisposable {
+  readonly path: string
+}
+
+/**
+ * The images of an archive, whichever of the formats it has. One with both forms (Docker writes that
+ * since 25) is read as the OCI layout that it is, so that manifests keep their digests.
+ *
+ * @param path a plain tar; see `plainArchive`
+ * @param platform which image of an index is wanted
+ * Rejects with `invalidArgument` (STRATA_ARCHIVE_INVALID) for what is no image archive, and `dataLoss` for one that lacks something.
+ */
+export async function readArchive(path: string, platform: Platform): Promise<readonly ArchivedImage[]> {
+  const archive = await ArchiveFile.open(path)
+  if (archive.has(IMAGE_LAYOUT.header) && archive.has(IMAGE_LAYOUT.index)) return readOciArchive(archive, platform)
+  if (archive.has(DOCKER_MANIFEST)) return readDockerArchive(archive)
+  if (archive.has(LEGACY_REPOSITORIES)) return readLegacyArchive(archive)
+  throw new StrataError(
+    'invalidArgument',
+    'STRATA_ARCHIVE_INVALID',
+    `Cannot load "${path}": it has neither ${DOCKER_MANIFEST} nor ${IMAGE_LAYOUT.index} nor ${LEGACY_REPOSITORIES}`,
+    { hint: 'For the tar of a root filesystem use `strata import`.' },
+  )
+}
+
+/**
+ * Makes sure that an archive can be read at any place: a plain file is used where it is, a stream or
+ * a compressed file is written to `scratch` first.
+ *
+ * @param scratch an existing directory
+ */
+export async function plainArchive(source: string | ByteStream, scratch: string): Promise<PlainArchive> {
+  if (typeof source === 'string' && detectCompression(await firstBytes(source)) === 'none') {
+    return { path: source, [Symbol.asyncDispose]: async () => undefined }
+  }
+  const path = join(scratch, `archive-${randomBytes(8).toString('hex')}.tar`)
+  const dispose = (): Promise<void> => rm(path, { force: true })
+  try {
+    await pipeline(decompress(typeof source === 'string' ? fileStream(source) : source), createWriteStream(path, { mode: 0o600 }))
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+  return { path, [Symbol.asyncDispose]: dispose }
+}
+
+async function firstBytes(path: string): Promise<Uint8Array> {
+  for await (const chunk of fileStream(path, { end: 64 })) return chunk
+  return new Uint8Array()
+}

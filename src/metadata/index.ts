@@ -1,4 +1,5 @@
 export { collect, type Collectable, type CollectOptions } from './collect.ts'
+export { renameDurably, syncDirectoryNow } from './durableNames.ts'
 export { type Lease, type LeaseOptions, Leases, type Resource } from './leases.ts'
 export type { Metadata, Value } from './metadata.ts'
 export { openRootDirectory } from './rootDirectory.ts'

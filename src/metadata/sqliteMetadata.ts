@@ -1,8 +1,9 @@
-import { chmodSync, closeSync, fsyncSync, openSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { errnoOf, StrataError, systemError } from '../base/index.ts'
 import type { Metadata, Value } from './metadata.ts'
+import { syncDirectoryNow } from './durableNames.ts'
 import { runMigrations } from './migrations.ts'
 import { isBusy, metadataError } from './sqliteErrors.ts'
 
@@ -38,12 +39,7 @@ function createFile(path: string): void {
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error
   }
-  const directory = openSync(dirname(path), 'r')
-  try {
-    fsyncSync(directory)
-  } finally {
-    closeSync(directory)
-  }
+  syncDirectoryNow(dirname(path))
 }
 
 class SqliteMetadata implements Metadata {

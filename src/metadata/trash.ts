@@ -12,9 +12,9 @@ import { errnoOf, systemError } from '../base/index.ts'
 export class Trash {
   readonly #directory: string
 
-  /** @param directory on the disk of the store; made (0700) when it is needed first */
-  constructor(directory: string) {
-    this.#directory = directory
+  /** @param root the root directory; the trash is `trash/` in it, made (0700) when it is needed first */
+  constructor(root: string) {
+    this.#directory = join(root, 'trash')
   }
 
   /** Takes a file or a directory out of the store, at once. Does nothing where there is none. */

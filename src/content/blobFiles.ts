@@ -1,0 +1,79 @@
+import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { errnoOf, systemError } from '../base/index.ts'
+import { renameDurably, syncDirectoryNow, type Trash } from '../metadata/index.ts'
+import { blobPath, type Digest, isDigest } from '../oci/index.ts'
+
+const ALGORITHMS = ['sha256', 'sha512'] as const
+
+/** The files below `blobs/`. They get and lose their names only inside a transaction of the metadata. */
+export class BlobFiles {
+  readonly #root: string
+  readonly #trash: Trash
+
+  constructor(root: string, trash: Trash) {
+    this.#root = root
+    this.#trash = trash
+  }
+
+  path(digest: Digest): string {
+    return join(this.#root, blobPath(digest))
+  }
+
+  /** Tells whether the file is there with so many bytes. A power loss leaves files of a wrong size first of all. */
+  hasSize(digest: Digest, size: number): boolean {
+    const stats = lstatSync(this.path(digest), { throwIfNoEntry: false })
+    return stats !== undefined && stats.isFile() && stats.size === size
+  }
+
+  /** Names the file that is there now; a replaced one has another version. Undefined where there is none. */
+  version(digest: Digest): string | undefined {
+    const stats = lstatSync(this.path(digest), { throwIfNoEntry: false, bigint: true })
+    return stats === undefined ? undefined : `${stats.ino}:${stats.ctimeNs}`
+  }
+
+  /** Gives a synced file the name of its digest, durably. */
+  adopt(partial: string, digest: Digest): void {
+    const path = this.path(digest)
+    try {
+      if (mkdirSync(dirname(path), { recursive: true, mode: 0o700 }) !== undefined) syncDirectoryNow(dirname(dirname(path)))
+      renameDurably(partial, path)
+    } catch (error) {
+      throw systemError(`store blob "${digest}"`, error)
+    }
+  }
+
+  /** Takes the file out of the store. */
+  remove(digest: Digest): void {
+    this.#trash.moveAside(this.path(digest))
+  }
+
+  /** The digests that have a file. */
+  digests(): readonly Digest[] {
+    return ALGORITHMS.flatMap(algorithm =>
+      names(join(this.#root, 'blobs', algorithm))
+        .map(name => `${algorithm}:${name}`)
+        .filter(isDigest),
+    )
+  }
+
+  /** Paths below `blobs/` that are no blob's. */
+  strangers(): readonly string[] {
+    const blobs = join(this.#root, 'blobs')
+    return names(blobs).flatMap(algorithm => {
+      if (!ALGORITHMS.some(known => known === algorithm)) return [join(blobs, algorithm)]
+      return names(join(blobs, algorithm))
+        .filter(name => !isDigest(`${algorithm}:${name}`))
+        .map(name => join(blobs, algorithm, name))
+    })
+  }
+}
+
+function names(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return []
+    throw systemError(`list "${directory}"`, error)
+  }
+}

@@ -1,0 +1,16 @@
+export { type ContentOptions, DiskContentStore, openContent } from './diskContentStore.ts'
+export type { BlobProblem } from './scrub.ts'
+export type {
+  BlobInfo,
+  BlobSink,
+  BlobSource,
+  BlobState,
+  CommitOptions,
+  ContentStore,
+  Deriver,
+  ExpectedBlob,
+  Ingest,
+  IngestOptions,
+  OpenOptions,
+} from './store.ts'
+export { verified } from './verified.ts'

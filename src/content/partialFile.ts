@@ -1,0 +1,207 @@
+import { createHash, type Hash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rm, stat } from 'node:fs/promises'
+import { type ByteStream, CHUNK_BYTES, errnoOf, systemError } from '../base/index.ts'
+import { lockFile } from '../host/index.ts'
+import type { DigestAlgorithm } from '../oci/index.ts'
+
+/** Chunks below this many bytes are gathered before they are written. */
+const SMALL_CHUNK_BYTES = 64 * 1024
+/** Owner only: what is being written is nobody else's business. */
+const MODE = 0o600
+
+/** A file that grows and knows the hash of its content. */
+export class PartialFile implements AsyncDisposable {
+  readonly path: string
+  readonly #handle: FileHandle
+  readonly #algorithm: DigestAlgorithm
+  #hash: Hash
+  #size = 0
+  /** Small chunks that wait; they are part of hash and size already. */
+  #gathered: Uint8Array[] = []
+  #gatheredBytes = 0
+  #open = true
+  #broken = false
+
+  private constructor(path: string, handle: FileHandle, algorithm: DigestAlgorithm) {
+    this.path = path
+    this.#handle = handle
+    this.#algorithm = algorithm
+    this.#hash = createHash(algorithm)
+  }
+
+  /** Begins a file that must not exist. */
+  static async create(path: string, algorithm: DigestAlgorithm): Promise<PartialFile> {
+    return new PartialFile(path, await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, MODE), algorithm)
+  }
+
+  /**
+   * Opens a file, or begins it, as soon as no other process has it open here, and hashes what it holds.
+   * The lock is the kernel's (flock): a process that is killed gives it up.
+   *
+   * @returns undefined when the file that was waited for has gone: it was committed or discarded
+   */
+  static async resume(path: string, algorithm: DigestAlgorithm, signal?: AbortSignal): Promise<PartialFile | undefined> {
+    const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, MODE)
+    try {
+      await lockFile(handle.fd, 'exclusive', signal === undefined ? {} : { signal })
+      if (!(await isStillAt(path, handle))) {
+        await handle.close()
+        return undefined
+      }
+      const file = new PartialFile(path, handle, algorithm)
+      await file.#readBack()
+      return file
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  /** Bytes written so far. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** The disk refused a write: what is there is not what the hash says, and the file is to be discarded. */
+  get broken(): boolean {
+    return this.#broken
+  }
+
+  /**
+   * Appends.
+   *
+   * @param limit the most bytes that the file may have
+   * @returns false when the stream has more bytes than that; nothing more is read then
+   */
+  async write(bytes: ByteStream, limit: number): Promise<boolean> {
+    try {
+      for await (const chunk of bytes) {
+        if (this.#size + chunk.length > limit) return false
+        await this.#append(chunk)
+      }
+    } finally {
+      await this.#flush()
+    }
+    return true
+  }
+
+  /** The hash of the content, in hexadecimal. */
+  digestHex(): string {
+    return this.#hash.copy().digest('hex')
+  }
+
+  /** The hash of the content by any algorithm; reads the file where it is not the one that it was opened with. */
+  async digestHexBy(algorithm: DigestAlgorithm): Promise<string> {
+    if (algorithm === this.#algorithm) return this.digestHex()
+    const hash = createHash(algorithm)
+    for await (const chunk of this.#content()) hash.update(chunk)
+    return hash.digest('hex')
+  }
+
+  /** The whole content; for documents, which are small. */
+  async read(): Promise<Buffer> {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of this.#content()) chunks.push(chunk)
+    return Buffer.concat(chunks)
+  }
+
+  /** Makes the content survive power loss. */
+  async sync(): Promise<void> {
+    await this.#write(() => this.#handle.sync())
+  }
+
+  /** Starts again with nothing. */
+  async truncate(): Promise<void> {
+    await this.#handle.truncate(0)
+    this.#hash = createHash(this.#algorithm)
+    this.#size = 0
+  }
+
+  /** Deletes the file and closes it, in this order: who waits for the lock finds no file. */
+  async discard(): Promise<void> {
+    if (this.#open) await rm(this.path, { force: true })
+    await this.close()
+  }
+
+  /** Closes the file and gives up the lock. */
+  async close(): Promise<void> {
+    if (!this.#open) return
+    this.#open = false
+    await this.#handle.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #append(chunk: Uint8Array): Promise<void> {
+    this.#size += chunk.length
+    if (chunk.length < SMALL_CHUNK_BYTES) {
+      this.#hash.update(chunk)
+      this.#gathered.push(chunk)
+      this.#gatheredBytes += chunk.length
+      if (this.#gatheredBytes >= CHUNK_BYTES) await this.#flush()
+      return
+    }
+    await this.#flush()
+    // The disk and the hash work at the same time.
+    const written = this.#writeAt([chunk], this.#size - chunk.length)
+    this.#hash.update(chunk)
+    await written
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#gatheredBytes === 0) return
+    const chunks = this.#gathered
+    const position = this.#size - this.#gatheredBytes
+    this.#gathered = []
+    this.#gatheredBytes = 0
+    await this.#writeAt(chunks, position)
+  }
+
+  async #writeAt(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    const only = chunks[0]
+    let rest = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)
+    let at = position
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.#write(() => this.#handle.write(rest, 0, rest.length, at))
+      rest = rest.subarray(bytesWritten)
+      at += bytesWritten
+    }
+  }
+
+  async #write<Result>(call: () => Promise<Result>): Promise<Result> {
+    try {
+      return await call()
+    } catch (error) {
+      this.#broken = true
+      throw systemError(`write "${this.path}"`, error)
+    }
+  }
+
+  async #readBack(): Promise<void> {
+    for await (const chunk of this.#content()) {
+      this.#hash.update(chunk)
+      this.#size += chunk.length
+    }
+  }
+
+  async *#content(): AsyncGenerator<Uint8Array, void> {
+    for (let at = 0; ;) {
+      const { bytesRead, buffer } = await this.#handle.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, at)
+      if (bytesRead === 0) return
+      at += bytesRead
+      yield buffer.subarray(0, bytesRead)
+    }
+  }
+}
+
+async function isStillAt(path: string, handle: FileHandle): Promise<boolean> {
+  try {
+    return (await stat(path, { bigint: true })).ino === (await handle.stat({ bigint: true })).ino
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw error
+  }
+}

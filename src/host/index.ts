@@ -1,3 +1,5 @@
+export { ConfinedRoot } from './confinedRoot.ts'
+export { copyFile } from './copyFile.ts'
 export {
   close,
   CURRENT_DIRECTORY,
@@ -28,9 +30,13 @@ export {
   symlinkAt,
   unlinkAt,
 } from './entries.ts'
+export { type KernelFacts, kernelFacts } from './facts.ts'
+export { lockFile, type LockKind, tryLockFile } from './locks.ts'
 export { type Mount } from './mountOptions.ts'
 export { mount, unmount } from './mounts.ts'
 export { fileSystemType, isMountPoint, type MountPoint, mountsBelow } from './mountTable.ts'
+export { removeTreeAt } from './removeTree.ts'
+export { connectSeqpacket, type SeqpacketSocket } from './seqpacket.ts'
 export { type DeviceNumber, type FileType, type Stat, statAt, statFd } from './stat.ts'
 export type { Timestamp, Timestamps } from './timestamps.ts'
 export { getXattrAt, getXattrFd, readXattrsAt, readXattrsFd, removeXattrAt, setXattrAt, setXattrFd } from './xattrs.ts'

@@ -63,7 +63,9 @@ test('parseImageConfig() leaves out what is null', () => {
   const config = parseImageConfig(json({ ...SMALLEST, config: { ...nulls, User: '' }, history: null, created: null }))
   assert.deepEqual(config, { ...SMALLEST, config: { User: '' } })
   assert.deepEqual(parseImageConfig(json({ ...SMALLEST, config: null })), SMALLEST)
-  assert.deepEqual(parseImageConfig(json({ ...SMALLEST, rootfs: { type: 'layers', diff_ids: null } })).rootfs.diff_ids, [])
+  for (const rootfs of [{ type: 'layers', diff_ids: null }, { type: 'layers' }]) {
+    assert.deepEqual(parseImageConfig(json({ ...SMALLEST, rootfs })).rootfs.diff_ids, [])
+  }
 })
 
 test('parseImageConfig() reads a command that an old Docker wrote as one string', () => {
@@ -93,6 +95,7 @@ test('hostile #60: what is no image config gets a typed error', () => {
     { ...SMALLEST, history: [{ empty_layer: 'yes' }] },
     inConfig([]),
     inConfig({ Env: 5 }),
+    inConfig({ Env: 'A=B' }),
     inConfig({ Env: [5] }),
     inConfig({ Env: ['A=\0B'] }),
     inConfig({ Cmd: ['a\0b'] }),

@@ -87,15 +87,15 @@ function decodeProcess(fields: Fields): ProcessConfig {
     User: kernelText(fields, 'User'),
     ExposedPorts: fields.set('ExposedPorts'),
     Env: kernelTexts(fields, 'Env'),
-    Entrypoint: kernelTexts(fields, 'Entrypoint'),
-    Cmd: kernelTexts(fields, 'Cmd'),
+    Entrypoint: commandLine(fields, 'Entrypoint'),
+    Cmd: commandLine(fields, 'Cmd'),
     Volumes: fields.set('Volumes'),
     WorkingDir: kernelText(fields, 'WorkingDir'),
     Labels: fields.stringMap('Labels'),
     StopSignal: fields.string('StopSignal'),
     ArgsEscaped: fields.boolean('ArgsEscaped'),
     Healthcheck: health === undefined ? undefined : decodeHealthcheck(health),
-    Shell: kernelTexts(fields, 'Shell'),
+    Shell: commandLine(fields, 'Shell'),
     OnBuild: fields.strings('OnBuild'),
   })
 }
@@ -113,6 +113,7 @@ function decodeHealthcheck(fields: Fields): Healthcheck {
 
 function decodeRootfs(fields: Fields): ImageConfig['rootfs'] {
   if (fields.string('type') !== 'layers') throw fields.error('type', 'is not "layers"')
+  // Docker leaves the list out of an image without layers.
   const diffIds = fields.strings('diff_ids') ?? []
   if (diffIds.length > LIMITS.layers) throw fields.error('diff_ids', `has ${diffIds.length} elements, more than ${LIMITS.layers}`)
   return fields.with<ImageConfig['rootfs']>({
@@ -144,9 +145,16 @@ function kernelText(fields: Fields, name: string): string | undefined {
   return text
 }
 
-/** A list of such texts. Docker's oldest configs write a list of one as the text alone. */
 function kernelTexts(fields: Fields, name: string): readonly string[] | undefined {
-  const texts = fields.stringOrStrings(name)
+  return withoutNul(fields, name, fields.strings(name))
+}
+
+/** A command line. Docker's oldest configs write one word as the text alone. */
+function commandLine(fields: Fields, name: string): readonly string[] | undefined {
+  return withoutNul(fields, name, fields.stringOrStrings(name))
+}
+
+function withoutNul(fields: Fields, name: string, texts: readonly string[] | undefined): readonly string[] | undefined {
   if (texts?.some(text => text.includes('\0')) === true) throw fields.error(name, 'has a NUL character')
   return texts
 }

@@ -137,6 +137,10 @@ test('platformCandidates() falls back to older variants, best first, never to ne
   assert.deepEqual(candidates(EVERYTHING, 'linux/arm64/v8'), ['linux/arm64', ...arm32])
   assert.deepEqual(candidates(EVERYTHING, 'linux/arm64/v8.4'), ['linux/arm64/v8.2', 'linux/arm64', ...arm32])
   assert.deepEqual(candidates(EVERYTHING, 'linux/arm64/v9.2'), ['linux/arm64/v9', 'linux/arm64/v8.2', 'linux/arm64', ...arm32])
+  assert.deepEqual(candidates(['linux/arm64/v8.8', 'linux/arm64/v8.7', 'linux/arm64/v9.1'], 'linux/arm64/v9.2'), [
+    'linux/arm64/v9.1',
+    'linux/arm64/v8.7',
+  ])
   assert.deepEqual(candidates(EVERYTHING, 'linux/s390x'), ['linux/s390x'])
   assert.deepEqual(candidates(EVERYTHING, 'linux/mips'), [])
   assert.deepEqual(candidates(EVERYTHING, 'darwin/arm64'), [])

@@ -61,7 +61,7 @@ export function normalizePlatform<P extends Platform>(platform: P): P {
   const os = platform.os.toLowerCase()
   const named = platform.architecture.toLowerCase()
   const [architecture, implied] = SYNONYMS.get(named) ?? [named]
-  const variant = normalizeVariant(architecture, platform.variant?.toLowerCase() || implied)
+  const variant = normalizeVariant(architecture, implied ?? (platform.variant?.toLowerCase() || undefined))
   const { variant: _, ...rest } = platform
   return { ...rest, os: os === 'macos' ? 'darwin' : os, architecture, ...(variant === undefined ? {} : { variant }) } as P
 }

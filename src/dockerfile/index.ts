@@ -1,0 +1,2 @@
+export { type CommandLine, type ConfigInstruction, type HealthcheckOptions, parseConfigInstruction } from './configInstruction.ts'
+export type { Lookup } from './words.ts'

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { isStrataError, StrataError } from '../base/index.ts'
 import type { Metadata } from './metadata.ts'
 
 /** Something that a collection can remove: a blob by its digest, a layer by its DiffId, a snapshot by its id, … */
@@ -15,7 +16,7 @@ export interface Resource {
  */
 export interface Lease extends AsyncDisposable {
   readonly id: string
-  /** Holds one more resource. Durable when it returns; inside a transaction, with it. */
+  /** Holds one more resource. Durable when it returns; inside a transaction, with it. Throws `conflict` when the lease has ended. */
   add(resource: Resource): void
   /** Ends the lease. Calling it again does nothing. */
   release(): void
@@ -121,7 +122,15 @@ class MetadataLease implements Lease {
   }
 
   add(resource: Resource): void {
-    this.#metadata.run('INSERT OR IGNORE INTO lease_resources (lease, kind, id) VALUES (?, ?, ?)', this.id, resource.kind, resource.id)
+    try {
+      this.#metadata.run('INSERT OR IGNORE INTO lease_resources (lease, kind, id) VALUES (?, ?, ?)', this.id, resource.kind, resource.id)
+    } catch (error) {
+      // The only constraint that this can violate is the one on the lease.
+      if (!isStrataError(error, 'conflict')) throw error
+      throw new StrataError('conflict', 'STRATA_LEASE_ENDED', `Cannot hold ${resource.kind} "${resource.id}": the lease has ended`, {
+        cause: error,
+      })
+    }
   }
 
   release(): void {

@@ -1,7 +1,6 @@
 import { callError, kernelName, lastErrno, libc } from './libc.ts'
 
 /** How openat2(2) resolves a path. */
-export const RESOLVE_NO_XDEV = 0x01
 export const RESOLVE_NO_MAGICLINKS = 0x02
 export const RESOLVE_NO_SYMLINKS = 0x04
 export const RESOLVE_BENEATH = 0x08

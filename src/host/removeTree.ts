@@ -1,10 +1,8 @@
-import { constants } from 'node:fs'
 import { errnoOf } from '../base/index.ts'
-import { close } from './descriptors.ts'
+import { close, openDirectoryAt } from './descriptors.ts'
 import { type DirectoryEntry, readDirectory } from './directories.ts'
 import { unlinkAt } from './entries.ts'
 import { callError } from './libc.ts'
-import { openHow, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV } from './openHow.ts'
 import { type Stat, statFd } from './stat.ts'
 
 /** Directories on the way down that stay open. Those further up are opened again through `..` on the way back. */
@@ -15,7 +13,7 @@ interface Level {
   readonly name: string
   readonly identity: Stat
   /** What is still to remove, from the end. */
-  readonly left: DirectoryEntry[]
+  left: DirectoryEntry[]
   /** Closed (undefined) while the work is far below. */
   fd: number | undefined
 }
@@ -60,19 +58,23 @@ function removeLeaf(directory: number, { name, type }: DirectoryEntry): boolean 
 function enter(levels: Level[], directory: number, name: string): void {
   let fd: number
   try {
-    fd = openHow(directory, name, {
-      flags: constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
-      resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
-    })
+    fd = openDirectoryAt(directory, name)
   } catch (error) {
     const code = errnoOf(error)
     if (code === 'ENOENT') return
-    if (code === 'EXDEV') throw callError('EBUSY', 'unlinkat', name)
     if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error
-    unlinkAt(directory, name)
+    removeLeaf(directory, { name, type: undefined })
     return
   }
-  levels.push({ name, identity: statFd(fd), left: readDirectory(fd), fd })
+  const identity = statFd(fd)
+  if (identity.mountRoot) {
+    close(fd)
+    throw callError('EBUSY', 'unlinkat', name)
+  }
+  // Known before it is read, so that the descriptor is closed even when reading fails.
+  const level: Level = { name, identity, left: [], fd }
+  levels.push(level)
+  level.left = readDirectory(fd)
   const far = levels.at(-1 - OPEN_DIRECTORIES)
   if (far?.fd !== undefined) {
     close(far.fd)
@@ -82,9 +84,10 @@ function enter(levels: Level[], directory: number, name: string): void {
 
 /** Goes back up and removes the directory that is empty now. */
 function leave(levels: Level[], directory: number): void {
-  const { fd, name } = levels.pop()!
-  const above = levels.at(-1)
+  const { fd, name } = levels.at(-1)!
+  const above = levels.at(-2)
   if (above !== undefined && above.fd === undefined) above.fd = openAbove(fd!, above)
+  levels.pop()
   close(fd!)
   try {
     unlinkAt(above?.fd ?? directory, name, { directory: true })
@@ -95,9 +98,9 @@ function leave(levels: Level[], directory: number): void {
 
 /** Opens the parent of `fd`, and makes sure that it is still the one that we came from. */
 function openAbove(fd: number, { identity, name }: Level): number {
-  const above = openHow(fd, '..', { flags: constants.O_RDONLY | constants.O_DIRECTORY, resolve: RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV })
+  const above = openDirectoryAt(fd, '..')
   const found = statFd(above)
   if (found.inode === identity.inode && found.mountId === identity.mountId) return above
   close(above)
-  throw callError('ESTALE', 'openat2', name)
+  throw callError('ESTALE', 'openat', name)
 }

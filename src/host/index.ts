@@ -1,3 +1,4 @@
+export { openBeneath } from './beneath.ts'
 export { ConfinedRoot } from './confinedRoot.ts'
 export { copyFile } from './copyFile.ts'
 export {

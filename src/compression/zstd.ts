@@ -1,0 +1,175 @@
+import { constants, createZstdDecompress } from 'node:zlib'
+import { CHUNK_BYTES } from '../base/index.ts'
+import { corrupt, overLimit, truncated } from './failures.ts'
+import type { Input } from './input.ts'
+import { transformed } from './transform.ts'
+
+/*
+ * RFC 8878. Node's decoder drops everything behind the first frame when that is in the same chunk, and
+ * says nothing; so frames are walked here and the decoder gets at most one frame at a time.
+ */
+
+const MAGIC = 0xfd2fb528
+const SKIPPABLE_MAGIC = 0x184d2a50
+const LARGEST_BLOCK = 128 * 1024
+
+/** Decompresses zstd: any number of frames and skippable frames; what follows them is skipped. */
+export async function* unzstd(input: Input, windowBytes: number): AsyncGenerator<Uint8Array> {
+  const windowLog = Math.min(31, Math.max(10, Math.ceil(Math.log2(windowBytes))))
+  const engine = createZstdDecompress({ chunkSize: CHUNK_BYTES, params: { [constants.ZSTD_d_windowLogMax]: windowLog } })
+  const pieces = framePieces(input, windowBytes)
+  yield* transformed(engine, {
+    next: async () => {
+      const result = await pieces.next()
+      return result.done === true ? undefined : result.value
+    },
+  })
+}
+
+/** The bytes of all data frames, never two frames in one piece. */
+async function* framePieces(input: Input, windowBytes: number): AsyncGenerator<Uint8Array, void> {
+  for (;;) {
+    const start = await input.peek(8)
+    const magic = start.length < 4 ? 0 : new DataView(start.buffer, start.byteOffset).getUint32(0, true)
+    if (magic === MAGIC) {
+      const frame = new FrameWalk(windowBytes)
+      while (!frame.done) {
+        const bytes = await input.next()
+        if (bytes === undefined) throw truncated('zstd')
+        const used = frame.take(bytes)
+        if (used < bytes.length) input.unread(bytes.subarray(used))
+        yield bytes.subarray(0, used)
+      }
+    } else if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) {
+      if (start.length < 8) throw truncated('zstd')
+      const size = new DataView(start.buffer, start.byteOffset).getUint32(4, true)
+      input.skip(8)
+      await skip(input, size)
+    } else if (isStartOfMagic(start)) {
+      throw truncated('zstd')
+    } else {
+      return
+    }
+  }
+}
+
+/** Tells whether the input ends inside a magic number. */
+function isStartOfMagic(bytes: Uint8Array): boolean {
+  if (bytes.length === 0 || bytes.length > 3) return false
+  const startsWith = (magic: readonly number[]): boolean => bytes.every((byte, at) => byte === magic[at])
+  return startsWith([0x28, 0xb5, 0x2f]) || startsWith([bytes[0]! >= 0x50 && bytes[0]! <= 0x5f ? bytes[0]! : -1, 0x2a, 0x4d])
+}
+
+async function skip(input: Input, count: number): Promise<void> {
+  let left = count
+  while (left > 0) {
+    const bytes = await input.next()
+    if (bytes === undefined) throw truncated('zstd')
+    if (bytes.length > left) input.unread(bytes.subarray(left))
+    left -= Math.min(left, bytes.length)
+  }
+}
+
+/** Walks over one frame, from its magic number on, without decompressing it. */
+class FrameWalk {
+  readonly #windowBytes: number
+  /** Header bytes that are being collected, and how many of them make the next step possible. */
+  readonly #header = Buffer.alloc(18)
+  #filled = 0
+  #wanted = 5
+  #step: 'descriptor' | 'header' | 'block' | 'body' | 'checksum' = 'descriptor'
+  #left = 0
+  #hasChecksum = false
+  #isLastBlock = false
+  done = false
+
+  constructor(windowBytes: number) {
+    this.#windowBytes = windowBytes
+  }
+
+  /** Takes the bytes that belong to the frame; returns how many they are. */
+  take(bytes: Uint8Array): number {
+    let at = 0
+    while (at < bytes.length && !this.done) {
+      if (this.#step === 'body') {
+        const got = Math.min(this.#left, bytes.length - at)
+        at += got
+        this.#left -= got
+        if (this.#left === 0) this.#endOfBlock()
+        continue
+      }
+      this.#header[this.#filled] = bytes[at]!
+      this.#filled += 1
+      at += 1
+      if (this.#filled === this.#wanted) this.#takeHeader()
+    }
+    return at
+  }
+
+  #takeHeader(): void {
+    switch (this.#step) {
+      case 'descriptor': {
+        const descriptor = this.#header[4]!
+        if ((descriptor & 0x08) !== 0) throw corrupt('zstd', 'a frame header has unknown flags')
+        this.#hasChecksum = (descriptor & 0x04) !== 0
+        const isSingleSegment = (descriptor & 0x20) !== 0
+        const contentSizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!
+        this.#wanted = 5 + (isSingleSegment ? 0 : 1) + [0, 1, 2, 4][descriptor & 3]! + contentSizeBytes
+        this.#step = 'header'
+        if (this.#filled === this.#wanted) this.#takeHeader()
+        return
+      }
+      case 'header':
+        this.#checkHeader()
+        this.#collect('block', 3)
+        return
+      case 'block': {
+        const block = this.#header.readUIntLE(0, 3)
+        const type = (block >> 1) & 3
+        const size = block >> 3
+        if (type === 3 || size > LARGEST_BLOCK) throw corrupt('zstd', 'a block header is wrong')
+        this.#isLastBlock = (block & 1) !== 0
+        // A run-length block has one byte, which stands for all.
+        this.#left = type === 1 ? 1 : size
+        this.#step = 'body'
+        if (this.#left === 0) this.#endOfBlock()
+        return
+      }
+      case 'checksum':
+        this.done = true
+        return
+      default:
+    }
+  }
+
+  #collect(step: 'block' | 'checksum', bytes: number): void {
+    this.#step = step
+    this.#filled = 0
+    this.#wanted = bytes
+  }
+
+  #endOfBlock(): void {
+    if (!this.#isLastBlock) this.#collect('block', 3)
+    else if (this.#hasChecksum) this.#collect('checksum', 4)
+    else this.done = true
+  }
+
+  #checkHeader(): void {
+    const descriptor = this.#header[4]!
+    let at = 5
+    let window = 0
+    if ((descriptor & 0x20) === 0) {
+      const base = 2 ** (10 + (this.#header[at]! >> 3))
+      window = base + (base / 8) * (this.#header[at]! & 7)
+      at += 1
+    }
+    const idBytes = [0, 1, 2, 4][descriptor & 3]!
+    if (idBytes > 0 && this.#header.readUIntLE(at, idBytes) !== 0) throw corrupt('zstd', 'it needs a dictionary')
+    at += idBytes
+    // Without a window of its own a frame is kept whole.
+    if ((descriptor & 0x20) !== 0)
+      window = this.#wanted - at === 8 ? Number(this.#header.readBigUInt64LE(at)) : this.#header.readUIntLE(at, this.#wanted - at)
+    if (window > this.#windowBytes)
+      throw overLimit('zstd', `a frame needs a window of ${window} bytes: at most ${this.#windowBytes} are given`)
+  }
+}

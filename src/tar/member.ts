@@ -32,8 +32,8 @@ export type Draft = { -readonly [K in keyof TarEntry]: TarEntry[K] }
 /** What came in headers of their own before the header of a member, and overrides it. */
 export interface Extension {
   readonly pax?: PaxAttributes
-  readonly longName?: string
-  readonly longLink?: string
+  readonly longName?: string | undefined
+  readonly longLink?: string | undefined
 }
 
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map()
@@ -75,7 +75,7 @@ export class MemberHeader {
       type,
       path,
       linkPath: isLink ? (extension.longLink ?? pax?.linkPath ?? block.text(LINK_NAME)) : '',
-      mode: this.number(MODE, 'mode') & 0o7777,
+      mode: this.#mode(),
       uid: pax?.uid ?? this.number(UID, 'uid'),
       gid: pax?.gid ?? this.number(GID, 'gid'),
       userName: pax?.userName ?? (dialect === 'v7' ? '' : this.#userName.read(block)),
@@ -92,7 +92,9 @@ export class MemberHeader {
     const changedAt = pax?.changedAt ?? this.#time(dialect, GNU_CTIME, STAR_CTIME)
     if (changedAt !== undefined) draft.changedAt = changedAt
     if (type === 'character' || type === 'block') {
-      draft.device = { major: this.number(DEVICE_MAJOR, 'device'), minor: this.number(DEVICE_MINOR, 'device') }
+      // v7 has no fields for it.
+      const number = (field: Field): number => (dialect === 'v7' ? 0 : this.number(field, 'device'))
+      draft.device = { major: number(DEVICE_MAJOR), minor: number(DEVICE_MINOR) }
     }
     return draft
   }
@@ -163,6 +165,14 @@ export class MemberHeader {
     const field = dialect === 'gnu' ? gnu : star
     if (this.#block.bytes[field[0]] === 0 || (dialect === 'gnu' && !this.#gnuTimesAreTimes())) return undefined
     return { seconds: this.number(field, 'time'), nanoseconds: 0 }
+  }
+
+  #mode(): number {
+    const mode = this.number(MODE, 'mode')
+    const { bytes } = this.#block
+    const end = MODE[0] + MODE[1]
+    // The low bits of a number that is too large to be exact.
+    return (Math.abs(mode) < Number.MAX_SAFE_INTEGER ? mode : bytes.readUInt16BE(end - 2)) & 0o7777
   }
 
   /** The number in a field; throws when it is not one. */

@@ -145,8 +145,7 @@ export class TarParser {
    * last padding, as it may for Docker; inside a header or a payload it throws `dataLoss`.
    */
   end(): void {
-    const whole = this.#state === 'trailer' || this.#state === 'padding' || (this.#state === 'header' && this.#filled === 0)
-    if (whole) return
+    if (this.#filled === 0 && (this.#state === 'trailer' || this.#state === 'header' || this.#state.endsWith('adding'))) return
     throw new StrataError(
       'dataLoss',
       'STRATA_TAR_TRUNCATED',
@@ -329,7 +328,9 @@ function paddingOf(size: number): number {
   return (BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES
 }
 
-function upToNul(payload: Buffer): string {
+/** The text of a GNU long name; an empty one overrides nothing. */
+function upToNul(payload: Buffer): string | undefined {
   const nul = payload.indexOf(0)
-  return decodeFileName(nul === -1 ? payload : payload.subarray(0, nul))
+  const text = decodeFileName(nul === -1 ? payload : payload.subarray(0, nul))
+  return text === '' ? undefined : text
 }

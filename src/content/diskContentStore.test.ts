@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { readAtMost, streamOf } from '../base/index.ts'
-import { collect, Leases, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
+import { collect, type Collectable, Leases, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { blobPath, type Descriptor, type DiffId, digestOf, MEDIA_TYPES, parseDiffId, parseImageLayout, parseIndex } from '../oci/index.ts'
 import { type BlobProblem, type DiskContentStore, openContent } from './index.ts'
 
@@ -223,6 +223,24 @@ test('a collection keeps what a manifest names, and removes unrecorded files and
   assert.equal(readdirSync(join(opened.root, 'ingest')).length, 1)
   for (const { target, bytes } of [config, kept, image]) assert.equal(await read(content, target), bytes.toString())
   assert.deepEqual(await problemsOf(content), [])
+})
+
+test('hostile #70: a collection leaves a blob that came back between the end of its record and that of its file', async () => {
+  using opened = openNew()
+  const { content, metadata } = opened
+  const { target, bytes } = blob('comes back')
+  await content.put(target, streamOf(bytes))
+  const meanwhile: Collectable = {
+    kind: 'meanwhile',
+    list: () => ['put'],
+    references: () => [],
+    drop: () => undefined,
+    destroy: () => content.put(target, streamOf(bytes)),
+  }
+  const kinds = [meanwhile, ...content.collectables()]
+  const removed = await collect({ metadata, leases: new Leases(metadata), kinds, roots: () => [] })
+  assert.ok(removed.some(({ id }) => id === target.digest))
+  assert.equal(await read(content, target), 'comes back')
 })
 
 test('a layer blob holds its layer', () => {

@@ -17,8 +17,8 @@ export class PartialFile implements AsyncDisposable {
   readonly #algorithm: DigestAlgorithm
   #hash: Hash
   #size = 0
-  /** Small chunks that wait; they are part of hash and size already. */
-  #gathered: Uint8Array[] = []
+  /** Copies of small chunks that wait; they are part of hash and size already. */
+  readonly #gathered: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   #gatheredBytes = 0
   #open = true
   #broken = false
@@ -69,7 +69,7 @@ export class PartialFile implements AsyncDisposable {
   }
 
   /**
-   * Appends.
+   * Appends. A chunk is not used any more when the next one is asked for: it may be handed to another thread then.
    *
    * @param limit the most bytes that the file may have
    * @returns false when the stream has more bytes than that; nothing more is read then
@@ -136,33 +136,29 @@ export class PartialFile implements AsyncDisposable {
   }
 
   async #append(chunk: Uint8Array): Promise<void> {
+    const isSmall = chunk.length < SMALL_CHUNK_BYTES
+    if (!isSmall || this.#gatheredBytes + chunk.length > CHUNK_BYTES) await this.#flush()
     this.#size += chunk.length
-    if (chunk.length < SMALL_CHUNK_BYTES) {
+    if (isSmall) {
       this.#hash.update(chunk)
-      this.#gathered.push(chunk)
+      this.#gathered.set(chunk, this.#gatheredBytes)
       this.#gatheredBytes += chunk.length
-      if (this.#gatheredBytes >= CHUNK_BYTES) await this.#flush()
       return
     }
-    await this.#flush()
     // The disk and the hash work at the same time.
-    const written = this.#writeAt([chunk], this.#size - chunk.length)
+    const written = this.#writeAt(chunk, this.#size - chunk.length)
     this.#hash.update(chunk)
     await written
   }
 
   async #flush(): Promise<void> {
-    if (this.#gatheredBytes === 0) return
-    const chunks = this.#gathered
-    const position = this.#size - this.#gatheredBytes
-    this.#gathered = []
+    const bytes = this.#gatheredBytes
     this.#gatheredBytes = 0
-    await this.#writeAt(chunks, position)
+    await this.#writeAt(this.#gathered.subarray(0, bytes), this.#size - bytes)
   }
 
-  async #writeAt(chunks: readonly Uint8Array[], position: number): Promise<void> {
-    const only = chunks[0]
-    let rest = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)
+  async #writeAt(bytes: Uint8Array, position: number): Promise<void> {
+    let rest = bytes
     let at = position
     while (rest.length > 0) {
       const { bytesWritten } = await this.#write(() => this.#handle.write(rest, 0, rest.length, at))

@@ -231,6 +231,21 @@ const CASES: Readonly<Record<string, Case>> = {
     assert.deepEqual(await bytesOf(store, target), bytes)
   },
 
+  async 'write() does not use a chunk any more when it asks for the next one'({ store }) {
+    const { target, bytes } = blob(32, 1_000_000)
+    async function* reusing(): AsyncGenerator<Uint8Array, void> {
+      for (let at = 0, size = 1; at < bytes.length; at += size, size = size * 3 + 1) {
+        const chunk = Buffer.from(bytes.subarray(at, at + size))
+        yield chunk
+        chunk.fill(0xff)
+      }
+    }
+    await using ingest = await store.ingest('key', { target })
+    await ingest.write(reusing())
+    await ingest.commit(target)
+    assert.deepEqual(await bytesOf(store, target), bytes)
+  },
+
   async 'ingest() goes on where a disposed one stopped, also in a store that is opened again'({ store, openStore, root }) {
     const { target, bytes } = blob(16, 500_001)
     {

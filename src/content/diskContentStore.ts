@@ -101,7 +101,7 @@ export class DiskContentStore implements ContentStore {
     try {
       await ingest.write(interruptible(bytes, options.signal))
     } catch (error) {
-      await ingest.discard()
+      await ingest.discard().catch(() => undefined)
       throw error
     }
     await ingest.commit(target, options)

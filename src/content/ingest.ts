@@ -51,7 +51,7 @@ export class DiskIngest implements Ingest {
       if (isWhole || this.#target === undefined) return
     } catch (error) {
       // A partial file would keep a full disk full.
-      if (this.#file.broken) await this.discard()
+      if (this.#file.broken) await this.#giveUp()
       throw error
     }
     await this.discard()
@@ -68,7 +68,7 @@ export class DiskIngest implements Ingest {
       await this.#file.close()
       return blob
     } catch (error) {
-      await this.discard()
+      await this.#giveUp()
       throw error
     }
   }
@@ -79,6 +79,11 @@ export class DiskIngest implements Ingest {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close()
+  }
+
+  /** Discards after a failure, which tells more than a failing discard: what stays behind is collected later. */
+  async #giveUp(): Promise<void> {
+    await this.discard().catch(() => undefined)
   }
 
   async #verify(expected: ExpectedBlob): Promise<Digest> {

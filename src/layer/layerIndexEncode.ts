@@ -18,6 +18,7 @@ import {
   TYPES,
   VERSION,
 } from './layerIndexFormat.ts'
+import { compareNames } from './pathOrder.ts'
 import { type Inode, LayerDirectory, type LayerModel, LayerName, NO_XATTRS } from './layerModel.ts'
 
 /** What an index says of the tar as a whole. */
@@ -113,8 +114,8 @@ function writeInode(records: Buffer, at: number, inode: Inode, heap: Heap): void
   records.writeUInt32LE(inode.uid, at + RECORD.uid)
   records.writeUInt32LE(inode.gid, at + RECORD.gid)
   records.writeUInt32LE(inode.mode, at + RECORD.mode)
-  records.writeUInt32LE(inode.nanoseconds, at + RECORD.nanoseconds)
-  records.writeDoubleLE(inode.seconds, at + RECORD.seconds)
+  records.writeUInt32LE(inode.modifiedAt.nanoseconds, at + RECORD.nanoseconds)
+  records.writeDoubleLE(inode.modifiedAt.seconds, at + RECORD.seconds)
   records.writeDoubleLE(inode.size, at + RECORD.size)
   records.writeDoubleLE(inode.dataOffset, at + RECORD.dataOffset)
   if (inode.xattrs.size > 0) records.writeUInt32LE(heap.add(encodeXattrs(inode.xattrs)).at, at + RECORD.xattrsAt)
@@ -136,18 +137,10 @@ function sortedEntries(root: LayerDirectory): (LayerName | Hidden)[] {
     const siblings: (LayerName | Hidden)[] = [...next.children.values()]
     for (const name of next.whiteouts ?? []) siblings.push({ name, parent: next })
     // The stack gives them back in the other order.
-    siblings.sort((a, b) => byName(b.name, a.name))
+    siblings.sort((a, b) => compareNames(b.name, a.name))
     for (const sibling of siblings) pending.push(sibling)
   }
   return sorted
-}
-
-const SURROGATE = /[\ud800-\udfff]/
-
-/** Byte order; UTF-16 order is the same where no surrogate is in the way. */
-function byName(a: string, b: string): number {
-  if (SURROGATE.test(a) || SURROGATE.test(b)) return compareFileNames(a, b)
-  return a < b ? -1 : 1
 }
 
 /** count, stored bytes, then offset and size of each piece. */

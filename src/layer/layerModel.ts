@@ -1,6 +1,6 @@
 import { StrataError } from '../base/index.ts'
-import type { TarEntry } from '../tar/index.ts'
-import type { DeviceNumber, NodeType, SparseExtent } from './entry.ts'
+import type { TarEntry, Timestamp } from '../tar/index.ts'
+import type { Attributes, DeviceNumber, NodeType, SparseExtent } from './entry.ts'
 import { childPathBytes, quotePath, splitLayerPath, splitLinkTarget } from './layerPath.ts'
 import { isOverlayXattr, isReservedName, isWhiteoutDevice, nameMeaning } from './whiteout.ts'
 
@@ -10,14 +10,16 @@ import { isOverlayXattr, isReservedName, isWhiteoutDevice, nameMeaning } from '.
  * whiteouts and the entries that they stand beside.
  */
 
+export const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map()
+const EPOCH: Timestamp = { seconds: 0, nanoseconds: 0 }
+
 /** What names point to; hard links share one. */
-export class Inode {
+export class Inode implements Attributes {
   readonly type: NodeType
   mode = 0o755
   uid = 0
   gid = 0
-  seconds = 0
-  nanoseconds = 0
+  modifiedAt: Timestamp = EPOCH
   xattrs: ReadonlyMap<string, Uint8Array> = NO_XATTRS
   size = 0
   dataOffset = 0
@@ -35,13 +37,11 @@ export class Inode {
   }
 }
 
-export const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map()
-
 /** A name in a directory of the layer. */
 export class LayerName {
   readonly name: string
   readonly parent: LayerDirectory | undefined
-  readonly inode: Inode
+  inode: Inode
 
   constructor(name: string, parent: LayerDirectory | undefined, inode: Inode) {
     this.name = name
@@ -96,6 +96,10 @@ export class LayerModel {
   readonly root = new LayerDirectory('', undefined)
   /** Xattrs that only overlayfs may set, and which the tar had. */
   strippedXattrs = 0
+  /** Hard links to files of the layers below; complete after `finish`. */
+  lowerLinks: LayerName[] = []
+  /** Hard links that came before their target; filled by `finish`. */
+  readonly lateLinks: { readonly node: LayerName; readonly target: LayerName }[] = []
   readonly #limit: number
   #nodes = 1
 
@@ -138,8 +142,12 @@ export class LayerModel {
   /**
    * Settles what depends on the whole tar: a directory that is also whited out hides what is below it,
    * and below a directory that hides everything nothing else needs hiding or has something to inherit.
+   * A hard link whose target came later gets that.
+   *
+   * @throws StrataError STRATA_HARD_LINK_TARGET, STRATA_NOT_A_DIRECTORY for links to what no layer can have
    */
   finish(): void {
+    this.#bindLinks()
     const pending: { readonly directory: LayerDirectory; readonly alone: boolean }[] = [{ directory: this.root, alone: false }]
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
       const { directory, alone } = next
@@ -162,6 +170,26 @@ export class LayerModel {
         if (directory.whiteouts.size === 0) directory.whiteouts = undefined
       }
     }
+  }
+
+  #bindLinks(): void {
+    const lower: LayerName[] = []
+    for (const node of this.lowerLinks) {
+      if (!isAttached(node)) continue
+      const names = splitLayerPath(node.inode.lower!)
+      const name = names.pop()!
+      const { directory, missing } = this.#walk(names, node.path)
+      const target = missing.length === 0 ? directory.children.get(name) : undefined
+      if (target instanceof LayerDirectory) throw rejected(node.path, 'STRATA_HARD_LINK_TARGET', `${quotePath(target.path)} is a directory`)
+      if (target?.inode === node.inode) throw rejected(node.path, 'STRATA_HARD_LINK_TARGET', 'it is a hard link to itself')
+      if (target !== undefined) {
+        node.inode = target.inode
+        node.inode.names += 1
+      }
+      if (node.inode.lower !== undefined) lower.push(node)
+      else this.lateLinks.push({ node, target: target! })
+    }
+    this.lowerLinks = lower
   }
 
   #placeRoot(entry: TarEntry): Placement {
@@ -199,7 +227,9 @@ export class LayerModel {
       const inode = new Inode('file')
       inode.mode = 0
       inode.lower = [directory.path, ...missing, targetName].filter(part => part !== '').join('/')
-      return this.#put(parent, new LayerName(name, parent, inode))
+      const link = new LayerName(name, parent, inode)
+      this.lowerLinks.push(link)
+      return this.#put(parent, link)
     }
     const present = parent.children.get(name)
     for (let at: LayerName | undefined = target; at !== undefined; at = at.parent) {
@@ -209,20 +239,21 @@ export class LayerModel {
     if (present?.inode === target.inode) return reattributed ? { node: present, linkOf: target, reattributed } : NOTHING
     const link = new LayerName(name, parent, target.inode)
     link.inode.names += 1
+    if (link.inode.lower !== undefined) this.lowerLinks.push(link)
     return { ...this.#put(parent, link), linkOf: target, reattributed }
   }
 
   /** A hard link's own header speaks for the inode too: docker and containerd apply it. Xattrs are only added. */
   #reattribute(inode: Inode, entry: TarEntry): boolean {
     if (inode.lower !== undefined) return false
-    const { mode, uid, gid, seconds, nanoseconds, xattrs } = inode
+    const { mode, uid, gid, modifiedAt, xattrs } = inode
     this.#setAttributes(inode, entry, xattrs)
     return (
       inode.mode !== mode ||
       inode.uid !== uid ||
       inode.gid !== gid ||
-      inode.seconds !== seconds ||
-      inode.nanoseconds !== nanoseconds ||
+      inode.modifiedAt.seconds !== modifiedAt.seconds ||
+      inode.modifiedAt.nanoseconds !== modifiedAt.nanoseconds ||
       inode.xattrs !== xattrs
     )
   }
@@ -278,8 +309,7 @@ export class LayerModel {
     inode.mode = entry.mode & 0o7777
     inode.uid = entry.uid
     inode.gid = entry.gid
-    inode.seconds = entry.modifiedAt.seconds
-    inode.nanoseconds = entry.modifiedAt.nanoseconds
+    inode.modifiedAt = entry.modifiedAt
     if (entry.xattrs.size === 0) {
       inode.xattrs = earlier
       return
@@ -338,6 +368,12 @@ export function* subtree(top: LayerName): Generator<LayerName> {
     yield next
     if (next instanceof LayerDirectory) for (const child of next.children.values()) pending.push(child)
   }
+}
+
+/** Tells whether a name is still in the tree. */
+function isAttached(node: LayerName): boolean {
+  for (let at = node; at.parent !== undefined; at = at.parent) if (at.parent.children.get(at.name) !== at) return false
+  return true
 }
 
 function isAufsName(name: string): boolean {

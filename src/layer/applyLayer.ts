@@ -1,0 +1,51 @@
+import type { ByteStream } from '../base/index.ts'
+import type { DiffId } from '../oci/index.ts'
+import type { LayerLimits } from './layerApplier.ts'
+import type { AppliedLayer, FileRange } from './layerJob.ts'
+import type { Dialect } from './layerTreeWriter.ts'
+import { layerWorkers } from './workerPool.ts'
+
+/** A layer that comes in. */
+export interface LayerInput {
+  /** What the plain tar must hash to. */
+  readonly diffId?: DiffId
+  /** The layer tar, compressed or not: the first bytes tell. A range of a file is read by the worker itself. */
+  readonly bytes: ByteStream | FileRange
+  /** The layer index is written to this file, which must not exist. It is not synced. */
+  readonly indexPath: string
+  /** The tar's headers for `rebuildTar` are written to this file, which must not exist. Not synced. */
+  readonly headersPath?: string
+  readonly limits?: LayerLimits
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Applies a layer in a worker thread: one pass that inflates, hashes, indexes and writes. As many
+ * layers at once as the machine has cores; more wait. Nothing is synced: the caller makes it durable
+ * (syncfs) before it records it.
+ *
+ * With the dialect `overlay` the directory must be empty, and the layer is complete only after
+ * `completeLayer`; with `remove` it holds the tree that the layers below show, and nothing else changes it.
+ *
+ * @param directory where the tree goes; after a failure it holds whatever was written until then
+ * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) for other bytes than `diffId` says, `invalidArgument`
+ * for a tar that is no layer, `resourceExhausted` past the limits, and the errors of the operating system.
+ */
+export function applyLayer(input: LayerInput, directory: string, options: { readonly dialect: Dialect }): Promise<AppliedLayer> {
+  return run(input, { directory, dialect: options.dialect })
+}
+
+/** Hashes and indexes a layer without writing its tree, in a worker thread; no privilege is needed. Rejects as `applyLayer` does. */
+export function indexLayer(input: Omit<LayerInput, 'headersPath'>): Promise<AppliedLayer> {
+  return run(input, undefined)
+}
+
+function run(input: LayerInput, tree: { readonly directory: string; readonly dialect: Dialect } | undefined): Promise<AppliedLayer> {
+  const { diffId, bytes, indexPath, headersPath, limits } = input
+  const file = 'path' in bytes ? { ...bytes } : undefined
+  return layerWorkers.run(
+    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, file, tree },
+    'path' in bytes ? undefined : bytes,
+    input.signal,
+  )
+}

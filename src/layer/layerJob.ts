@@ -1,0 +1,78 @@
+import { createWriteStream } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+import { type ByteStream, fileStream, StrataError } from '../base/index.ts'
+import { decompress } from '../compression/index.ts'
+import type { DiffId } from '../oci/index.ts'
+import { writePending } from './completeLayer.ts'
+import { LayerApplier, type LayerLimits } from './layerApplier.ts'
+import { decodeLayerIndex } from './layerIndex.ts'
+import { type Dialect, LayerTreeWriter } from './layerTreeWriter.ts'
+import { TarHeadersWriter } from './tarHeaders.ts'
+
+/** A part of a file, in bytes: `start` (default 0) up to and without `end` (default: the end). */
+export interface FileRange {
+  readonly path: string
+  readonly start?: number
+  readonly end?: number
+}
+
+/** What to do with one layer; plain data, so that it can go to another thread. */
+export interface LayerJob {
+  readonly diffId?: DiffId | undefined
+  readonly indexPath: string
+  readonly headersPath?: string | undefined
+  readonly limits?: LayerLimits | undefined
+  /** Where the bytes come from; absent when they are sent. */
+  readonly file?: FileRange | undefined
+  /** Where the tree goes; absent when none is wanted. */
+  readonly tree?: { readonly directory: string; readonly dialect: Dialect } | undefined
+}
+
+/** What is known of a layer after one pass over its bytes. */
+export interface AppliedLayer {
+  readonly diffId: DiffId
+  /** Size of the plain layer tar. */
+  readonly tarBytes: number
+  /** Logical bytes of all files, an inode counted once. */
+  readonly contentBytes: number
+  /** Names in the layer, the root included. */
+  readonly entryCount: number
+  /** Xattrs of the tar that only overlayfs may set; they were left out. */
+  readonly strippedXattrs: number
+  /** Xattrs that the file system of the tree refused. */
+  readonly skippedXattrs: number
+}
+
+/**
+ * Does a job in this thread.
+ *
+ * @param sent the layer's bytes for jobs without a file; decompressed here when they are compressed
+ */
+export async function runLayerJob(job: LayerJob, sent: ByteStream, signal: AbortSignal): Promise<AppliedLayer> {
+  const { tree, headersPath } = job
+  const applier = new LayerApplier({
+    ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
+    ...(headersPath === undefined ? {} : { headers: new TarHeadersWriter(headersPath) }),
+    ...(job.limits === undefined ? {} : { limits: job.limits }),
+  })
+  try {
+    for await (const chunk of decompress(job.file === undefined ? sent : fileStream(job.file.path, job.file))) {
+      signal.throwIfAborted()
+      applier.write(chunk)
+    }
+    const { index, diffId, model, ...pass } = applier.finish()
+    if (job.diffId !== undefined && job.diffId !== diffId) {
+      throw new StrataError('dataLoss', 'STRATA_DIFF_ID_MISMATCH', `Cannot apply layer ${job.diffId}: its bytes are those of ${diffId}`)
+    }
+    await pipeline([index], createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
+    if (tree?.dialect === 'overlay') await writePending(tree.directory, model)
+    const { contentBytes, entryCount } = decodeLayerIndex(index)
+    return { diffId, tarBytes: pass.tarBytes, contentBytes, entryCount, strippedXattrs: pass.strippedXattrs, skippedXattrs: pass.skippedXattrs }
+  } catch (error) {
+    if (headersPath !== undefined) await rm(headersPath, { force: true })
+    throw error
+  } finally {
+    applier.close()
+  }
+}

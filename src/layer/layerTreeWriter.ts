@@ -1,0 +1,254 @@
+import { constants } from 'node:fs'
+import { errnoOf, StrataError } from '../base/index.ts'
+import {
+  close,
+  ConfinedRoot,
+  linkAt,
+  makeNodeAt,
+  openAt,
+  openDirectoryAt,
+  readDirectory,
+  readInto,
+  removeTreeAt,
+  setTimesFd,
+  setXattrFd,
+  symlinkAt,
+  truncate,
+  writeAll,
+} from '../host/index.ts'
+import { removeOtherXattrs, setAttributesAt, setAttributesFd } from './attributes.ts'
+import { LayerDirectories } from './layerDirectories.ts'
+import { type Inode, LayerDirectory, type LayerModel, type LayerName, subtree } from './layerModel.ts'
+import { quotePath } from './layerPath.ts'
+import { OPAQUE_VALUE, OPAQUE_XATTR, WHITEOUT_DEVICE } from './whiteout.ts'
+
+/**
+ * How a layer is written down: `overlay` alone in an empty directory, in the form that overlayfs reads;
+ * `remove` onto a tree that has the layers below in it.
+ */
+export type Dialect = 'overlay' | 'remove'
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants
+const CREATE = O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW
+/** Nobody else opens a file before it has its own mode. */
+const MODE_WHILE_WRITTEN = 0o600
+const READ_BYTES = 256 * 1024
+
+/** Writes what the model decides to disk, one entry after the other; directories get their attributes at the end. */
+export class LayerTreeWriter {
+  /** Xattrs that the file system did not take. */
+  skippedXattrs = 0
+  readonly #directories: LayerDirectories
+  readonly #model: LayerModel
+  readonly #dialect: Dialect
+  readonly #path: string
+  #file: { readonly fd: number; readonly inode: Inode; extent: number; done: number } | undefined
+
+  constructor(path: string, model: LayerModel, dialect: Dialect) {
+    this.#path = path
+    this.#model = model
+    this.#dialect = dialect
+    this.#directories = new LayerDirectories(path, model.root, dialect === 'remove')
+  }
+
+  /** Begins a file; its payload follows by `write`, then `endFile`. */
+  beginFile(node: LayerName): void {
+    const directory = this.#directories.fdOf(node.parent!)
+    const fd = this.#create(directory, node.name, () => openAt(directory, node.name, CREATE, MODE_WHILE_WRITTEN))
+    this.#file = { fd, inode: node.inode, extent: 0, done: 0 }
+  }
+
+  write(chunk: Uint8Array): void {
+    const file = this.#file!
+    if (file.inode.sparse === undefined) writeAll(file.fd, chunk)
+    else this.#writeSparse(chunk)
+  }
+
+  endFile(): void {
+    const { fd, inode } = this.#file!
+    this.#file = undefined
+    try {
+      if (inode.sparse !== undefined) truncate(fd, inode.size)
+      this.skippedXattrs += setAttributesFd(fd, inode)
+    } finally {
+      close(fd)
+    }
+  }
+
+  /** Makes a symlink, device or FIFO. */
+  makeOther(node: LayerName): void {
+    const { inode, name } = node
+    const directory = this.#directories.fdOf(node.parent!)
+    this.#create(directory, name, () => {
+      if (inode.linkTarget !== undefined) symlinkAt(inode.linkTarget, directory, name)
+      else makeNodeAt(directory, name, inode.type as 'character' | 'block' | 'fifo', { mode: MODE_WHILE_WRITTEN, device: inode.device })
+    })
+    this.setAttributes(node)
+  }
+
+  /** Makes `node` a further name of `target`, which is on disk. */
+  link(node: LayerName, target: LayerName): void {
+    // Of its own, since the way to the other directory may close those that are open.
+    const from = openDirectoryAt(this.#directories.fdOf(target.parent!), '.')
+    try {
+      const to = this.#directories.fdOf(node.parent!)
+      this.#create(to, node.name, () => linkAt(from, target.name, to, node.name))
+    } finally {
+      close(from)
+    }
+  }
+
+  /** Gives something that is no directory the attributes of its inode (again). */
+  setAttributes(node: LayerName): void {
+    const directory = this.#directories.fdOf(node.parent!)
+    this.skippedXattrs += setAttributesAt(directory, node.name, node.inode)
+  }
+
+  /**
+   * Removes what an earlier entry of this layer made.
+   *
+   * @param keep gets the payload of every file that loses its last name with it
+   */
+  remove(node: LayerName, keep: ((inode: Inode, chunk: Uint8Array) => void) | undefined): void {
+    if (keep !== undefined) {
+      const kept = new Set<Inode>()
+      for (const { inode, parent, name } of subtree(node)) {
+        if (inode.names > 0 || inode.type !== 'file' || inode.storedSize === 0 || kept.has(inode)) continue
+        kept.add(inode)
+        this.#readPayload(this.#directories.fdOf(parent!), name, inode, chunk => keep(inode, chunk))
+      }
+    }
+    this.#directories.forget(node)
+    if (this.#directories.isMade(node.parent!)) removeTreeAt(this.#directories.fdOf(node.parent!), node.name)
+  }
+
+  /** Links what the model could link only at the end, makes deletions, and gives every directory its attributes, deepest first. */
+  finish(): void {
+    for (const { node, target } of this.#model.lateLinks) this.link(node, target)
+    // Before the deletions: what a layer hides from others it may still link to.
+    if (this.#dialect === 'remove') for (const node of this.#model.lowerLinks) this.#linkLower(node)
+    for (const directory of deepestFirst(this.#model.root)) {
+      const fd = this.#directories.fdOf(directory)
+      if (this.#dialect === 'overlay') this.#finishAlone(fd, directory)
+      else this.#finishOverLower(fd, directory)
+    }
+  }
+
+  close(): void {
+    if (this.#file !== undefined) close(this.#file.fd)
+    this.#file = undefined
+    this.#directories.close()
+  }
+
+  #finishAlone(fd: number, directory: LayerDirectory): void {
+    for (const name of directory.whiteouts ?? []) makeNodeAt(fd, name, 'character', { mode: 0, device: WHITEOUT_DEVICE })
+    if (directory.opaque) setXattrFd(fd, OPAQUE_XATTR, OPAQUE_VALUE)
+    this.skippedXattrs += setAttributesFd(fd, directory.inode)
+  }
+
+  #finishOverLower(fd: number, directory: LayerDirectory): void {
+    for (const name of directory.whiteouts ?? []) removeTreeAt(fd, name)
+    if (hidesLower(directory)) {
+      for (const { name } of readDirectory(fd)) if (!directory.children.has(name)) removeTreeAt(fd, name)
+    }
+    const before = this.#directories.keptTime(directory)
+    if (directory.implied && before !== undefined) {
+      setTimesFd(fd, { modifiedAt: before })
+      return
+    }
+    if (before !== undefined) removeOtherXattrs(fd, '.', directory.inode.xattrs)
+    this.skippedXattrs += setAttributesFd(fd, directory.inode)
+  }
+
+  #linkLower(node: LayerName): void {
+    const target = node.inode.lower!
+    using root = new ConfinedRoot(this.#path)
+    try {
+      root.at(target, (from, name) => {
+        const to = this.#directories.fdOf(node.parent!)
+        this.#create(to, node.name, () => linkAt(from, name, to, node.name))
+      })
+    } catch (error) {
+      const errno = errnoOf(error)
+      // The kernel answers EPERM for a hard link to a directory.
+      if (errno !== 'ENOENT' && errno !== 'ENOTDIR' && errno !== 'EPERM') throw error
+      throw missingLinkTarget(node.path, target, error)
+    }
+  }
+
+  /** Creates something; what is in the way is of a lower layer, and goes. */
+  #create<T>(directory: number, name: string, create: () => T): T {
+    try {
+      return create()
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST' || this.#dialect === 'overlay') throw error
+      removeTreeAt(directory, name)
+      return create()
+    }
+  }
+
+  #writeSparse(chunk: Uint8Array): void {
+    const file = this.#file!
+    let rest = chunk
+    while (rest.length > 0) {
+      const extent = file.inode.sparse![file.extent]!
+      const piece = rest.subarray(0, extent.size - file.done)
+      writeAll(file.fd, piece, extent.offset + file.done)
+      file.done += piece.length
+      rest = rest.subarray(piece.length)
+      if (file.done === extent.size) {
+        file.extent += 1
+        file.done = 0
+      }
+    }
+  }
+
+  #readPayload(directory: number, name: string, inode: Inode, take: (chunk: Uint8Array) => void): void {
+    const fd = openAt(directory, name, O_RDONLY | O_NOFOLLOW)
+    try {
+      for (const { offset, size } of inode.sparse ?? [{ offset: 0, size: inode.size }]) {
+        for (let done = 0; done < size;) {
+          const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size - done))
+          const count = readInto(fd, buffer, offset + done)
+          if (count === 0) throw new StrataError('dataLoss', 'STRATA_LAYER_FILE_CHANGED', `Cannot apply layer: ${quotePath(name)} was changed meanwhile`)
+          take(buffer.subarray(0, count))
+          done += count
+        }
+      }
+    } finally {
+      close(fd)
+    }
+  }
+}
+
+/** Directories after everything that is below them. */
+function* deepestFirst(root: LayerDirectory): Generator<LayerDirectory> {
+  const way: { readonly directory: LayerDirectory; readonly children: Iterator<LayerName> }[] = []
+  const enter = (directory: LayerDirectory): void => {
+    way.push({ directory, children: directory.children.values() })
+  }
+  enter(root)
+  for (let at = way.at(-1); at !== undefined; at = way.at(-1)) {
+    const next = at.children.next()
+    if (next.done === true) {
+      yield at.directory
+      way.pop()
+    } else if (next.value instanceof LayerDirectory) enter(next.value)
+  }
+}
+
+/** Tells whether nothing of the layers below may stay in a directory of a finished model. */
+function hidesLower(directory: LayerDirectory): boolean {
+  for (let at: LayerDirectory | undefined = directory; at !== undefined; at = at.parent) if (at.opaque) return true
+  return false
+}
+
+/** A hard link to something that is neither in its layer nor below. */
+export function missingLinkTarget(path: string, target: string, cause: unknown): StrataError {
+  return new StrataError(
+    'invalidArgument',
+    'STRATA_HARD_LINK_TARGET',
+    `Cannot apply layer entry ${quotePath(path)}: it is a hard link to ${quotePath(target)}, which is no file in this layer or below`,
+    { cause },
+  )
+}

@@ -1,0 +1,162 @@
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { type ByteStream, StrataError } from '../base/index.ts'
+import type { FromWorker, ToWorker } from './applyWorker.ts'
+import type { AppliedLayer, LayerJob } from './layerJob.ts'
+
+/** Bytes that are on their way to a worker at most. */
+const WINDOW_BYTES = 4 * 1024 * 1024
+/** A worker without work goes after this time; starting one takes about 40 ms. */
+const IDLE_MS = 2_000
+/** The thread keeps few small objects; a larger young generation would only be memory that nobody uses. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 16 }
+/** Under Node's type stripping the worker is the source, after the build it is JavaScript. */
+const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './applyWorker.ts' : './applyWorker.js', import.meta.url)
+
+/** Threads that apply layers, as many at once as there are cores. They never keep the process alive. */
+class WorkerPool {
+  readonly #idle: { readonly worker: Worker; readonly timer: NodeJS.Timeout }[] = []
+  readonly #waiting: (() => void)[] = []
+  #busy = 0
+
+  /** Runs a job on the next free thread. `bytes` is read as the thread takes it. */
+  async run(job: LayerJob, bytes: ByteStream | undefined, signal: AbortSignal | undefined): Promise<AppliedLayer> {
+    signal?.throwIfAborted()
+    while (this.#busy >= availableParallelism()) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#waiting.push(resolve)
+      await promise
+    }
+    this.#busy += 1
+    const worker = this.#take()
+    const run = new Run(worker)
+    try {
+      return await run.run(job, bytes, signal)
+    } finally {
+      this.#busy -= 1
+      // A thread that did not say how its job ended is not fit for another.
+      if (run.answered) this.#keep(worker)
+      else await worker.terminate()
+      this.#waiting.shift()?.()
+    }
+  }
+
+  #take(): Worker {
+    const idle = this.#idle.pop()
+    if (idle === undefined) return new Worker(WORKER_URL, { resourceLimits: RESOURCE_LIMITS, name: 'layer' })
+    clearTimeout(idle.timer)
+    idle.worker.ref()
+    return idle.worker
+  }
+
+  #keep(worker: Worker): void {
+    worker.unref()
+    const timer = setTimeout(() => {
+      this.#idle.splice(
+        this.#idle.findIndex(idle => idle.worker === worker),
+        1,
+      )
+      void worker.terminate()
+    }, IDLE_MS).unref()
+    this.#idle.push({ worker, timer })
+  }
+}
+
+/** The pool of this process. */
+export const layerWorkers: WorkerPool = new WorkerPool()
+
+/** One job on one thread, fed as fast as the thread keeps up. */
+class Run {
+  /** The thread has said how the job ended, and is free again. */
+  answered = false
+  readonly #worker: Worker
+  readonly #result = Promise.withResolvers<AppliedLayer>()
+  #underWay = 0
+  #over = false
+  #wake: (() => void) | undefined
+
+  constructor(worker: Worker) {
+    this.#worker = worker
+    // Sending may fail first, and then nobody waits for the result.
+    this.#result.promise.catch(() => undefined)
+  }
+
+  async run(job: LayerJob, bytes: ByteStream | undefined, signal: AbortSignal | undefined): Promise<AppliedLayer> {
+    const onMessage = (message: FromWorker): void => this.#receive(message)
+    const onError = (cause: unknown): void => this.#fail(cause)
+    const onExit = (code: number): void => this.#fail(`exit code ${code}`)
+    const onAbort = (): void => this.#post({ type: 'cancel' })
+    this.#worker.on('message', onMessage).on('error', onError).on('exit', onExit)
+    signal?.addEventListener('abort', onAbort)
+    try {
+      this.#post({ type: 'start', job })
+      if (bytes !== undefined) await this.#sendAll(bytes)
+      return await this.#result.promise
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw error
+    } finally {
+      this.#worker.off('message', onMessage).off('error', onError).off('exit', onExit)
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async #sendAll(bytes: ByteStream): Promise<void> {
+    try {
+      for await (const chunk of bytes) {
+        while (!this.#over && this.#underWay >= WINDOW_BYTES) {
+          const { promise, resolve } = Promise.withResolvers<void>()
+          this.#wake = resolve
+          await promise
+        }
+        if (this.#over) return
+        this.#underWay += chunk.length
+        // A copy: the caller may still be writing the chunk to a file, and a transferred buffer is gone for it.
+        const copy = Uint8Array.from(chunk)
+        this.#post({ type: 'chunk', bytes: copy }, [copy.buffer])
+      }
+      this.#post({ type: 'end' })
+    } catch (error) {
+      this.#post({ type: 'cancel' })
+      await this.#result.promise.catch(() => undefined)
+      throw error
+    }
+  }
+
+  #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, transfer)
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.type === 'credit') this.#underWay -= message.bytes
+    else {
+      this.answered = true
+      this.#over = true
+      if (message.type === 'done') this.#result.resolve(message.applied)
+      else this.#result.reject(errorOf(message))
+    }
+    this.#wake?.()
+  }
+
+  #fail(cause: unknown): void {
+    this.#over = true
+    const memory = errnoLike(cause) === 'ERR_WORKER_OUT_OF_MEMORY'
+    this.#result.reject(
+      new StrataError(
+        memory ? 'resourceExhausted' : 'internal',
+        'STRATA_LAYER_WORKER',
+        `Cannot apply layer: ${memory ? 'it has more entries than memory can hold' : 'its thread ended'}`,
+        { cause },
+      ),
+    )
+    this.#wake?.()
+  }
+}
+
+function errnoLike(cause: unknown): unknown {
+  return cause instanceof Error && 'code' in cause ? cause.code : undefined
+}
+
+function errorOf({ error }: FromWorker & { readonly type: 'failed' }): StrataError {
+  return new StrataError(error.kind, error.code, error.message, error.hint === undefined ? {} : { hint: error.hint })
+}

@@ -1,5 +1,16 @@
 import { errnoOf } from '../base/index.ts'
-import { chmodAt, chmodFd, chownAt, chownFd, readXattrsAt, removeXattrAt, setTimesAt, setTimesFd, setXattrAt, setXattrFd } from '../host/index.ts'
+import {
+  chmodAt,
+  chmodFd,
+  chownAt,
+  chownFd,
+  readXattrsAt,
+  removeXattrAt,
+  setTimesAt,
+  setTimesFd,
+  setXattrAt,
+  setXattrFd,
+} from '../host/index.ts'
 import type { Attributes, NodeType } from './entry.ts'
 
 /*

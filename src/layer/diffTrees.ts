@@ -35,7 +35,8 @@ export class TreeChanges {
   async compareRoot(): Promise<void> {
     const [before, after] = await Promise.all([this.#lower.lstat(''), this.#upper.lstat('')])
     if (before === undefined || after === undefined) return
-    if (!sameAttributes({ ...before, modifiedAt: after.modifiedAt }, after)) this.#changes.set('', { kind: 'modify', path: '', node: after })
+    if (!sameAttributes({ ...before, modifiedAt: after.modifiedAt }, after))
+      this.#changes.set('', { kind: 'modify', path: '', node: after })
   }
 
   /** Compares everything in a directory that both trees have. */
@@ -214,4 +215,3 @@ const EMPTY: ReadableTree = {
   async *open() {},
   close: async () => undefined,
 }
-

@@ -66,4 +66,3 @@ export function readPart(fd: number, position: number, length: number): Buffer {
   }
   return buffer.subarray(0, done)
 }
-

@@ -68,7 +68,14 @@ export async function runLayerJob(job: LayerJob, sent: ByteStream, signal: Abort
     await pipeline([index], createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
     if (tree?.dialect === 'overlay') await writePending(tree.directory, model)
     const { contentBytes, entryCount } = decodeLayerIndex(index)
-    return { diffId, tarBytes: pass.tarBytes, contentBytes, entryCount, strippedXattrs: pass.strippedXattrs, skippedXattrs: pass.skippedXattrs }
+    return {
+      diffId,
+      tarBytes: pass.tarBytes,
+      contentBytes,
+      entryCount,
+      strippedXattrs: pass.strippedXattrs,
+      skippedXattrs: pass.skippedXattrs,
+    }
   } catch (error) {
     if (headersPath !== undefined) await rm(headersPath, { force: true })
     throw error

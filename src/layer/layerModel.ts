@@ -233,7 +233,8 @@ export class LayerModel {
     }
     const present = parent.children.get(name)
     for (let at: LayerName | undefined = target; at !== undefined; at = at.parent) {
-      if (at === present && at !== target) throw rejected(entry.path, 'STRATA_HARD_LINK_TARGET', 'it would replace the directory of its target')
+      if (at === present && at !== target)
+        throw rejected(entry.path, 'STRATA_HARD_LINK_TARGET', 'it would replace the directory of its target')
     }
     const reattributed = this.#reattribute(target.inode, entry)
     if (present?.inode === target.inode) return reattributed ? { node: present, linkOf: target, reattributed } : NOTHING

@@ -18,7 +18,11 @@ export function splitLayerPath(path: string, what = 'layer entry'): string[] {
     if (name === '' || name === '.') continue
     if (name !== '..') names.push(name)
     else if (names.pop() === undefined) {
-      throw new StrataError('invalidArgument', 'STRATA_PATH_ESCAPES_ROOT', `Cannot apply ${what} ${quotePath(path)}: it leads out of the root`)
+      throw new StrataError(
+        'invalidArgument',
+        'STRATA_PATH_ESCAPES_ROOT',
+        `Cannot apply ${what} ${quotePath(path)}: it leads out of the root`,
+      )
     }
   }
   return names

@@ -210,7 +210,8 @@ export class LayerTreeWriter {
         for (let done = 0; done < size;) {
           const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size - done))
           const count = readInto(fd, buffer, offset + done)
-          if (count === 0) throw new StrataError('dataLoss', 'STRATA_LAYER_FILE_CHANGED', `Cannot apply layer: ${quotePath(name)} was changed meanwhile`)
+          if (count === 0)
+            throw new StrataError('dataLoss', 'STRATA_LAYER_FILE_CHANGED', `Cannot apply layer: ${quotePath(name)} was changed meanwhile`)
           take(buffer.subarray(0, count))
           done += count
         }

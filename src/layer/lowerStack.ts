@@ -1,6 +1,17 @@
 import { constants } from 'node:fs'
 import { errnoOf } from '../base/index.ts'
-import { close, CURRENT_DIRECTORY, getXattrAt, O_PATH, openBeneath, openDirectoryAt, readDirectory, readlinkAt, type Stat, statAt } from '../host/index.ts'
+import {
+  close,
+  CURRENT_DIRECTORY,
+  getXattrAt,
+  O_PATH,
+  openBeneath,
+  openDirectoryAt,
+  readDirectory,
+  readlinkAt,
+  type Stat,
+  statAt,
+} from '../host/index.ts'
 import { splitLinkTarget } from './layerPath.ts'
 import { isWhiteoutDevice, OPAQUE_VALUE, OPAQUE_XATTR } from './whiteout.ts'
 

@@ -69,7 +69,11 @@ function withoutMarks(disk: ReadableTree): ReadableTree {
 function plainNode(path: string, node: TreeNode): TreeNode {
   const stub = ELSEWHERE.find(name => node.xattrs.has(name))
   if (stub !== undefined) {
-    throw new StrataError('unsupported', 'STRATA_OVERLAY_STUB', `Cannot read changes: ${quotePath(path)} has "${stub}", so its content is elsewhere`)
+    throw new StrataError(
+      'unsupported',
+      'STRATA_OVERLAY_STUB',
+      `Cannot read changes: ${quotePath(path)} has "${stub}", so its content is elsewhere`,
+    )
   }
   const xattrs = new Map([...node.xattrs].filter(([name]) => !isOverlayXattr(name)))
   return xattrs.size === node.xattrs.size ? node : { ...node, xattrs }

@@ -125,4 +125,3 @@ function layerXattrs(xattrs: ReadonlyMap<string, Uint8Array>): ReadonlyMap<strin
   if (xattrs.size === 0) return xattrs
   return new Map([...xattrs].filter(([name]) => !isOverlayXattr(name)))
 }
-

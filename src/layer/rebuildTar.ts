@@ -55,7 +55,8 @@ export async function* rebuildTar(source: RebuildSource): AsyncGenerator<Uint8Ar
     } else {
       const path = files.at(at)
       const node = path === undefined ? undefined : source.index.get(path)
-      if (node === undefined || node.type === 'whiteout' || node.storedSize !== step.bytes) throw damaged(`no file has the content at byte ${at}`)
+      if (node === undefined || node.type === 'whiteout' || node.storedSize !== step.bytes)
+        throw damaged(`no file has the content at byte ${at}`)
       yield* out.addExactly(source.payload(node), node.storedSize, node.path)
     }
     at += step.bytes
@@ -72,7 +73,8 @@ class PayloadPaths {
   constructor(index: LayerIndex) {
     const files: { offset: number; path: string }[] = []
     for (const entry of index.entries()) {
-      if (entry.type === 'file' && entry.linkOf === undefined && entry.storedSize > 0) files.push({ offset: entry.dataOffset, path: entry.path })
+      if (entry.type === 'file' && entry.linkOf === undefined && entry.storedSize > 0)
+        files.push({ offset: entry.dataOffset, path: entry.path })
     }
     files.sort((a, b) => a.offset - b.offset)
     this.#offsets = Float64Array.from(files, file => file.offset)
@@ -171,5 +173,10 @@ async function readAt(file: FileHandle, position: number, length: number): Promi
 }
 
 function damaged(state: string, cause?: unknown): StrataError {
-  return new StrataError('dataLoss', 'STRATA_TAR_HEADERS_DAMAGED', `Cannot rebuild layer tar: ${state}`, cause === undefined ? {} : { cause })
+  return new StrataError(
+    'dataLoss',
+    'STRATA_TAR_HEADERS_DAMAGED',
+    `Cannot rebuild layer tar: ${state}`,
+    cause === undefined ? {} : { cause },
+  )
 }

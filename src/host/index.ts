@@ -1,3 +1,10 @@
+/*
+ * The one door to what the kernel can do and Node cannot say: calls on entries of open directories,
+ * exact times and names, extended attributes, mounts, confined resolution of paths, message sockets.
+ * All calls are synchronous unless they say otherwise, throw errors of the shape of Node's own
+ * (`code`, `errno`, `syscall`, `path`), work in worker threads, and make descriptors that no child
+ * inherits. Names are strings of base's decodeFileName. Importing this loads no native code.
+ */
 export { openBeneath } from './beneath.ts'
 export { ConfinedRoot } from './confinedRoot.ts'
 export { copyFile } from './copyFile.ts'

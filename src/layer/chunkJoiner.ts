@@ -6,18 +6,6 @@ export class ChunkJoiner {
   #buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   #filled = 0
 
-  /** Gives out what is full. `bytes` may be reused afterwards unless they are more than half a chunk. */
-  *add(bytes: Uint8Array): Generator<Uint8Array> {
-    if (this.#filled + bytes.length > CHUNK_BYTES) yield* this.end()
-    if (bytes.length > CHUNK_BYTES / 2) {
-      yield* this.end()
-      yield bytes
-      return
-    }
-    this.#buffer.set(bytes, this.#filled)
-    this.#filled += bytes.length
-  }
-
   /**
    * Adds the content of a file that has said its size already. What a file has grown by is left out.
    *
@@ -34,6 +22,18 @@ export class ChunkJoiner {
     throw new StrataError('conflict', 'STRATA_FILE_CHANGED', `Cannot pack ${quotePath(path)}: it became smaller while it was read`, {
       hint: 'Pause what writes to it, and try again.',
     })
+  }
+
+  /** Gives out what is full. `bytes` may be reused afterwards unless they are more than half a chunk. */
+  *add(bytes: Uint8Array): Generator<Uint8Array> {
+    if (this.#filled + bytes.length > CHUNK_BYTES) yield* this.end()
+    if (bytes.length > CHUNK_BYTES / 2) {
+      yield* this.end()
+      yield bytes
+      return
+    }
+    this.#buffer.set(bytes, this.#filled)
+    this.#filled += bytes.length
   }
 
   /** Gives out what is left. */

@@ -1,4 +1,4 @@
-import { compareFileNames, decodeFileName, encodeFileName, StrataError } from '../base/index.ts'
+import { decodeFileName, encodeFileName, StrataError } from '../base/index.ts'
 import { type DiffId, type Digest, parseDiffId, parseDigest } from '../oci/index.ts'
 import type { LayerEntry, LayerIndex, LayerNode, NodeType, SparseExtent } from './entry.ts'
 import { indexCrc } from './layerIndexEncode.ts'
@@ -167,7 +167,7 @@ class EncodedLayerIndex implements LayerIndex {
   #path(ordinal: number): string {
     const names: string[] = []
     for (let at = ordinal; at !== ROOT; at = this.#bytes.readUInt32LE(recordAt(at) + RECORD.parent)) names.push(this.#name(at))
-    return names.reverse().join('/')
+    return names.toReversed().join('/')
   }
 
   #type(ordinal: number): (typeof TYPES)[number] {

@@ -51,13 +51,15 @@ export class LayerName {
 
   get path(): string {
     const names: string[] = []
-    for (let at: LayerName = this; at.parent !== undefined; at = at.parent) names.push(at.name)
-    return names.reverse().join('/')
+    if (this.parent === undefined) return ''
+    names.push(this.name)
+    for (let at: LayerName = this.parent; at.parent !== undefined; at = at.parent) names.push(at.name)
+    return names.toReversed().join('/')
   }
 }
 
 export class LayerDirectory extends LayerName {
-  readonly children = new Map<string, LayerName>()
+  readonly children: Map<string, LayerName> = new Map()
   /** Names of the layers below that the tar hides, also those that the layer has itself. */
   whiteouts: Set<string> | undefined = undefined
   implied = true
@@ -93,7 +95,7 @@ const LARGEST_MINOR = 0xf_ffff
 const TARGET_BYTES = 4095
 
 export class LayerModel {
-  readonly root = new LayerDirectory('', undefined)
+  readonly root: LayerDirectory = new LayerDirectory('', undefined)
   /** Xattrs that only overlayfs may set, and which the tar had. */
   strippedXattrs = 0
   /** Hard links to files of the layers below; complete after `finish`. */
@@ -355,7 +357,7 @@ export class LayerModel {
         symlinks += 1
         if (symlinks > SYMLINKS) throw rejected(path, 'STRATA_SYMLINK_LOOP', 'it leads through too many symlinks')
         if (child.inode.linkTarget.startsWith('/')) directory = this.root
-        pending.push(...splitLinkTarget(child.inode.linkTarget).reverse())
+        pending.push(...splitLinkTarget(child.inode.linkTarget).toReversed())
       } else throw rejected(path, 'STRATA_NOT_A_DIRECTORY', `${quotePath(child.path)} is a ${child.inode.type} in the same layer`)
     }
     return { directory, missing }

@@ -84,7 +84,7 @@ export class LowerStack implements Disposable {
    * @param isDirectoryAbove tells of a path whether a layer above has made a directory of it, so that a link there no longer leads anywhere
    */
   resolve(path: string, isDirectoryAbove: (path: string) => boolean): string | undefined {
-    const pending = path.split('/').reverse()
+    const pending = path.split('/').toReversed()
     const done: string[] = []
     let symlinks = 0
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
@@ -102,7 +102,7 @@ export class LowerStack implements Disposable {
       const target = readlinkOf(found)
       if (target.startsWith('/')) done.length = 0
       else done.pop()
-      pending.push(...splitLinkTarget(target).reverse())
+      pending.push(...splitLinkTarget(target).toReversed())
     }
     return done.join('/')
   }

@@ -1,9 +1,8 @@
-import { join } from 'node:path'
 import { findProgram, runProgram, StrataError } from '../base/index.ts'
 import type { Endpoint, NetworkRecord } from './networks.ts'
 import type { PublishedPort } from './publish.ts'
 
-/** How netavark's name for a container's interface differs from nothing: docker calls the first one so. */
+/** What docker calls the first interface of a container. */
 const CONTAINER_INTERFACE = 'eth0'
 /** Where iptables or nft is, also for a user whose PATH has no sbin; first, because netavark looks for them some twenty times a call. */
 const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
@@ -12,7 +11,7 @@ export interface NetavarkRequest {
   readonly command: 'setup' | 'teardown'
   readonly namespacePath: string
   readonly config: string
-  /** netavark changes the machine's firewall in many steps and has no lock of its own. */
+  /** The same file for everybody on this machine: netavark changes its one firewall in many steps and has no lock of its own. */
   readonly lockPath: string
 }
 
@@ -129,8 +128,3 @@ function portMappings(ports: readonly PublishedPort[]): PortMapping[] {
 
 const keyOf = (port: PublishedPort): string => `${port.protocol} ${port.hostAddress}`
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
-
-/** The file that netavark's callers lock. */
-export function netavarkLock(directory: string): string {
-  return join(directory, 'netavark.lock')
-}

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isStrataError, KeyedMutex, makeDirectory, StrataError } from '../base/index.ts'
 import { openMetadata } from '../metadata/index.ts'
 import { currentProcess, isAlive, namespacesInUse } from './liveness.ts'
 import { createNamespace, isNamespace, removeNamespace } from './namespace.ts'
-import { findNetavark, netavarkConfig, netavarkLock, runNetavark } from './netavark.ts'
+import { findNetavark, netavarkConfig, runNetavark } from './netavark.ts'
 import type { ConnectRequest, Endpoint, NetworkRecord, Networks, NetworksOptions } from './networks.ts'
 import { isFreeOnHost } from './portProbe.ts'
 import type { PublishedPort } from './publish.ts'
@@ -14,6 +14,8 @@ import { findNetwork, portKey, reserve, settleBridge } from './reservation.ts'
 import { defaultMtu } from './subnets.ts'
 
 const DEFAULT_DIRECTORY = '/run/strata/network'
+/** Not in a directory of one's own: the firewall is the machine's. */
+const NETAVARK_LOCK = join(DEFAULT_DIRECTORY, 'netavark.lock')
 /** How often somebody who waits for another process's work looks again. */
 const POLL_MS = 20
 /** From connect to the runtime's first process in the namespace: far longer than it takes. */
@@ -161,7 +163,8 @@ class MachineNetworks implements Networks {
   async #netavark(command: 'setup' | 'teardown', namespacePath: string, endpoint: Endpoint): Promise<void> {
     const network = findNetwork((await this.#open()).networks(), endpoint.networkId)!
     const config = netavarkConfig(endpoint, network, defaultMtu())
-    await runNetavark({ command, namespacePath, config, lockPath: netavarkLock(this.#directory) })
+    await makeDirectory(dirname(NETAVARK_LOCK))
+    await runNetavark({ command, namespacePath, config, lockPath: NETAVARK_LOCK })
   }
 
   async collect(): Promise<readonly string[]> {

@@ -245,7 +245,7 @@ describe('ConfinedRoot', () => {
     root.symlink('..', 'tree/a/b/up')
     root.makeNode('tree/fifo', 'fifo', { mode: 0o600 })
     for (let i = 0; i < 80; i += 1) {
-      root.makeDirectories(`tree/wide/${i}/${'x/'.repeat(i % 90)}end`, 0o755)
+      root.makeDirectories(`tree/wide/${i}/${'x/'.repeat(i % 8 === 0 ? 70 : i % 5)}end`, 0o755)
       put(`tree/wide/${i}/${decodeFileName(Buffer.from([0xff, (i % 200) + 1]))}`.replace(/\/$/, '_'), '')
     }
     root.removeTree('tree')

@@ -1,0 +1,51 @@
+import { type ErrorKind, readAtMost, StrataError } from '../base/index.ts'
+import type { HttpResponse } from './send.ts'
+
+/** An error page, not a blob. */
+const MAX_ERROR_BYTES = 64 * 1024
+
+const KINDS: Readonly<Record<number, ErrorKind>> = {
+  401: 'unauthorized',
+  403: 'permissionDenied',
+  404: 'notFound',
+  429: 'resourceExhausted',
+}
+
+const HINTS: Readonly<Record<number, string>> = {
+  401: 'Put credentials for it into config.json, as `docker login` does.',
+  403: 'The credentials for this registry do not allow it.',
+  404: 'Check the name; a private repository also answers like this without credentials.',
+  429: 'The registry allows no more requests now; try again later.',
+}
+
+/** What an answer that is not the expected one means; reads its body. distribution-spec "Error Codes" @param action `push "x"` */
+export async function answerError(action: string, response: HttpResponse): Promise<StrataError> {
+  const { status } = response
+  const kind = KINDS[status] ?? (status >= 500 ? 'unavailable' : 'invalidArgument')
+  const hint = HINTS[status]
+  const message = await readMessage(response)
+  return new StrataError(
+    kind,
+    'STRATA_REGISTRY_ANSWER',
+    `Cannot ${action}: the registry answers ${status}${message === '' ? '' : ` (${message})`}`,
+    hint === undefined ? {} : { hint },
+  )
+}
+
+async function readMessage(response: HttpResponse): Promise<string> {
+  try {
+    const { errors } = JSON.parse((await readAtMost(response.body, MAX_ERROR_BYTES)).toString()) as {
+      errors?: readonly { code?: unknown; message?: unknown }[]
+    }
+    const [first] = errors ?? []
+    // Text of a stranger on our terminal: one printable line.
+    return [first?.code, first?.message]
+      .filter(part => typeof part === 'string' && part !== '')
+      .join(': ')
+      .replaceAll(/[^\x20-\x7e]/g, ' ')
+      .slice(0, 300)
+  } catch {
+    // Not the spec's JSON, or broken off: the status says enough.
+    return ''
+  }
+}

@@ -1,0 +1,51 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isStrataError } from '../base/index.ts'
+import type { HttpRequest, HttpResponse, Wrap } from './send.ts'
+
+const ATTEMPTS = 5
+const FIRST_DELAY_MS = 200
+const LONGEST_DELAY_MS = 30_000
+
+/** Statuses that say "later", not "no". RFC 9110 and RFC 6585. */
+const LATER: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
+
+/**
+ * Repeats what may succeed later: requests without an answer, and answers that say so. The delay
+ * doubles, is spread by chance, and is the registry's own `Retry-After` where it gives one.
+ */
+export const withRetry: Wrap = next => async request => {
+  for (let attempt = 1; ; attempt += 1) {
+    const last = attempt === ATTEMPTS || !isRepeatable(request)
+    try {
+      const response = await next(request)
+      if (last || !LATER.has(response.status)) return response
+      await response.body.discard()
+      await pause(request, retryAfterMs(response) ?? delayMs(attempt))
+    } catch (error) {
+      if (last || !isStrataError(error, 'unavailable')) throw error
+      await pause(request, delayMs(attempt))
+    }
+  }
+}
+
+/** A stream has been used up by the first attempt; a POST may have had its effect. */
+function isRepeatable({ method, body }: HttpRequest): boolean {
+  return method !== 'POST' && method !== 'PATCH' && (body === undefined || body instanceof Uint8Array)
+}
+
+async function pause(request: HttpRequest, ms: number): Promise<void> {
+  await sleep(ms, undefined, request.signal === undefined ? {} : { signal: request.signal })
+}
+
+/** How long to wait after an attempt (1, 2, …) that failed. */
+export function delayMs(attempt: number): number {
+  return FIRST_DELAY_MS * 2 ** (attempt - 1) * (0.5 + Math.random())
+}
+
+/** `Retry-After` in milliseconds: seconds or a date. RFC 9110 section 10.2.3 */
+function retryAfterMs({ headers }: HttpResponse): number | undefined {
+  const value = headers['retry-after']
+  if (value === undefined) return undefined
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), LONGEST_DELAY_MS)
+}

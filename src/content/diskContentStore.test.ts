@@ -52,7 +52,9 @@ function manifest(config: Descriptor, layers: readonly Descriptor[]): { target: 
 }
 
 async function problemsOf(content: DiskContentStore): Promise<readonly BlobProblem[]> {
-  return Array.fromAsync(content.verify())
+  const problems: BlobProblem[] = []
+  for await (const problem of content.verify()) problems.push(problem)
+  return problems
 }
 
 const read = async (content: DiskContentStore, target: Descriptor, start = 0): Promise<string> =>

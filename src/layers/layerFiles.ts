@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto'
+import { lstatSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { open, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { errnoOf, syncDirectory, systemError } from '../base/index.ts'
+import { renameDurably, syncDirectoryNow, type Trash } from '../metadata/index.ts'
+import { type DiffId, digestHex, parseDiffId } from '../oci/index.ts'
+
+/** A layer that nobody worked on for a day is nobody's. */
+const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000
+
+/** A place for the files of a layer while they are written. Disposing of it deletes what was not recorded. */
+export interface StagedLayer extends AsyncDisposable {
+  readonly directory: string
+  /** For `applyLayer` and `indexLayer`. */
+  readonly indexPath: string
+  /** For `applyLayer`. */
+  readonly headersPath: string
+}
+
+/** The files below `layers/`. A layer's directory gets and loses its name only inside a transaction of the metadata. */
+export class LayerFiles {
+  readonly #layers: string
+  readonly #partial: string
+  readonly #trash: Trash
+
+  constructor(root: string, trash: Trash) {
+    this.#layers = join(root, 'layers', 'sha256')
+    this.#partial = join(root, 'layers', 'partial')
+    this.#trash = trash
+  }
+
+  indexPath(diffId: DiffId): string {
+    return join(this.#directory(diffId), 'index')
+  }
+
+  headersPath(diffId: DiffId): string {
+    return join(this.#directory(diffId), 'headers.zst')
+  }
+
+  tarPath(diffId: DiffId): string {
+    return join(this.#directory(diffId), 'layer.tar')
+  }
+
+  /** Makes an empty place for the files of a layer. */
+  stage(): StagedLayer & { readonly tarPath: string } {
+    const directory = join(this.#partial, randomBytes(12).toString('hex'))
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 })
+    } catch (error) {
+      throw systemError(`create "${directory}"`, error)
+    }
+    return {
+      directory,
+      indexPath: join(directory, 'index'),
+      headersPath: join(directory, 'headers.zst'),
+      tarPath: join(directory, 'layer.tar'),
+      [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+    }
+  }
+
+  /** Makes the files of a staged layer survive power loss. */
+  async sync(staged: StagedLayer): Promise<void> {
+    try {
+      for (const name of readdirSync(staged.directory)) {
+        await using file = await open(join(staged.directory, name), 'r')
+        await file.sync()
+      }
+      await syncDirectory(staged.directory)
+    } catch (error) {
+      throw systemError(`write "${staged.directory}"`, error)
+    }
+  }
+
+  /** Gives a synced staged layer its place, durably; a leftover that is there goes. */
+  adopt(staged: StagedLayer, diffId: DiffId): void {
+    const directory = this.#directory(diffId)
+    try {
+      if (mkdirSync(this.#layers, { recursive: true, mode: 0o700 }) !== undefined) {
+        syncDirectoryNow(dirname(this.#layers))
+        syncDirectoryNow(dirname(dirname(this.#layers)))
+      }
+      this.#trash.moveAside(directory)
+      renameDurably(staged.directory, directory)
+    } catch (error) {
+      throw systemError(`store layer "${diffId}"`, error)
+    }
+  }
+
+  /** Tells whether the index is there, and with `tarBytes` whether the tar is there with that size. */
+  isWhole(diffId: DiffId, tarBytes?: number): boolean {
+    if (statSync(this.indexPath(diffId), { throwIfNoEntry: false }) === undefined) return false
+    return tarBytes === undefined || statSync(this.tarPath(diffId), { throwIfNoEntry: false })?.size === tarBytes
+  }
+
+  /** Takes the files of a layer out of the store. */
+  remove(diffId: DiffId): void {
+    this.#trash.moveAside(this.#directory(diffId))
+  }
+
+  /** The layers that have a directory. */
+  diffIds(): readonly DiffId[] {
+    return names(this.#layers).map(name => parseDiffId(`sha256:${name}`))
+  }
+
+  /** Names of staged layers that nobody works on any more. */
+  abandoned(): readonly string[] {
+    const before = Date.now() - ABANDONED_AFTER_MS
+    return names(this.#partial).filter(name => {
+      const stats = lstatSync(join(this.#partial, name), { throwIfNoEntry: false })
+      return stats !== undefined && stats.mtimeMs < before
+    })
+  }
+
+  /** Deletes a staged layer, by its name. */
+  deleteAbandoned(name: string): void {
+    rmSync(join(this.#partial, name), { recursive: true, force: true })
+  }
+
+  #directory(diffId: DiffId): string {
+    return join(this.#layers, digestHex(diffId))
+  }
+}
+
+function names(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return []
+    throw systemError(`list "${directory}"`, error)
+  }
+}

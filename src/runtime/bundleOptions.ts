@@ -34,7 +34,7 @@ export interface BundleOptions {
   readonly shmBytes?: number
   /** A static init program of the host; it becomes process 1 and the arguments become its child. */
   readonly initProgram?: string
-  /** Only the engine's own words: names that runtimes obey are refused, so a label must never come here. */
+  /** Runtimes obey some of these (`run.oci.handler`): the user's or the engine's words, never an image's labels. */
   readonly annotations?: Readonly<Record<string, string>>
 }
 
@@ -131,6 +131,8 @@ export interface RuntimeFacts {
   readonly architecture: string
   /** `6.18.44-…`. */
   readonly kernelRelease: string
+  /** How many processors this process may use. */
+  readonly processors: number
   readonly cgroups: CgroupFacts
   /** The bounding set of this process, as `CAP_…`: nobody can give more. */
   readonly capabilities: readonly string[]
@@ -138,6 +140,6 @@ export interface RuntimeFacts {
   readonly hardLimits: Readonly<Record<string, number | undefined>>
   /** The kernel filters system calls. */
   readonly seccomp: boolean
-  /** Device nodes below /dev, for privileged containers. */
+  /** Device nodes below /dev, for privileged containers; empty where nobody asked for them. */
   readonly devices: readonly RuntimeDevice[]
 }

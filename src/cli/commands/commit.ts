@@ -1,0 +1,32 @@
+import { defineCommand, type Command } from '../command.ts'
+import { flag, list, text } from '../options.ts'
+import { showProgress } from '../progress/progress.ts'
+
+export const command: Command = defineCommand({
+  usage: '[OPTIONS] CONTAINER [REPOSITORY[:TAG]]',
+  options: {
+    author: text('Who made the image (name and address)', { short: 'a' }),
+    change: list("Dockerfile instruction for the image's config, such as CMD or ENV", { short: 'c' }),
+    message: text('What changed', { short: 'm' }),
+    pause: flag('Let the container stand still meanwhile', { short: 'p', initial: true }),
+    quiet: flag('Show no progress', { short: 'q' }),
+  },
+  operands: [1, 2],
+  async run(invocation, { author, change, message, pause, quiet }, [container = '', reference]) {
+    const engine = await invocation.engine()
+    const display = await showProgress(invocation.surroundings.stderr, quiet)
+    const { imageId } = await engine
+      .commit(container, {
+        signal: invocation.interruption(),
+        onProgress: display.onProgress,
+        pause,
+        changes: change,
+        ...(reference === undefined ? {} : { reference }),
+        ...(author === undefined ? {} : { author }),
+        ...(message === undefined ? {} : { message }),
+      })
+      .finally(() => display.done())
+    invocation.printLine(imageId)
+    return 0
+  },
+})

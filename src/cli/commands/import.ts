@@ -1,0 +1,30 @@
+import { defineCommand, type Command } from '../command.ts'
+import { flag, list, text } from '../options.ts'
+import { showProgress } from '../progress/progress.ts'
+
+export const command: Command = defineCommand({
+  usage: '[OPTIONS] file|URL|- [REPOSITORY[:TAG]]',
+  options: {
+    change: list("Dockerfile instruction for the image's config, such as CMD or ENV", { short: 'c' }),
+    message: text('What it is', { short: 'm' }),
+    platform: text('Platform of the image (os[/arch[/variant]])'),
+    quiet: flag('Show no progress', { short: 'q' }),
+  },
+  operands: [1, 2],
+  async run(invocation, { change, message, platform, quiet }, [source = '', reference]) {
+    const engine = await invocation.engine()
+    const display = await showProgress(invocation.surroundings.stderr, quiet)
+    const { imageId } = await engine
+      .import(source === '-' ? invocation.surroundings.stdin : source, {
+        signal: invocation.interruption(),
+        onProgress: display.onProgress,
+        changes: change,
+        ...(reference === undefined ? {} : { reference }),
+        ...(message === undefined ? {} : { message }),
+        ...(platform === undefined ? {} : { platform }),
+      })
+      .finally(() => display.done())
+    invocation.printLine(imageId)
+    return 0
+  },
+})

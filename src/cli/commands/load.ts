@@ -1,0 +1,35 @@
+import { StrataError } from '../../base/index.ts'
+import { defineCommand, type Command } from '../command.ts'
+import { flag, text } from '../options.ts'
+import { showProgress } from '../progress/progress.ts'
+
+export const command: Command = defineCommand({
+  usage: '[OPTIONS]',
+  options: {
+    input: text('Archive to read; default stdin', { short: 'i' }),
+    platform: text('Only this platform (os[/arch[/variant]])'),
+    quiet: flag('Show no progress', { short: 'q' }),
+  },
+  operands: [0, 0],
+  async run(invocation, { input, platform, quiet }) {
+    const { stdin, stderr } = invocation.surroundings
+    if (input === undefined && stdin.isTTY === true) {
+      throw new StrataError('invalidArgument', 'STRATA_INPUT_IS_TERMINAL', 'Cannot load images: stdin is a terminal', {
+        hint: 'Name an archive with -i FILE, or redirect one to stdin.',
+      })
+    }
+    const engine = await invocation.engine()
+    // On stderr, so that stdout has the names of the images and nothing else.
+    const display = await showProgress(stderr, quiet)
+    const images = await engine
+      .load(input ?? stdin, {
+        signal: invocation.interruption(),
+        onProgress: display.onProgress,
+        ...(platform === undefined ? {} : { platform }),
+      })
+      .finally(() => display.done())
+    for (const { imageId, name } of images)
+      invocation.printLine(name === undefined ? `Loaded image ID: ${imageId}` : `Loaded image: ${name}`)
+    return 0
+  },
+})

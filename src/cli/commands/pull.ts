@@ -1,0 +1,34 @@
+import { defineCommand, type Command } from '../command.ts'
+import { flag, text } from '../options.ts'
+import { showProgress } from '../progress/progress.ts'
+
+export const command: Command = defineCommand({
+  usage: '[OPTIONS] NAME[:TAG|@DIGEST]',
+  options: {
+    'all-tags': flag('Every tag of the repository', { short: 'a' }),
+    'disable-content-trust': flag('Accepted for compatibility', { hidden: true }),
+    platform: text('Platform of the image (os[/arch[/variant]])'),
+    quiet: flag('Print the name alone', { short: 'q' }),
+  },
+  operands: [1, 1],
+  async run(invocation, { 'all-tags': allTags, platform, quiet }, [name = '']) {
+    const engine = await invocation.engine()
+    const display = await showProgress(invocation.surroundings.stdout, quiet)
+    const images = await engine
+      .pull(name, {
+        allTags,
+        signal: invocation.interruption(),
+        onProgress: display.onProgress,
+        ...(platform === undefined ? {} : { platform }),
+      })
+      .finally(() => display.done())
+    for (const image of images) {
+      if (!quiet) {
+        invocation.printLine(`Digest: ${image.manifestDigest}`)
+        invocation.printLine(`Status: ${image.newer ? 'Downloaded newer image for' : 'Image is up to date for'} ${image.name}`)
+      }
+      invocation.printLine(image.reference)
+    }
+    return 0
+  },
+})

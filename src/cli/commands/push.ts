@@ -1,0 +1,37 @@
+import { defineCommand, type Command } from '../command.ts'
+import { flag, oneOf, text } from '../options.ts'
+import { showProgress } from '../progress/progress.ts'
+
+const COMPRESSIONS = ['gzip', 'zstd', 'none'] as const
+
+export const command: Command = defineCommand({
+  usage: '[OPTIONS] NAME[:TAG]',
+  options: {
+    'all-tags': flag('Every tag of the repository', { short: 'a' }),
+    compression: oneOf(COMPRESSIONS, 'How layers are compressed that have no compressed form yet ("gzip", "zstd", "none")', {
+      shownDefault: '"gzip"',
+    }),
+    'disable-content-trust': flag('Accepted for compatibility', { hidden: true }),
+    platform: text('Only this platform (os[/arch[/variant]])'),
+    quiet: flag('Print the name alone', { short: 'q' }),
+  },
+  operands: [1, 1],
+  async run(invocation, { 'all-tags': allTags, compression, platform, quiet }, [name = '']) {
+    const engine = await invocation.engine()
+    const display = await showProgress(invocation.surroundings.stdout, quiet)
+    const pushed = await engine
+      .push(name, {
+        allTags,
+        signal: invocation.interruption(),
+        onProgress: display.onProgress,
+        ...(compression === undefined ? {} : { compression }),
+        ...(platform === undefined ? {} : { platform }),
+      })
+      .finally(() => display.done())
+    if (quiet) invocation.printLine(name)
+    else
+      for (const { tag, manifestDigest, manifestBytes } of pushed)
+        invocation.printLine(`${tag}: digest: ${manifestDigest} size: ${manifestBytes}`)
+    return 0
+  },
+})

@@ -1,0 +1,26 @@
+import { errnoOf, isStrataError } from '../base/index.ts'
+
+/**
+ * An error as one sentence for people, with what they can do about it; never a stack trace.
+ *
+ * @param debug adds the causes, a line each
+ */
+export function formatError(error: unknown, debug = false): string {
+  const lines = [`strata: ${sentence(error)}`]
+  if (debug) {
+    for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) lines.push(`  caused by: ${sentence(cause)}`)
+  }
+  return lines.join('\n')
+}
+
+function sentence(error: unknown): string {
+  if (isStrataError(error)) return error.hint === undefined ? error.message : `${error.message}. ${error.hint}`
+  if (!(error instanceof Error)) return String(error)
+  const message = error.message === '' ? error.name : error.message.replaceAll(/\s*\n\s*/g, ' ')
+  // Not ours and not the system's: a fault of this program, and worth telling as one.
+  return errnoOf(error) === undefined && error.name !== 'Error' ? `${message} (an internal error: ${error.name})` : message
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined
+}

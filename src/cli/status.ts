@@ -1,0 +1,30 @@
+import { isStrataError } from '../base/index.ts'
+import { UsageError } from './usageError.ts'
+
+/** The verbs whose own failures must not look like an exit code of the container's process. */
+const RUNS_A_CONTAINER: ReadonlySet<string> = new Set(['run', 'create', 'container run', 'container create'])
+
+const BY_CODE: Readonly<Record<string, number>> = {
+  STRATA_COMMAND_NOT_FOUND: 127,
+  STRATA_COMMAND_NOT_EXECUTABLE: 126,
+  // docker's own check of the terminal comes before anything of the container's.
+  STRATA_NOT_A_TERMINAL: 1,
+}
+
+/** 128 + SIGINT: what shells expect of a program that Ctrl-C ended. */
+const INTERRUPTED = 130
+
+/**
+ * The exit code for an error, as docker's.
+ *
+ * @param verb as it was typed: `run`, `container create`
+ */
+export function exitStatus(error: unknown, verb: string): number {
+  if (error instanceof UsageError) return error.fault === 'flag' ? 125 : 1
+  if (isStrataError(error)) {
+    const status = BY_CODE[error.code]
+    if (status !== undefined) return status
+    if (error.kind === 'cancelled') return INTERRUPTED
+  }
+  return RUNS_A_CONTAINER.has(verb) ? 125 : 1
+}

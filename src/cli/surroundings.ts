@@ -1,0 +1,45 @@
+import type { Readable, Writable } from 'node:stream'
+import type { OpenEngine } from '../engine/index.ts'
+
+/** The terminal's side of a stream; absent on pipes and files. */
+export interface TerminalOutput extends Writable {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  readonly rows?: number
+}
+
+export interface TerminalInput extends Readable {
+  readonly isTTY?: boolean
+  setRawMode?(mode: boolean): unknown
+}
+
+/** All that a command touches besides its arguments; a test gives its own. */
+export interface Surroundings {
+  readonly stdin: TerminalInput
+  readonly stdout: TerminalOutput
+  readonly stderr: TerminalOutput
+  readonly env: Readonly<Record<string, string | undefined>>
+  now(): Date
+  /** Calls back on a signal to this process, until the returned function is called. */
+  onSignal(signal: NodeJS.Signals, listener: () => void): () => void
+  openEngine: OpenEngine
+}
+
+/** The surroundings of this process. The engine's code is loaded by the first command that opens it. */
+export function processSurroundings(): Surroundings {
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    now: () => new Date(),
+    onSignal(signal, listener) {
+      process.on(signal, listener)
+      return () => process.off(signal, listener)
+    },
+    async openEngine(options) {
+      const { openEngine } = await import('../engine/index.ts')
+      return openEngine(options)
+    },
+  }
+}

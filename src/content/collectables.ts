@@ -1,5 +1,5 @@
 import type { Collectable } from '../metadata/index.ts'
-import { type Digest, parseDigest } from '../oci/index.ts'
+import { type Digest, isDigest, parseDigest } from '../oci/index.ts'
 import type { BlobFiles } from './blobFiles.ts'
 import type { BlobRecords } from './blobRecords.ts'
 import type { IngestDirectory } from './ingestDirectory.ts'
@@ -23,9 +23,10 @@ function blobs({ records, sweep }: ContentParts): Collectable {
     kind: 'blob',
     list: () => records.all().map(blob => blob.digest),
     *references(id) {
-      const digest = parseDigest(id)
-      for (const child of records.children(digest)) yield { kind: 'blob', id: child }
-      const layer = records.layerOf(digest)
+      // What somebody calls a blob and is none has no record either.
+      if (!isDigest(id)) return
+      for (const child of records.children(id)) yield { kind: 'blob', id: child }
+      const layer = records.layerOf(id)
       if (layer !== undefined) yield { kind: 'layer', id: layer }
     },
     drop: id => records.delete(parseDigest(id)),

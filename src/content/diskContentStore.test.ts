@@ -216,7 +216,10 @@ test('a collection keeps what a manifest names, and removes unrecorded files and
     for (const name of readdirSync(join(opened.root, 'ingest'))) utimesSync(join(opened.root, 'ingest', name), dayAgo, dayAgo)
     await using _young = await content.ingest('young')
   }
-  const removed = await opened.collect([{ kind: 'blob', id: image.target.digest }])
+  const removed = await opened.collect([
+    { kind: 'blob', id: image.target.digest },
+    { kind: 'blob', id: 'no digest' },
+  ])
   assert.deepEqual(
     removed.map(resource => resource.kind),
     ['blob', 'blob file', 'ingest'],

@@ -23,7 +23,8 @@ function layers({ records, forget, sweep }: LayerParts): Collectable {
     kind: 'layer',
     list: () => records.all().map(record => record.diffId),
     *references(id) {
-      const place = records.find(parseDiffId(id))?.place
+      // Any text may be looked for: what somebody calls a layer and is none has no record.
+      const place = records.find(id as DiffId)?.place
       if (place?.form === 'tree') yield place.heldBy
     },
     drop: id => forget(parseDiffId(id)),

@@ -314,7 +314,7 @@ const signalOf = ({ signal }: CallOptions): { readonly signal?: AbortSignal } =>
 
 function locationOf(response: HttpResponse, base: URL): URL {
   const location = response.headers['location']
-  if (location === undefined || !URL.canParse(location, base)) {
+  if (location === undefined || !URL.canParse(location, base.href)) {
     throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot push to "${base.host}": it does not say where to upload to`)
   }
   return new URL(location, base)

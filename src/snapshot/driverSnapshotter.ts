@@ -1,7 +1,7 @@
 import { StrataError } from '../base/index.ts'
 import type { Mount } from '../host/index.ts'
 import { type AppliedLayer, type Change, diffTrees, type LayerInput, type ReadableTree } from '../layer/index.ts'
-import type { Metadata } from '../metadata/index.ts'
+import type { Collectable, Metadata } from '../metadata/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from './driver.ts'
 import { notActive, type SnapshotRecord, SnapshotRecords } from './records.ts'
 import type { LayerStack, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
@@ -50,6 +50,10 @@ export class DriverSnapshotter implements Snapshotter {
     return infoOf(this.#records.get(name))
   }
 
+  has(name: string): boolean {
+    return this.#records.find(name)?.kind === 'committed'
+  }
+
   async usage(name: string): Promise<Usage> {
     const record = this.#records.get(name)
     if (record.usage !== undefined) return record.usage
@@ -94,6 +98,24 @@ export class DriverSnapshotter implements Snapshotter {
     return new DriverLayerStack(this.#driver, this.#records)
   }
 
+  collectable(): Collectable {
+    const dropped = new Map<string, SnapshotId>()
+    return {
+      kind: 'snapshot',
+      list: () => this.#records.list().map(({ name }) => name),
+      references: name => {
+        const parent = this.#records.find(name)?.parent
+        return parent === undefined ? [] : [{ kind: 'snapshot', id: parent }]
+      },
+      drop: name => {
+        const id = this.#records.get(name).id
+        dropped.set(name, id)
+        this.#records.deleteId(id)
+      },
+      destroy: name => this.#driver.remove(dropped.get(name)!),
+    }
+  }
+
   async removeOrphans(): Promise<number> {
     this.#records.deleteAbandoned()
     let removed = 0
@@ -129,9 +151,9 @@ export class DriverSnapshotter implements Snapshotter {
 }
 
 interface StackedLayer {
+  readonly id: SnapshotId
   readonly name: string
   readonly parent: string | undefined
-  readonly chain: SnapshotChain
   readonly applied: Promise<AppliedLayer>
 }
 
@@ -139,6 +161,8 @@ class DriverLayerStack implements LayerStack {
   readonly #driver: StorageDriver
   readonly #records: SnapshotRecords
   readonly #layers = new Map<string, StackedLayer>()
+  /** Who waits for a layer that has not been added yet. */
+  readonly #expected = new Map<string, PromiseWithResolvers<StackedLayer>>()
   readonly #kept = new Set<SnapshotId>()
 
   constructor(driver: StorageDriver, records: SnapshotRecords) {
@@ -146,42 +170,75 @@ class DriverLayerStack implements LayerStack {
     this.#records = records
   }
 
-  async add(name: string, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
-    const below = parent === undefined ? undefined : this.#layers.get(parent)
+  add(name: string, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
     const [id] = this.#records.begin(undefined, 'committed', undefined)
-    const chainBelow = below?.chain ?? (parent === undefined ? [] : this.#records.chain(this.#records.get(parent).id))
-    const chain: SnapshotChain = [id, ...chainBelow]
-    const applied = this.#import(chain, below, layer)
-    this.#layers.set(name, { name, parent, chain, applied })
+    const applied = this.#driver.importsInParallel ? this.#import([id], layer) : this.#importAbove(parent, id, layer)
+    const stacked = { id, name, parent, applied }
+    this.#layers.set(name, stacked)
+    this.#expected.get(name)?.resolve(stacked)
     return applied
   }
 
-  async #import(chain: SnapshotChain, below: StackedLayer | undefined, layer: LayerInput): Promise<AppliedLayer> {
-    if (!this.#driver.importsInParallel && below !== undefined) {
-      await below.applied
-      await this.#driver.seal(below.chain)
-    }
+  async #import(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {
     await this.#driver.create(chain)
     return this.#driver.importLayer(chain, layer)
   }
 
+  /** For drivers whose states hold what is below them: the parent must be whole first. */
+  async #importAbove(parent: string | undefined, id: SnapshotId, layer: LayerInput): Promise<AppliedLayer> {
+    if (parent === undefined) return this.#import([id], layer)
+    if (this.#records.find(parent) === undefined) {
+      const below = await this.#awaited(parent)
+      await below.applied
+      await this.#driver.seal(this.#chainOf(below))
+    }
+    return this.#import([id, ...this.#chainOfName(parent)], layer)
+  }
+
+  async #awaited(name: string): Promise<StackedLayer> {
+    const present = this.#layers.get(name)
+    if (present !== undefined) return present
+    const expected = this.#expected.get(name) ?? Promise.withResolvers<StackedLayer>()
+    this.#expected.set(name, expected)
+    return expected.promise
+  }
+
   async commit(): Promise<ReadonlyMap<string, string>> {
-    const layers = [...this.#layers.values()]
-    for (const layer of layers) await layer.applied
-    for (const layer of layers) await this.#driver.seal(layer.chain)
+    await Promise.all([...this.#layers.values()].map(({ applied }) => applied))
+    const layers = this.#bottomUp()
+    for (const layer of layers) await this.#driver.seal(this.#chainOf(layer))
     await this.#driver.sync()
-    const committed = this.#records.commitStack(layers.map(({ name, parent, chain }) => ({ id: chain[0], name, parent })))
+    const committed = this.#records.commitStack(layers)
     for (const id of committed.values()) this.#kept.add(id)
     return new Map([...committed].map(([name, id]) => [name, this.#driver.layerDirectory(id)]))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Bottom last: a state is never removed while another of the stack stands on it.
-    for (const { chain, applied } of [...this.#layers.values()].reverse()) {
-      if (this.#kept.has(chain[0])) continue
+    for (const { id, applied } of this.#layers.values()) {
+      if (this.#kept.has(id)) continue
       await applied.catch(() => undefined)
-      await discard(this.#driver, this.#records, chain[0])
+      await discard(this.#driver, this.#records, id)
     }
+  }
+
+  #bottomUp(): readonly StackedLayer[] {
+    const ordered = new Set<StackedLayer>()
+    const place = (layer: StackedLayer): void => {
+      const below = layer.parent === undefined ? undefined : this.#layers.get(layer.parent)
+      if (below !== undefined && !ordered.has(below)) place(below)
+      ordered.add(layer)
+    }
+    for (const layer of this.#layers.values()) place(layer)
+    return [...ordered]
+  }
+
+  #chainOf({ id, parent }: StackedLayer): SnapshotChain {
+    return [id, ...(parent === undefined ? [] : this.#chainOfName(parent))]
+  }
+
+  #chainOfName(name: string): SnapshotChain {
+    const stacked = this.#layers.get(name)
+    return stacked === undefined ? this.#records.chain(this.#records.get(name).id) : this.#chainOf(stacked)
   }
 }
 

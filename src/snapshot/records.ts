@@ -16,7 +16,7 @@ const SCHEMA = [
      driver TEXT NOT NULL,
      name TEXT,
      kind TEXT NOT NULL,
-     parent INTEGER REFERENCES snapshots(id),
+     parent INTEGER REFERENCES snapshots(id) DEFERRABLE INITIALLY DEFERRED,
      created_at INTEGER NOT NULL,
      owner TEXT,
      used_bytes INTEGER,

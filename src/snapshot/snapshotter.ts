@@ -1,5 +1,6 @@
 import type { Change, AppliedLayer, LayerInput, ReadableTree } from '../layer/index.ts'
 import type { Mount } from '../host/index.ts'
+import type { Collectable } from '../metadata/index.ts'
 import type { Usage } from './driver.ts'
 
 export type SnapshotKind = 'active' | 'view' | 'committed'
@@ -42,6 +43,8 @@ export interface Snapshotter extends AsyncDisposable {
   /** As at `prepare` or `view`, for an active snapshot or a view; a committed one is mounted through a view. */
   mounts(key: string): Promise<readonly Mount[]>
   stat(name: string): Promise<SnapshotInfo>
+  /** Whether there is a committed state of this name. Costs one read of the records. */
+  has(name: string): boolean
   /** What the state alone takes, without its parents. Counted once for a committed one. */
   usage(name: string): Promise<Usage>
   /** Rejects with `conflict` (STRATA_SNAPSHOT_HAS_CHILDREN) while something stands on it. */
@@ -54,6 +57,8 @@ export interface Snapshotter extends AsyncDisposable {
   changes(name: string): AsyncIterable<Change>
   /** The layers of an image, taken side by side where the driver can, and visible all at once. */
   importStack(): LayerStack
+  /** The states as a collection sees them: each keeps its parent. */
+  collectable(): Collectable
   /** Removes what crashes left on disk. Safe while others work. Resolves with how many states went. */
   removeOrphans(): Promise<number>
 }

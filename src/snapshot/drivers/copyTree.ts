@@ -90,7 +90,7 @@ class TreeCopy {
     }
     chownAt(target, name, stat.uid, stat.gid)
     if (stat.type !== 'symlink') chmodAt(target, name, stat.mode)
-    for (const [key, value] of readXattrsAt(source, name)) setXattrAt(target, name, key, value)
+    for (const [key, value] of readXattrsAt(source, name)) setXattrAt(target, name, { key, value })
     setTimesAt(target, name, { accessedAt: stat.accessedAt, modifiedAt: stat.modifiedAt })
   }
 

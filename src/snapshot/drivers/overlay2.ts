@@ -1,13 +1,12 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Mount, syncFileSystem } from '../../host/index.ts'
+import type { Mount } from '../../host/index.ts'
 import {
   type AppliedLayer,
   applyLayer,
   type Change,
   completeLayer,
   copyRootAttributes,
-  directoryTree,
   type LayerInput,
   overlayChanges,
   type ReadableTree,
@@ -15,6 +14,7 @@ import {
 import { overlayUnion } from '../../union/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { diskUsage } from './diskUsage.ts'
+import { syncDirectoryFileSystem } from './syncDirectory.ts'
 
 /*
  * overlay2/
@@ -42,7 +42,7 @@ export class Overlay2Driver implements StorageDriver {
     await mkdir(this.layerDirectory(id), { mode: 0o755 })
     await mkdir(this.#work(id), { mode: 0o700 })
     // The upper directory's own attributes are those of the root that a container sees.
-    if (parent !== undefined) await copyRootAttributes(this.layerDirectory(parent), this.layerDirectory(id))
+    if (parent !== undefined) copyRootAttributes(this.layerDirectory(parent), this.layerDirectory(id))
   }
 
   async mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]> {
@@ -76,7 +76,7 @@ export class Overlay2Driver implements StorageDriver {
   }
 
   async sync(): Promise<void> {
-    await syncFileSystem(this.#root)
+    syncDirectoryFileSystem(this.#root)
   }
 
   usage(chain: SnapshotChain): Promise<Usage> {

@@ -1,10 +1,11 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Mount, syncFileSystem } from '../../host/index.ts'
+import type { Mount } from '../../host/index.ts'
 import { type AppliedLayer, applyLayer, directoryTree, type LayerInput, type ReadableTree } from '../../layer/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { copyTree } from './copyTree.ts'
 import { diskUsage } from './diskUsage.ts'
+import { syncDirectoryFileSystem } from './syncDirectory.ts'
 
 /*
  * vfs/
@@ -29,7 +30,7 @@ export class VfsDriver implements StorageDriver {
     const [id, parent] = chain
     await mkdir(join(this.#root, id), { mode: 0o700 })
     await mkdir(this.layerDirectory(id), { mode: 0o755 })
-    if (parent !== undefined) await copyTree(this.layerDirectory(parent), this.layerDirectory(id))
+    if (parent !== undefined) copyTree(this.layerDirectory(parent), this.layerDirectory(id))
   }
 
   async mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]> {
@@ -45,7 +46,7 @@ export class VfsDriver implements StorageDriver {
   }
 
   async sync(): Promise<void> {
-    await syncFileSystem(this.#root)
+    syncDirectoryFileSystem(this.#root)
   }
 
   usage(chain: SnapshotChain): Promise<Usage> {

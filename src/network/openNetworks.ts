@@ -1,8 +1,11 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isStrataError, KeyedMutex, makeDirectory, StrataError } from '../base/index.ts'
+import { isStrataError, KeyedMutex, makeDirectory, StrataError, systemError } from '../base/index.ts'
+import { setLinkAddress } from '../host/index.ts'
 import { openMetadata } from '../metadata/index.ts'
+import { parseIpv4 } from './ipv4.ts'
 import { currentProcess, isAlive, namespacesInUse } from './liveness.ts'
 import { createNamespace, isNamespace, removeNamespace } from './namespace.ts'
 import { findNetavark, netavarkConfig, runNetavark } from './netavark.ts'
@@ -10,7 +13,7 @@ import type { ConnectRequest, Endpoint, NetworkRecord, Networks, NetworksOptions
 import { isFreeOnHost } from './portProbe.ts'
 import type { PublishedPort } from './publish.ts'
 import { type EndpointRecord, NetworkRecords } from './records.ts'
-import { findNetwork, portKey, reserve, settleBridge } from './reservation.ts'
+import { findNetwork, macAddressOf, portKey, reserve, settleBridge } from './reservation.ts'
 import { defaultMtu } from './subnets.ts'
 
 const DEFAULT_DIRECTORY = '/run/strata/network'
@@ -47,7 +50,7 @@ class MachineNetworks implements Networks {
 
   #open(): Promise<NetworkRecords> {
     this.#records ??= makeDirectory(this.#directory).then(
-      () => new NetworkRecords(openMetadata(join(this.#directory, 'records.db')), this.#directory),
+      () => new NetworkRecords(openMetadata(join(this.#directory, 'records.db')), this.#directory, firstChoice(this.#directory)),
     )
     return this.#records
   }
@@ -92,6 +95,7 @@ class MachineNetworks implements Networks {
       try {
         await createNamespace(endpoint.namespacePath)
         await this.#netavark('setup', endpoint.namespacePath, endpoint)
+        keepGatewayAddress(records.networks().find(({ id }) => id === endpoint.networkId)!)
         records.setConnected(endpoint.containerId)
       } catch (error) {
         // When this fails too, the record stays, and the next collection tries again; the first error says why.
@@ -199,6 +203,23 @@ function isDead({ endpoint, state, owner }: EndpointRecord, inUse: (namespacePat
   return state === 'connected' && Date.now() - endpoint.connectedAt.getTime() > START_GRACE_MS
 }
 
+/**
+ * Fixes the MAC address of the bridge, which netavark leaves to the kernel: that would take another
+ * with each container that comes or goes, and the others would talk to a gateway that is not there
+ * until their ARP tables are renewed.
+ */
+function keepGatewayAddress({ bridge }: NetworkRecord): void {
+  const { interfaceName, gateway } = bridge!
+  const macAddress = macAddressOf(parseIpv4(gateway)!)
+  const current = readFileSync(`/sys/class/net/${interfaceName}/address`, 'utf8').trim()
+  if (current === macAddress) return
+  try {
+    setLinkAddress(interfaceName, macAddress)
+  } catch (error) {
+    throw systemError(`set the address of "${interfaceName}"`, error)
+  }
+}
+
 /** Reserves an address and ports; a port that a program of the host listens on is not given. */
 async function reserveFree(records: NetworkRecords, request: ConnectRequest): Promise<Endpoint> {
   const busy = new Set<string>()
@@ -234,6 +255,15 @@ function portInUse({ hostAddress, hostPort, containerPort, protocol }: Published
     `Cannot publish port ${containerPort}/${protocol}: failed to bind host port for ${hostAddress}:${hostPort}: address already in use`,
     { hint: 'Another program of this machine listens there: choose another host port.' },
   )
+}
+
+/**
+ * Records in other directories do not know of each other. So that they do not choose the same
+ * interface and subnet in the moment before the kernel shows it, each begins elsewhere.
+ */
+function firstChoice(directory: string): number {
+  if (directory === DEFAULT_DIRECTORY) return 0
+  return 1 + createHash('sha256').update(directory).digest().readUInt16LE()
 }
 
 /** The id becomes the name of a file. */

@@ -83,10 +83,14 @@ export class NetworkRecords {
   readonly #metadata: Metadata
   readonly #directory: string
 
+  /** Where the choice of an interface's name and of a subnet begins. */
+  readonly firstChoice: number
+
   /** @param directory where the namespaces of endpoints are kept, in `netns/` */
-  constructor(metadata: Metadata, directory: string) {
+  constructor(metadata: Metadata, directory: string, firstChoice: number) {
     this.#metadata = metadata
     this.#directory = directory
+    this.firstChoice = firstChoice
     metadata.migrate('network', MIGRATIONS)
     metadata.transaction(() => {
       for (const { name, driver } of PREDEFINED) {

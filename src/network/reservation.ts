@@ -34,7 +34,7 @@ export function reserve(records: NetworkRecords, request: ConnectRequest, busy: 
       address: formatIpv4(address),
       prefixLength: parseSubnet(subnet)!.prefixLength,
       gateway,
-      macAddress: macAddress(request.macAddress, address),
+      macAddress: request.macAddress === undefined ? macAddressOf(address) : parseMacAddress(request.macAddress),
       ports: choosePorts(records, request.publish ?? [], busy),
       connectedAt: new Date(),
     }
@@ -72,18 +72,18 @@ export function settleBridge(records: NetworkRecords, network: NetworkRecord): B
   const { bridge } = network
   if (bridge !== undefined && records.addresses(network.id).length > 0) return { ...network, bridge }
   const existing = new Set(readdirSync('/sys/class/net'))
-  const interfaceName = bridge?.interfaceName ?? firstFree(index => `strata${index}`, existing)
+  const interfaceName = bridge?.interfaceName ?? firstFreeInterface(existing, records.firstChoice)
   const preferred = bridge === undefined ? undefined : parseSubnet(bridge.subnet)
-  const subnet = chooseSubnet(occupiedSubnets(interfaceName), preferred)
+  const subnet = chooseSubnet(occupiedSubnets(interfaceName), records.firstChoice, preferred)
   const settled = { interfaceName, subnet: formatSubnet(subnet), gateway: formatIpv4(subnet.base + 1) }
   if (settled.subnet !== bridge?.subnet) records.setBridge(network.id, settled)
   return { ...network, bridge: settled }
 }
 
-function firstFree(name: (index: number) => string, existing: ReadonlySet<string>): string {
-  let index = 0
-  while (existing.has(name(index))) index += 1
-  return name(index)
+function firstFreeInterface(existing: ReadonlySet<string>, firstChoice: number): string {
+  let index = firstChoice
+  while (existing.has(`strata${index}`)) index += 1
+  return `strata${index}`
 }
 
 /** The lowest free address, or the wanted one. The first of a subnet is the network's, the second the gateway's, the last is for all. */
@@ -126,18 +126,19 @@ export function lowestFree(taken: readonly Ipv4[], first: Ipv4): Ipv4 {
 }
 
 /** Locally administered (the 2 of 02) and different for each address, so that the neighbours' ARP tables stay true when an address is used again. */
-function macAddress(wanted: string | undefined, address: Ipv4): string {
-  if (wanted === undefined) {
-    const octets = formatIpv4(address).split('.').map(Number)
-    return [0x02, 0x42, ...octets].map(octet => octet.toString(16).padStart(2, '0')).join(':')
-  }
-  const lower = wanted.toLowerCase().replaceAll('-', ':')
+export function macAddressOf(address: Ipv4): string {
+  const octets = formatIpv4(address).split('.').map(Number)
+  return [0x02, 0x42, ...octets].map(octet => octet.toString(16).padStart(2, '0')).join(':')
+}
+
+function parseMacAddress(text: string): string {
+  const lower = text.toLowerCase().replaceAll('-', ':')
   // The lowest bit of the first octet makes an address one of a group: no interface may have it.
   if (/^[0-9a-f][02468ace](?::[0-9a-f]{2}){5}$/.test(lower)) return lower
   throw new StrataError(
     'invalidArgument',
     'STRATA_INVALID_MAC_ADDRESS',
-    `Cannot use MAC address "${wanted}": expected six octets of a single station`,
+    `Cannot use MAC address "${text}": expected six octets of a single station`,
   )
 }
 

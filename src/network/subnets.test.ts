@@ -7,7 +7,12 @@ import { chooseSubnet, parseRoutes } from './subnets.ts'
 
 test('chooseSubnet() takes the first candidate, or the preferred one', () => {
   assert.equal(formatSubnet(chooseSubnet([])), '10.208.0.0/16')
-  assert.equal(formatSubnet(chooseSubnet([], parseSubnet('10.99.0.0/16'))), '10.99.0.0/16')
+  assert.equal(formatSubnet(chooseSubnet([], 3, parseSubnet('10.99.0.0/16'))), '10.99.0.0/16')
+})
+
+test('chooseSubnet() begins where it is told to, and goes round', () => {
+  assert.equal(formatSubnet(chooseSubnet([], 33)), '10.209.0.0/16')
+  assert.equal(formatSubnet(chooseSubnet([parseSubnet('192.168.175.0/24')!], 31)), '10.208.0.0/16')
 })
 
 test('chooseSubnet() never overlaps a route of the host', () => {
@@ -16,7 +21,7 @@ test('chooseSubnet() never overlaps a route of the host', () => {
     .map(([start, offset, length]) => subnetOf(start + offset, length))
   fc.assert(
     fc.property(fc.array(route, { maxLength: 10 }), occupied => {
-      const chosen = chooseSubnet(occupied, parseSubnet('10.208.0.0/16'))
+      const chosen = chooseSubnet(occupied, 0, parseSubnet('10.208.0.0/16'))
       assert.ok(!occupied.some(other => overlap(other, chosen)))
     }),
   )

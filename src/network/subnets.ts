@@ -15,10 +15,12 @@ const CANDIDATES: readonly Subnet[] = [
 /**
  * The first candidate that overlaps nothing of `occupied`; `preferred` comes before all of them.
  *
+ * @param firstChoice the candidate to begin with; after the last comes the first
  * Throws `unavailable` (STRATA_NO_SUBNET) when there is none.
  */
-export function chooseSubnet(occupied: readonly Subnet[], preferred?: Subnet): Subnet {
-  const candidates = preferred === undefined ? CANDIDATES : [preferred, ...CANDIDATES]
+export function chooseSubnet(occupied: readonly Subnet[], firstChoice = 0, preferred?: Subnet): Subnet {
+  const start = firstChoice % CANDIDATES.length
+  const candidates = [...(preferred === undefined ? [] : [preferred]), ...CANDIDATES.slice(start), ...CANDIDATES.slice(0, start)]
   const chosen = candidates.find(candidate => !occupied.some(other => overlap(candidate, other)))
   if (chosen !== undefined) return chosen
   throw new StrataError(

@@ -1,5 +1,6 @@
 import type { Leases, Resource } from './leases.ts'
 import type { Metadata } from './metadata.ts'
+import { withReserve } from './reserve.ts'
 
 /** One kind of thing that a collection may remove. All but `destroy` run inside the transaction of the collection. */
 export interface Collectable {
@@ -35,15 +36,19 @@ export interface CollectOptions {
 export async function collect(options: CollectOptions): Promise<readonly Resource[]> {
   const { metadata, leases } = options
   const kinds = new Map(options.kinds.map(kind => [kind.kind, kind]))
-  const dropped = metadata.transaction(() => {
+  const unreached = (): readonly Resource[] => {
     leases.expire()
     const reached = mark(kinds, [...options.roots(), ...leases.resources()])
-    const unreached = [...kinds.values()].flatMap(kind =>
+    return [...kinds.values()].flatMap(kind =>
       [...kind.list()].filter(id => !reached.has(keyOf({ kind: kind.kind, id }))).map(id => ({ kind: kind.kind, id })),
     )
-    for (const { kind, id } of unreached) kinds.get(kind)?.drop(id)
-    return unreached
-  })
+  }
+  const drop = (): readonly Resource[] => {
+    const garbage = unreached()
+    for (const { kind, id } of garbage) kinds.get(kind)?.drop(id)
+    return garbage
+  }
+  const dropped = withReserve(metadata, () => metadata.transaction(drop))
   for (const { kind, id } of dropped) await kinds.get(kind)?.destroy?.(id)
   return dropped
 }

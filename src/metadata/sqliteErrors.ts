@@ -13,6 +13,8 @@ const SQLITE = {
   CONSTRAINT: 19,
   NOTADB: 26,
 } as const
+/** Extended code: no space for the shared memory file. */
+const IOERR_SHMSIZE = SQLITE.IOERR | (19 << 8)
 /** Extended codes of the two constraints that mean "it is there already". */
 const ALREADY_THERE: ReadonlySet<number> = new Set([
   SQLITE.CONSTRAINT | (6 << 8),
@@ -55,11 +57,9 @@ export function metadataError(path: string, cause: unknown): unknown {
         hint: 'Check the disk, then restore the file from a backup, or move the whole root aside and pull the images again.',
       })
     case SQLITE.FULL:
-      return new StrataError('resourceExhausted', 'STRATA_ENOSPC', `Cannot write ${about}: no space left on device`, {
-        cause,
-        hint: 'Free some space, for example with `strata image prune`, and try again.',
-      })
+      return noSpace(about, cause)
     case SQLITE.IOERR:
+      if (code === IOERR_SHMSIZE) return noSpace(about, cause)
       return new StrataError('dataLoss', 'STRATA_EIO', `Cannot read or write ${about}: the disk reported an input/output error`, { cause })
     case SQLITE.PERM:
     case SQLITE.READONLY:
@@ -75,4 +75,11 @@ export function metadataError(path: string, cause: unknown): unknown {
     default:
       return new StrataError('internal', 'STRATA_METADATA_FAILED', `Cannot use ${about}: ${cause.message}`, { cause })
   }
+}
+
+function noSpace(about: string, cause: Error): StrataError {
+  return new StrataError('resourceExhausted', 'STRATA_ENOSPC', `Cannot write ${about}: no space left on device`, {
+    cause,
+    hint: 'Free some space, for example with `strata image prune`, and try again.',
+  })
 }

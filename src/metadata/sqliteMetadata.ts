@@ -5,6 +5,7 @@ import { errnoOf, StrataError, systemError } from '../base/index.ts'
 import type { Metadata, Value } from './metadata.ts'
 import { syncDirectoryNow } from './durableNames.ts'
 import { runMigrations } from './migrations.ts'
+import { takeReserve, withReserve } from './reserve.ts'
 import { isBusy, metadataError } from './sqliteErrors.ts'
 
 /** How long a process waits for another one's write lock. */
@@ -22,7 +23,8 @@ export function openMetadata(path: string): Metadata {
   } catch (error) {
     throw systemError(`open metadata "${path}"`, error)
   }
-  return new SqliteMetadata(path)
+  takeReserve(path)
+  return withReserve({ path }, () => new SqliteMetadata(path))
 }
 
 /** Creates the file with its mode before SQLite would with the umask's; -wal and -shm take over its mode. */
@@ -108,7 +110,9 @@ class SqliteMetadata implements Metadata {
 
   close(): void {
     this.#statements.clear()
-    if (this.#database.isOpen) this.#database.close()
+    if (!this.#database.isOpen) return
+    this.#database.close()
+    takeReserve(this.path)
   }
 
   [Symbol.dispose](): void {

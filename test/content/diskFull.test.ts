@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { drain, streamOf } from '../../src/base/index.ts'
 import { openContent } from '../../src/content/index.ts'
 import { mount, unmount } from '../../src/host/index.ts'
-import { openMetadata, openRootDirectory } from '../../src/metadata/index.ts'
+import { collect, Leases, openMetadata, openRootDirectory, Trash } from '../../src/metadata/index.ts'
 import { type Descriptor, digestOf } from '../../src/oci/index.ts'
 import { testBytes } from '../../src/testing/contentStoreProcess.ts'
 
@@ -23,7 +23,7 @@ test(
   { skip },
   async () => {
     const disk = mkdtempSync(join(tmpdir(), 'strata-full-'))
-    mount({ type: 'tmpfs', source: 'tmpfs', options: [`size=${2048 * KIBIBYTE}`] }, disk)
+    mount({ type: 'tmpfs', source: 'tmpfs', options: [`size=${4096 * KIBIBYTE}`] }, disk)
     try {
       const root = join(disk, 'root')
       using metadata = openMetadata(openRootDirectory(root))
@@ -76,3 +76,35 @@ function fillAllBut(path: string, free: number): void {
   assert.throws(() => writeFileSync(path, Buffer.alloc(8192 * KIBIBYTE)), { code: 'ENOSPC' })
   truncateSync(path, Math.max(0, statSync(path).size - free))
 }
+
+test('hostile #68: a collection makes room on a disk that is full to the last byte', { skip }, async () => {
+  const disk = mkdtempSync(join(tmpdir(), 'strata-full-'))
+  mount({ type: 'tmpfs', source: 'tmpfs', options: [`size=${6144 * KIBIBYTE}`] }, disk)
+  try {
+    const root = join(disk, 'root')
+    const big = blob(1, 2048 * KIBIBYTE)
+    {
+      using metadata = openMetadata(openRootDirectory(root))
+      const content = openContent({ root, metadata })
+      await content.put(big.target, streamOf(big.bytes))
+      for (let n = 0; n < 200; n += 1) {
+        const small = blob(100 + n, 100)
+        await content.put(small.target, streamOf(small.bytes))
+      }
+    }
+    for (let round = 0; round < 2; round += 1) {
+      const filler = join(disk, 'filler')
+      assert.throws(() => writeFileSync(filler, Buffer.alloc(8192 * KIBIBYTE)), { code: 'ENOSPC' })
+      using metadata = openMetadata(openRootDirectory(root))
+      const content = openContent({ root, metadata })
+      await collect({ metadata, leases: new Leases(metadata), kinds: content.collectables(), roots: () => [] })
+      await new Trash(root).empty()
+      assert.deepEqual(readdirSync(join(root, 'blobs', 'sha256')), [])
+      rmSync(filler)
+      await content.put(big.target, streamOf(big.bytes))
+    }
+  } finally {
+    unmount(disk, { detach: true })
+    rmSync(disk, { recursive: true, force: true })
+  }
+})

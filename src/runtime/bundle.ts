@@ -6,8 +6,9 @@ import { INIT_TARGET, planMounts, rootPropagation } from './mountPlan.ts'
 import { planProcess } from './processPlan.ts'
 import { planResources } from './resources.ts'
 import { UNLIMITED } from './rlimits.ts'
-import type { NamespaceKind, RuntimeDeviceRule, RuntimeLinux, RuntimeSpec } from './runtimeSpec.ts'
+import type { NamespaceKind, RuntimeDeviceRule, RuntimeLinux, RuntimeSpec, SeccompProfile } from './runtimeSpec.ts'
 import { formatSeccomp } from './seccomp.ts'
+import { compileSeccomp } from './seccompFilter.ts'
 import { defaultSeccompPolicy } from './seccompPolicy.ts'
 import { planSysctls } from './sysctls.ts'
 
@@ -38,8 +39,8 @@ export function planBundle(options: BundleOptions, facts: RuntimeFacts): { spec:
     throw invalid(`the host name "${hostname}" has not 1 to 64 bytes`)
   }
   const { process, warnings: processWarnings } = planProcess(withHostname(options, hostname), facts)
-  const { linux, warnings } = planLinux(options, facts, process.capabilities.bounding)
-  const annotations = options.annotations ?? {}
+  const { linux, filter, warnings } = planLinux(options, facts, process.capabilities.bounding)
+  const annotations = { ...options.annotations, ...(filter === undefined ? {} : { [FILTER_ANNOTATION]: filter.toString('base64') }) }
   const spec: RuntimeSpec = {
     ociVersion: OCI_VERSION,
     process,
@@ -69,11 +70,12 @@ function planLinux(
   options: BundleOptions,
   facts: RuntimeFacts,
   capabilities: readonly string[],
-): { linux: RuntimeLinux; warnings: readonly string[] } {
+): { linux: RuntimeLinux; filter: Buffer | undefined; warnings: readonly string[] } {
   const privileged = options.process.privileged === true
   const { resources, warnings } = planResources(options.resources ?? {}, facts)
   const propagation = rootPropagation(options.mounts ?? [])
-  const seccomp = planSeccomp(options, facts, capabilities)
+  const { profile, filter } = planSeccomp(options, facts, capabilities)
+  const seccomp = facts.seccomp ? profile : undefined
   const devices = [...(privileged ? facts.devices : []), ...(options.devices ?? []).map(({ device }) => device)]
   const linux: RuntimeLinux = {
     namespaces: planNamespaces(options.namespaces ?? {}, facts),
@@ -86,18 +88,23 @@ function planLinux(
     maskedPaths: options.maskedPaths ?? (privileged ? [] : MASKED_PATHS),
     readonlyPaths: options.readonlyPaths ?? (privileged ? [] : READONLY_PATHS),
   }
-  const lost = facts.seccomp || seccomp === undefined ? [] : ['Your kernel does not support seccomp. Container runs without a seccomp profile.']
-  return { linux: facts.seccomp ? linux : withoutSeccomp(linux), warnings: [...warnings, ...lost] }
+  const lost = profile === seccomp ? [] : ['Your kernel does not support seccomp. Container runs without a seccomp profile.']
+  return { linux, filter: facts.seccomp ? filter : undefined, warnings: [...warnings, ...lost] }
 }
 
-function withoutSeccomp({ seccomp: _, ...linux }: RuntimeLinux): RuntimeLinux {
-  return linux
-}
+/** By which crun takes a program of the kernel's instead of making one from the profile, which runc goes by. crun(1) */
+const FILTER_ANNOTATION = 'run.oci.seccomp_bpf_data'
 
-function planSeccomp(options: BundleOptions, facts: RuntimeFacts, capabilities: readonly string[]): RuntimeLinux['seccomp'] {
+function planSeccomp(
+  options: BundleOptions,
+  facts: RuntimeFacts,
+  capabilities: readonly string[],
+): { profile?: SeccompProfile; filter?: Buffer | undefined } {
   const { seccomp = options.process.privileged === true ? 'unconfined' : 'default' } = options
-  if (seccomp === 'unconfined') return undefined
-  return seccomp === 'default' ? formatSeccomp(defaultSeccompPolicy(facts, capabilities), facts) : seccomp
+  if (seccomp === 'unconfined') return {}
+  if (seccomp !== 'default') return { profile: seccomp }
+  const policy = defaultSeccompPolicy(facts, capabilities)
+  return { profile: formatSeccomp(policy, facts), filter: compileSeccomp(policy, facts.architecture) }
 }
 
 function planNamespaces(wanted: NamespaceOptions, facts: RuntimeFacts): RuntimeLinux['namespaces'] {
@@ -139,9 +146,13 @@ function deviceRules(options: BundleOptions): readonly RuntimeDeviceRule[] {
     { allow: false, access: 'rwm' },
     { allow: true, type: 'c', access: 'm' },
     { allow: true, type: 'b', access: 'm' },
-    ...COMMON_DEVICES.map(
-      ([major, minor]): RuntimeDeviceRule => ({ allow: true, type: 'c', major, ...(minor === undefined ? {} : { minor }), access: 'rwm' }),
-    ),
+    ...COMMON_DEVICES.map(([major, minor]): RuntimeDeviceRule => ({
+      allow: true,
+      type: 'c',
+      major,
+      ...(minor === undefined ? {} : { minor }),
+      access: 'rwm',
+    })),
     ...given,
     ...(options.deviceRules ?? []),
   ]

@@ -13,9 +13,7 @@ const CAPABILITIES = (
 
 /** What a container has unless told. docs.docker.com, "Runtime privilege and Linux capabilities" */
 const DEFAULT_CAPABILITIES: ReadonlySet<string> = new Set(
-  (
-    'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID ' + 'SYS_CHROOT'
-  )
+  'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT'
     .split(' ')
     .map(name => `CAP_${name}`),
 )

@@ -48,7 +48,8 @@ export async function waitExit(
 ): Promise<ContainerExit> {
   const { promise: cancelled, reject: cancel } = Promise.withResolvers<never>()
   cancelled.catch(() => undefined)
-  const onAbort = (): void => cancel(new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot wait for container "${id}": the wait was cancelled`))
+  const onAbort = (): void =>
+    cancel(new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot wait for container "${id}": the wait was cancelled`))
   if (options.signal?.aborted === true) onAbort()
   options.signal?.addEventListener('abort', onAbort, { once: true })
   let wake = Promise.withResolvers<void>()

@@ -15,7 +15,14 @@ export { type ContainerExit, readExit, waitExit } from './containerExit.ts'
 export { type LogOptions, type LogRecord, readLog } from './containerLog.ts'
 export type { ForegroundProcess, ForegroundStdio, ForegroundStream } from './foreground.ts'
 export { readRuntimeFacts } from './hostFacts.ts'
-export { type MonitoredContainer, type MonitoredExec, type MonitoredProcess, type MonitoredSession, type Monitor, openMonitor } from './monitor.ts'
+export {
+  type MonitoredContainer,
+  type MonitoredExec,
+  type MonitoredProcess,
+  type MonitoredSession,
+  type Monitor,
+  openMonitor,
+} from './monitor.ts'
 export { type OciRuntime, openRuntime, type RuntimeOptions, type RuntimeState } from './ociRuntime.ts'
 export { planProcess } from './processPlan.ts'
 export { planResources } from './resources.ts'

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { findProgram, makeDirectory, runProgram, StrataError, systemError } from '../base/index.ts'
+import { errnoOf, findProgram, makeDirectory, runProgram, StrataError, systemError } from '../base/index.ts'
 import { type Attachment, attach } from './attachment.ts'
 import { formatSpec } from './bundle.ts'
 import { checkedId, type OciRuntime } from './ociRuntime.ts'
@@ -62,21 +62,18 @@ export interface MonitoredExec extends MonitoredProcess {
   readonly attachment?: Attachment
 }
 
-/** Rejects with `unavailable` (STRATA_NO_MONITOR) where conmon is not installed. */
+/** Finds conmon. Rejects with `unavailable` (STRATA_NO_MONITOR) where it is not installed. */
 export async function openMonitor(options: { readonly runtime: OciRuntime; readonly program?: string }): Promise<Monitor> {
   const path = options.program ?? (await findProgram('conmon'))
-  const missing = (cause?: unknown): StrataError =>
-    new StrataError('unavailable', 'STRATA_NO_MONITOR', `Cannot keep containers running: ${options.program ?? 'conmon'} is not installed`, {
-      hint: 'Install it, for example with `apt-get install conmon`.',
-      ...(cause === undefined ? {} : { cause }),
-    })
-  if (path === undefined) throw missing()
-  try {
-    const { stdout } = await runProgram(path, ['--version'])
-    return new Monitor(path, /version (\S+)/.exec(stdout)?.[1] ?? 'unknown', options.runtime)
-  } catch (error) {
-    throw missing(error)
-  }
+  if (path === undefined) throw missingMonitor('conmon')
+  return new Monitor(path, options.runtime)
+}
+
+function missingMonitor(path: string, cause?: unknown): StrataError {
+  return new StrataError('unavailable', 'STRATA_NO_MONITOR', `Cannot keep containers running: ${path} is not installed`, {
+    hint: 'Install it, for example with `apt-get install conmon`.',
+    ...(cause === undefined ? {} : { cause }),
+  })
 }
 
 /** What the monitor and the exit command get of our environment: enough to find programs and our own state, no secrets. */
@@ -94,13 +91,17 @@ const ATTACH_FD = 5
  */
 export class Monitor {
   readonly path: string
-  readonly version: string
   readonly #runtime: OciRuntime
 
-  constructor(path: string, version: string, runtime: OciRuntime) {
+  constructor(path: string, runtime: OciRuntime) {
     this.path = path
-    this.version = version
     this.#runtime = runtime
+  }
+
+  /** As the program tells it: `2.1.6`. */
+  async version(): Promise<string> {
+    const { stdout } = await runProgram(this.path, ['--version'])
+    return /version (\S+)/.exec(stdout)?.[1] ?? 'unknown'
   }
 
   /**
@@ -182,7 +183,12 @@ export class Monitor {
 function logArguments(log: MonitoredContainer['log']): string[] {
   if (log === undefined) return ['--log-path', 'none']
   // Without --no-sync-log the end of a container waits for the disk; a log may lose its last lines to a power cut.
-  return ['--log-path', `k8s-file:${log.path}`, '--no-sync-log', ...(log.maxBytes === undefined ? [] : ['--log-size-max', String(log.maxBytes)])]
+  return [
+    '--log-path',
+    `k8s-file:${log.path}`,
+    '--no-sync-log',
+    ...(log.maxBytes === undefined ? [] : ['--log-size-max', String(log.maxBytes)]),
+  ]
 }
 
 /** The near end of a descriptor that was given to `spawn` as a pipe. */
@@ -234,7 +240,7 @@ class StartingMonitor implements Disposable {
     try {
       report = await Promise.race([reports.next(), this.#failed])
     } catch (error) {
-      throw systemError(action, error)
+      throw errnoOf(error) === 'ENOENT' ? missingMonitor(this.#child.spawnfile, error) : systemError(action, error)
     }
     if (report.done !== true) return report.value
     return { data: -1, message: this.#complaints === '' ? 'the monitor ended without a word' : this.#complaints }

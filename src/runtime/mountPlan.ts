@@ -117,4 +117,3 @@ export function rootPropagation(mounts: readonly BundleMount[]): 'shared' | 'sla
   if (asked.has('shared') || asked.has('rshared')) return 'shared'
   return asked.has('slave') || asked.has('rslave') ? 'slave' : undefined
 }
-

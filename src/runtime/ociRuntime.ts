@@ -1,6 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
+import { constants } from 'node:fs'
+import { access, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { findProgram, makeDirectory, type ProgramResult, runProgram, StrataError, systemError, TemporaryDirectory } from '../base/index.ts'
 import { formatSpec } from './bundle.ts'
 import type { RuntimeFacts } from './bundleOptions.ts'
@@ -31,36 +32,38 @@ export interface RuntimeCommand {
 }
 
 /**
- * Finds the machine's OCI runtime: crun, which starts a container in half the time, else runc.
+ * Finds the machine's OCI runtime: crun, which starts a container in half the time, else runc. It is
+ * only looked for, not run: that would cost each command 10 ms.
+ *
  * Rejects with `unavailable` (STRATA_NO_RUNTIME) where there is neither.
  */
 export async function openRuntime(options: RuntimeOptions): Promise<OciRuntime> {
-  const path = options.program ?? (await findProgram('crun')) ?? (await findProgram('runc'))
-  const missing = (cause?: unknown): StrataError =>
-    new StrataError('unavailable', 'STRATA_NO_RUNTIME', `Cannot run containers: ${options.program ?? 'crun'} is not installed`, {
+  const path =
+    options.program === undefined ? ((await findProgram('crun')) ?? (await findProgram('runc'))) : await executable(options.program)
+  if (path === undefined) {
+    throw new StrataError('unavailable', 'STRATA_NO_RUNTIME', `Cannot run containers: ${options.program ?? 'crun'} is not installed`, {
       hint: 'Install it, for example with `apt-get install crun`.',
-      ...(cause === undefined ? {} : { cause }),
     })
-  if (path === undefined) throw missing()
-  let version: string
-  try {
-    version = (await runProgram(path, ['--version'])).stdout
-  } catch (error) {
-    throw missing(error)
   }
-  const [, name, number] = /^(crun|runc) version (\S+)/.exec(version) ?? []
+  const name = basename(path)
   if (name !== 'crun' && name !== 'runc') {
     throw new StrataError('unsupported', 'STRATA_UNKNOWN_RUNTIME', `Cannot run containers with "${path}": it is neither crun nor runc`)
   }
   await makeDirectory(options.stateDirectory)
   const unshare = (await findProgram('unshare')) ?? '/usr/bin/unshare'
-  return new OciRuntime({ name, path, version: number ?? 'unknown', stateDirectory: options.stateDirectory, facts: options.facts, unshare })
+  return new OciRuntime({ name, path, stateDirectory: options.stateDirectory, facts: options.facts, unshare })
+}
+
+async function executable(path: string): Promise<string | undefined> {
+  return await access(path, constants.X_OK).then(
+    () => path,
+    () => undefined,
+  )
 }
 
 interface OpenedRuntime {
   readonly name: 'crun' | 'runc'
   readonly path: string
-  readonly version: string
   readonly stateDirectory: string
   readonly facts: Pick<RuntimeFacts, 'cgroups'>
   /** util-linux's, as an absolute path: conmon looks nothing up. */
@@ -74,7 +77,6 @@ interface OpenedRuntime {
 export class OciRuntime {
   readonly name: 'crun' | 'runc'
   readonly path: string
-  readonly version: string
   readonly #stateDirectory: string
   readonly #cgroups: RuntimeFacts['cgroups']
   readonly #unshare: string
@@ -82,10 +84,15 @@ export class OciRuntime {
   constructor(opened: OpenedRuntime) {
     this.name = opened.name
     this.path = opened.path
-    this.version = opened.version
     this.#stateDirectory = opened.stateDirectory
     this.#cgroups = opened.facts.cgroups
     this.#unshare = opened.unshare
+  }
+
+  /** As the program tells it: `1.8.1`. */
+  async version(): Promise<string> {
+    const { stdout } = await runProgram(this.path, ['--version'])
+    return /^\w+ version (\S+)/.exec(stdout)?.[1] ?? 'unknown'
   }
 
   /**
@@ -95,7 +102,12 @@ export class OciRuntime {
    */
   command(args: readonly string[]): RuntimeCommand {
     const { layout, refusedUnified } = this.#cgroups
-    const own = ['--root', this.#stateDirectory, ...(layout === 'none' && this.name === 'crun' ? ['--cgroup-manager', 'disabled'] : []), ...args]
+    const own = [
+      '--root',
+      this.#stateDirectory,
+      ...(layout === 'none' && this.name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
+      ...args,
+    ]
     if (refusedUnified === undefined || this.name === 'runc') return { file: this.path, args: own }
     const cover = 'mount -t tmpfs none "$1" && shift && exec "$@"'
     return {
@@ -108,8 +120,13 @@ export class OciRuntime {
   async create(container: { readonly id: string; readonly bundle: string; readonly pidFile?: string }): Promise<void> {
     const pidFile = container.pidFile === undefined ? [] : ['--pid-file', container.pidFile]
     const action = `create container "${container.id}"`
-    const args = ['create', '--bundle', container.bundle, ...pidFile, checkedId(container.id)]
-    const { ended } = await this.#foreground(action, ['inherit', 'inherit', 'inherit'], args)
+    const { ended } = await this.#foreground(action, ['inherit', 'inherit', 'inherit'], () => [
+      'create',
+      '--bundle',
+      container.bundle,
+      ...pidFile,
+      checkedId(container.id),
+    ])
     const code = await ended
     if (code !== 0) throw runtimeError(action, '')
   }
@@ -133,7 +150,12 @@ export class OciRuntime {
 
   /** Sends a signal, by number, to the first process, or to all with `all`. Rejects with `conflict` when the container does not run. */
   async kill(id: string, signal: number, options: { readonly all?: boolean } = {}): Promise<void> {
-    await this.#call(`send signal ${signal} to container "${id}"`, ['kill', ...(options.all === true ? ['--all'] : []), checkedId(id), String(signal)])
+    await this.#call(`send signal ${signal} to container "${id}"`, [
+      'kill',
+      ...(options.all === true ? ['--all'] : []),
+      checkedId(id),
+      String(signal),
+    ])
   }
 
   /** Forgets a stopped container and removes its cgroups; with `force`, kills it before, and an unknown one is nothing to do. */
@@ -179,35 +201,41 @@ export class OciRuntime {
    * nobody to attach later, and it is deleted at its end. Half the time of a monitored start.
    */
   async run(container: { readonly id: string; readonly bundle: string; readonly stdio: ForegroundStdio }): Promise<ForegroundProcess> {
-    return await this.#foreground(`start container "${container.id}"`, container.stdio, ['run', '--bundle', container.bundle, checkedId(container.id)])
+    return await this.#foreground(`start container "${container.id}"`, container.stdio, () => [
+      'run',
+      '--bundle',
+      container.bundle,
+      checkedId(container.id),
+    ])
   }
 
   /** Runs one more process in a running container as a child of this process, without a monitor. */
-  async exec(session: { readonly id: string; readonly process: RuntimeProcess; readonly stdio: ForegroundStdio }): Promise<ForegroundProcess> {
-    const scratch = await TemporaryDirectory.create(this.#stateDirectory, '.exec-')
-    try {
-      const path = join(scratch.path, 'process.json')
+  async exec(session: {
+    readonly id: string
+    readonly process: RuntimeProcess
+    readonly stdio: ForegroundStdio
+  }): Promise<ForegroundProcess> {
+    return await this.#foreground(`run a command in container "${session.id}"`, session.stdio, async scratch => {
+      const path = join(scratch, 'process.json')
       await writeFile(path, formatSpec(session.process), { mode: 0o600 })
-      const running = await this.#foreground(`run a command in container "${session.id}"`, session.stdio, ['exec', '--process', path, checkedId(session.id)])
-      void running.ended.finally(() => scratch[Symbol.asyncDispose]()).catch(() => undefined)
-      return running
-    } catch (error) {
-      await scratch[Symbol.asyncDispose]()
-      throw error
-    }
+      return ['exec', '--process', path, checkedId(session.id)]
+    })
   }
 
-  async #foreground(action: string, stdio: ForegroundStdio, args: readonly string[]): Promise<ForegroundProcess> {
-    const log = await TemporaryDirectory.create(this.#stateDirectory, '.log-')
-    const { file, args: all } = this.command([...logArguments(log.path), ...args])
-    let child: ChildProcess
+  /** @param plan the arguments, given a directory that lives as long as the runtime runs */
+  async #foreground(
+    action: string,
+    stdio: ForegroundStdio,
+    plan: (scratch: string) => readonly string[] | Promise<readonly string[]>,
+  ): Promise<ForegroundProcess> {
+    const scratch = await TemporaryDirectory.create(this.#stateDirectory, '.run-')
     try {
-      child = spawn(file, all, { stdio: [...stdio] })
+      const { file, args } = this.command([...logArguments(scratch.path), ...(await plan(scratch.path))])
+      return new ForegroundProcess(spawn(file, args, { stdio: [...stdio] }), action, scratch)
     } catch (error) {
-      await log[Symbol.asyncDispose]()
+      await scratch[Symbol.asyncDispose]()
       throw systemError(action, error)
     }
-    return new ForegroundProcess(child, action, log)
   }
 
   async #call(action: string, args: readonly string[]): Promise<{ stdout: string }> {
@@ -225,5 +253,9 @@ export class OciRuntime {
 /** Ids become file names and arguments of the runtime: nothing that could be an option or a path. */
 export function checkedId(id: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9_+.-]{0,1023}$/.test(id)) return id
-  throw new StrataError('invalidArgument', 'STRATA_INVALID_ID', `Cannot use container id "${id.slice(0, 80)}": expected letters, digits, "_", "+", "." and "-"`)
+  throw new StrataError(
+    'invalidArgument',
+    'STRATA_INVALID_ID',
+    `Cannot use container id "${id.slice(0, 80)}": expected letters, digits, "_", "+", "." and "-"`,
+  )
 }

@@ -61,7 +61,11 @@ function planEnvironment(env: readonly string[], terminal: boolean): readonly st
   for (const variable of env) {
     refuseNul('an environment variable', variable)
     if (!/^[^=]+=/.test(variable)) {
-      throw new StrataError('invalidArgument', 'STRATA_INVALID_ENV', `Cannot set environment variable "${variable.split('=')[0]}": expected NAME=value`)
+      throw new StrataError(
+        'invalidArgument',
+        'STRATA_INVALID_ENV',
+        `Cannot set environment variable "${variable.split('=')[0]}": expected NAME=value`,
+      )
     }
   }
   const has = (name: string): boolean => env.some(variable => variable.startsWith(`${name}=`))

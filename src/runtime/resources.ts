@@ -33,26 +33,27 @@ export function planResources(
   return { resources: onlyPossible(resources, facts, warnings), warnings }
 }
 
-function planMemory(
-  options: ResourceOptions,
-  facts: Pick<RuntimeFacts, 'cgroups'>,
-  warnings: string[],
-): RuntimeMemory | undefined {
+function planMemory(options: ResourceOptions, facts: Pick<RuntimeFacts, 'cgroups'>, warnings: string[]): RuntimeMemory | undefined {
   const { memoryBytes, memorySwapBytes, memoryReservationBytes, memorySwappiness } = options
   // 0 is docker's word for "no limit".
   const limit = memoryBytes === undefined || memoryBytes === 0 ? undefined : whole('memory limit', memoryBytes, LEAST_MEMORY)
   const swap = memorySwapBytes === undefined || memorySwapBytes === 0 ? undefined : memorySwapBytes
   if (swap !== undefined && limit === undefined && swap !== -1) refuse('memory and swap limit', swap, 'a memory limit is needed too')
   if (swap !== undefined && swap !== -1 && limit !== undefined) whole('memory and swap limit', swap, limit)
-  const reservation = memoryReservationBytes === undefined || memoryReservationBytes === 0 ? undefined : whole('memory reservation', memoryReservationBytes, LEAST_MEMORY)
-  if (reservation !== undefined && limit !== undefined && reservation > limit) refuse('memory reservation', reservation, `it is above the memory limit ${limit}`)
+  const reservation =
+    memoryReservationBytes === undefined || memoryReservationBytes === 0
+      ? undefined
+      : whole('memory reservation', memoryReservationBytes, LEAST_MEMORY)
+  if (reservation !== undefined && limit !== undefined && reservation > limit)
+    refuse('memory reservation', reservation, `it is above the memory limit ${limit}`)
 
   const total = swap ?? (limit === undefined ? undefined : limit * 2)
   if (total !== undefined && !facts.cgroups.swapLimit && facts.cgroups.layout !== 'none') {
     warnings.push('Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.')
   }
   // -1 is docker's word for "as the machine has it".
-  const swappiness = memorySwappiness === undefined || memorySwappiness === -1 ? undefined : within('memory swappiness', memorySwappiness, 0, 100)
+  const swappiness =
+    memorySwappiness === undefined || memorySwappiness === -1 ? undefined : within('memory swappiness', memorySwappiness, 0, 100)
   const possible = swappiness === undefined || facts.cgroups.layout !== 'v2'
   if (!possible) warnings.push('Memory swappiness is not supported on cgroup v2. Discarded.')
   const memory: RuntimeMemory = {
@@ -69,7 +70,8 @@ function planCpu(options: ResourceOptions, facts: Pick<RuntimeFacts, 'processors
   const { cpus, cpuShares, cpuPeriodUs, cpuQuotaUs } = options
   if (cpus !== undefined && cpus !== 0) {
     if (cpuPeriodUs !== undefined || cpuQuotaUs !== undefined) refuse('cpus', cpus, 'a CPU period or quota is given too')
-    if (!(cpus >= 0.01 && cpus <= facts.processors)) refuse('cpus', cpus, `expected 0.01 to ${facts.processors}, as there are only ${facts.processors} processors`)
+    if (!(cpus >= 0.01 && cpus <= facts.processors))
+      refuse('cpus', cpus, `expected 0.01 to ${facts.processors}, as there are only ${facts.processors} processors`)
   }
   const cpu: RuntimeCpu = {
     ...(cpus === undefined || cpus === 0 ? {} : { period: CPU_PERIOD, quota: Math.round(cpus * CPU_PERIOD) }),
@@ -89,20 +91,27 @@ function planSet(key: 'cpus' | 'mems', what: string, list: string | undefined): 
   if (list.length > 32_768) refuse(what, `${list.slice(0, 40)}…`, 'it is too long')
   for (const part of list.split(',')) {
     const [, first = '', last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(part) ?? []
-    if (first === '' || Number(first) > Number(last) || Number(last) >= PROCESSORS) refuse(what, list.slice(0, 40), `expected numbers and ranges below ${PROCESSORS}`)
+    if (first === '' || Number(first) > Number(last) || Number(last) >= PROCESSORS)
+      refuse(what, list.slice(0, 40), `expected numbers and ranges below ${PROCESSORS}`)
   }
   return { [key]: list }
 }
 
 function planPids(options: ResourceOptions): { pids?: { limit: number } } {
   if (options.pidsLimit === undefined) return {}
-  if (!Number.isSafeInteger(options.pidsLimit) || options.pidsLimit < -1) refuse('pids limit', options.pidsLimit, 'expected a whole number, or -1 for none')
+  if (!Number.isSafeInteger(options.pidsLimit) || options.pidsLimit < -1)
+    refuse('pids limit', options.pidsLimit, 'expected a whole number, or -1 for none')
   // 0 is docker's word for "no limit" too.
   return { pids: { limit: options.pidsLimit === 0 ? -1 : options.pidsLimit } }
 }
 
 /** Which controller sets what, and what docker calls it. */
-const NEEDS = { memory: ['memory', 'memory limit'], cpu: ['cpu', 'CPU limits'], pids: ['pids', 'pids limit'], blockIO: ['blkio', 'block I/O weight'] } as const
+const NEEDS = {
+  memory: ['memory', 'memory limit'],
+  cpu: ['cpu', 'CPU limits'],
+  pids: ['pids', 'pids limit'],
+  blockIO: ['blkio', 'block I/O weight'],
+} as const
 
 function onlyPossible(
   resources: Omit<RuntimeResources, 'devices'>,

@@ -3,9 +3,7 @@ import type { RuntimeFacts, Ulimit } from './bundleOptions.ts'
 import type { RuntimeRlimit } from './runtimeSpec.ts'
 
 /** getrlimit(2); the names that docker's --ulimit takes. */
-const NAMES = new Set(
-  'as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack'.split(' '),
-)
+const NAMES = new Set('as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack'.split(' '))
 
 /** RLIM_INFINITY. As a double it is 2^64; `formatSpec` writes it as the integer that it stands for. */
 export const UNLIMITED: number = 2 ** 64
@@ -34,13 +32,21 @@ export function planRlimits(
     }
     for (const value of [soft, hard]) {
       if (!Number.isSafeInteger(value) || value < -1) {
-        throw new StrataError('invalidArgument', 'STRATA_INVALID_ULIMIT', `Cannot set ulimit "${name}": ${value} is no whole number from -1 up`)
+        throw new StrataError(
+          'invalidArgument',
+          'STRATA_INVALID_ULIMIT',
+          `Cannot set ulimit "${name}": ${value} is no whole number from -1 up`,
+        )
       }
     }
     const type = `RLIMIT_${name.toUpperCase()}`
     const [low, high] = [finite(soft), finite(hard)]
     if (low > high) {
-      throw new StrataError('invalidArgument', 'STRATA_INVALID_ULIMIT', `Cannot set ulimit "${name}": the soft limit ${soft} is above the hard limit ${hard}`)
+      throw new StrataError(
+        'invalidArgument',
+        'STRATA_INVALID_ULIMIT',
+        `Cannot set ulimit "${name}": the soft limit ${soft} is above the hard limit ${hard}`,
+      )
     }
     const most = mayRaise ? UNLIMITED : (facts.hardLimits[type] ?? UNLIMITED)
     if (high > most && ulimits.some(ulimit => ulimit.name === name)) {

@@ -11,9 +11,18 @@ const MEANINGS: readonly (readonly [pattern: RegExp, kind: ErrorKind, code: `STR
     'STRATA_COMMAND_NOT_EXECUTABLE',
   ],
   [/exec container process .*no such file or directory/i, 'notFound', 'STRATA_COMMAND_NOT_FOUND'],
-  [/error opening file `[^`]*\/status`: No such file|container(?: `.*`)? does not exist|cannot open directory .*No such file/i, 'notFound', 'STRATA_NO_SUCH_CONTAINER', 'the runtime knows no such container'],
+  [
+    /error opening file `[^`]*\/status`: No such file|container(?: `.*`)? does not exist|cannot open directory .*No such file/i,
+    'notFound',
+    'STRATA_NO_SUCH_CONTAINER',
+    'the runtime knows no such container',
+  ],
   [/container .*already exists|container with id exists/i, 'alreadyExists', 'STRATA_CONTAINER_EXISTS', 'there is one of that id already'],
-  [/(?:is )?not (?:running|in `?(?:created|running|paused))|exec\.fifo.*No such file|process already finished|setns\(.*No such process|container not running|cannot .* a (?:stopped|paused) container|not paused/i, 'conflict', 'STRATA_CONTAINER_STATE'],
+  [
+    /(?:is )?not (?:running|in `?(?:created|running|paused))|exec\.fifo.*No such file|process already finished|setns\(.*No such process|container not running|cannot .* a (?:stopped|paused) container|not paused/i,
+    'conflict',
+    'STRATA_CONTAINER_STATE',
+  ],
   [/cgroups in hybrid mode not supported/i, 'unsupported', 'STRATA_CGROUPS'],
   [/No space left on device/i, 'resourceExhausted', 'STRATA_ENOSPC'],
 ]

@@ -2,7 +2,9 @@ import { StrataError } from '../base/index.ts'
 import type { NamespaceOptions } from './bundleOptions.ts'
 
 /** Kernel parameters that an IPC namespace has for itself. ipc_namespaces(7), namespaces(7) */
-const IPC = new Set('kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni kernel.shm_rmid_forced'.split(' '))
+const IPC = new Set(
+  'kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni kernel.shm_rmid_forced'.split(' '),
+)
 
 /**
  * The kernel parameters of a container: only those of a namespace that is the container's own, since

@@ -20,7 +20,7 @@ export const ALLOWED: readonly string[] = words(`
   mkdir mkdirat rmdir mknod mknodat link linkat symlink symlinkat readlink readlinkat unlink unlinkat rename renameat renameat2
   chdir getcwd umask name_to_handle_at
   getxattr lgetxattr fgetxattr setxattr lsetxattr fsetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr
-  getxattrat setxattrat listxattrat removexattrat
+  getxattrat setxattrat listxattrat removexattrat file_getattr file_setattr
   inotify_init inotify_init1 inotify_add_watch inotify_rm_watch fanotify_mark statmount listmount
 
   ${/* waiting */ ''}

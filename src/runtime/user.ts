@@ -40,7 +40,8 @@ export function resolveUser(root: ConfinedRoot, text: string, more: { readonly g
   const groups = readTable(root, 'etc/group', 4)
 
   const uid = parseId(name)
-  const entry = users.find(fields => fields[0] === name) ?? (uid === undefined ? undefined : users.find(fields => parseId(fields[2] ?? '') === uid))
+  const entry =
+    users.find(fields => fields[0] === name) ?? (uid === undefined ? undefined : users.find(fields => parseId(fields[2] ?? '') === uid))
   if (entry === undefined && uid === undefined) throw unknownName('user', name, 'passwd')
   const userName = entry?.[0]
   const gid = group === undefined ? checkId(parseId(entry?.[3] ?? '0') ?? Number.NaN) : findGroup(groups, group)
@@ -56,7 +57,11 @@ export function resolveUser(root: ConfinedRoot, text: string, more: { readonly g
   }
   for (const extra of more.groups ?? []) additional.add(findGroup(groups, extra))
   if (additional.size > GROUPS_LIMIT) {
-    throw new StrataError('resourceExhausted', 'STRATA_TOO_MANY_GROUPS', `Cannot use user "${text}": it is in more than ${GROUPS_LIMIT} groups`)
+    throw new StrataError(
+      'resourceExhausted',
+      'STRATA_TOO_MANY_GROUPS',
+      `Cannot use user "${text}": it is in more than ${GROUPS_LIMIT} groups`,
+    )
   }
   const id = checkId(entry === undefined ? (uid ?? Number.NaN) : (parseId(entry[2] ?? '') ?? Number.NaN))
   const home = entry?.[5]
@@ -85,7 +90,11 @@ function findGroup(groups: readonly (readonly string[])[], text: string): number
 }
 
 function unknownName(kind: 'user' | 'group', name: string, file: string): StrataError {
-  return new StrataError('invalidArgument', `STRATA_UNKNOWN_${kind === 'user' ? 'USER' : 'GROUP'}`, `Cannot find ${kind} "${name}": no matching entries in /etc/${file} of the image`)
+  return new StrataError(
+    'invalidArgument',
+    `STRATA_UNKNOWN_${kind === 'user' ? 'USER' : 'GROUP'}`,
+    `Cannot find ${kind} "${name}": no matching entries in /etc/${file} of the image`,
+  )
 }
 
 /** Digits only: `-1`, `1e3`, ` 1` and `` are names. Numbers out of range stay numbers, for checkId to refuse. */
@@ -114,7 +123,11 @@ function readBounded(root: ConfinedRoot, path: string): string {
   try {
     const { size } = fstatSync(fd)
     if (size > FILE_LIMIT) {
-      throw new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot read "/${path}" of the image: it has more than ${FILE_LIMIT} bytes`)
+      throw new StrataError(
+        'resourceExhausted',
+        'STRATA_TOO_LARGE',
+        `Cannot read "/${path}" of the image: it has more than ${FILE_LIMIT} bytes`,
+      )
     }
     const bytes = Buffer.alloc(size)
     let filled = 0

@@ -1,5 +1,5 @@
 import { CHUNK_BYTES } from '../base/index.ts'
-import { BitReader, readBlock } from './bzip2Block.ts'
+import { BitReader, type BlockContent, readBlock } from './bzip2Block.ts'
 import { corrupt, truncated } from './failures.ts'
 import type { Input } from './input.ts'
 
@@ -51,7 +51,7 @@ async function* stream(input: Input, level: number): AsyncGenerator<Uint8Array> 
       return
     }
     if (mark[0] !== BLOCK_MARK[0] || mark[1] !== BLOCK_MARK[1]) throw corrupt('bzip2', 'a block header is wrong')
-    const block = readBlock(bits, table)
+    const block = blockOf(bits, table)
     input.skip(bits.position >> 3)
     bit = bits.position & 7
     for (;;) {
@@ -62,5 +62,14 @@ async function* stream(input: Input, level: number): AsyncGenerator<Uint8Array> 
     }
     if (block.crc !== crc) throw corrupt('bzip2', 'its checksum does not match')
     combined = (((combined << 1) | (combined >>> 31)) ^ crc) >>> 0
+  }
+}
+
+function blockOf(bits: BitReader, table: Uint32Array): BlockContent {
+  try {
+    return readBlock(bits, table)
+  } catch (error) {
+    // Zeros behind the end may look like anything.
+    throw bits.isAtEnd() ? truncated('bzip2', error) : error
   }
 }

@@ -34,6 +34,11 @@ export class BitReader {
   checkEnd(): void {
     if (this.position > 8 * this.#bytes.length) throw truncated('bzip2')
   }
+
+  /** Tells whether the next code may have been completed with zeros from behind the end. */
+  isAtEnd(): boolean {
+    return this.position + LONGEST_CODE > 8 * this.#bytes.length
+  }
 }
 
 /**

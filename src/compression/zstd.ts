@@ -1,4 +1,4 @@
-import { constants, createZstdDecompress } from 'node:zlib'
+import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 import { CHUNK_BYTES } from '../base/index.ts'
 import { corrupt, overLimit, truncated } from './failures.ts'
 import type { Input } from './input.ts'
@@ -6,40 +6,23 @@ import { transformed } from './transform.ts'
 
 /*
  * RFC 8878. Node's decoder drops everything behind the first frame when that is in the same chunk, and
- * says nothing; so frames are walked here and the decoder gets at most one frame at a time.
+ * says nothing; so frames are walked here and a decoder gets exactly one.
  */
 
 const MAGIC = 0xfd2fb528
 const SKIPPABLE_MAGIC = 0x184d2a50
 const LARGEST_BLOCK = 128 * 1024
 
+/** Frames with at most this content go without a stream: zstd:chunked layers have one per file. */
+const SMALL_FRAME_BYTES = 256 * 1024
+
 /** Decompresses zstd: any number of frames and skippable frames; what follows them is skipped. */
 export async function* unzstd(input: Input, windowBytes: number): AsyncGenerator<Uint8Array> {
-  const windowLog = Math.min(31, Math.max(10, Math.ceil(Math.log2(windowBytes))))
-  const engine = createZstdDecompress({ chunkSize: CHUNK_BYTES, params: { [constants.ZSTD_d_windowLogMax]: windowLog } })
-  const pieces = framePieces(input, windowBytes)
-  yield* transformed(engine, {
-    next: async () => {
-      const result = await pieces.next()
-      return result.done === true ? undefined : result.value
-    },
-  })
-}
-
-/** The bytes of all data frames, never two frames in one piece. */
-async function* framePieces(input: Input, windowBytes: number): AsyncGenerator<Uint8Array, void> {
   for (;;) {
     const start = await input.peek(8)
     const magic = start.length < 4 ? 0 : new DataView(start.buffer, start.byteOffset).getUint32(0, true)
     if (magic === MAGIC) {
-      const frame = new FrameWalk(windowBytes)
-      while (!frame.done) {
-        const bytes = await input.next()
-        if (bytes === undefined) throw truncated('zstd')
-        const used = frame.take(bytes)
-        if (used < bytes.length) input.unread(bytes.subarray(used))
-        yield bytes.subarray(0, used)
-      }
+      yield* frame(input, windowBytes)
     } else if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) {
       if (start.length < 8) throw truncated('zstd')
       const size = new DataView(start.buffer, start.byteOffset).getUint32(4, true)
@@ -51,6 +34,35 @@ async function* framePieces(input: Input, windowBytes: number): AsyncGenerator<U
       return
     }
   }
+}
+
+async function* frame(input: Input, windowBytes: number): AsyncGenerator<Uint8Array> {
+  const walk = new FrameWalk(windowBytes)
+  const next = async (): Promise<Uint8Array | undefined> => {
+    if (walk.done) return undefined
+    const bytes = await input.next()
+    if (bytes === undefined) throw truncated('zstd')
+    const used = walk.take(bytes)
+    if (used < bytes.length) input.unread(bytes.subarray(used))
+    return bytes.subarray(0, used)
+  }
+  const first = await next()
+  if (first !== undefined && walk.done && walk.contentBytes <= SMALL_FRAME_BYTES) {
+    const chunkSize = Math.max(walk.contentBytes, constants.Z_MIN_CHUNK)
+    const content = zstdDecompressSync(first, { chunkSize, maxOutputLength: SMALL_FRAME_BYTES })
+    if (content.length > 0) yield content
+    return
+  }
+  const windowLog = Math.min(31, Math.max(10, Math.ceil(Math.log2(windowBytes))))
+  const engine = createZstdDecompress({ chunkSize: CHUNK_BYTES, params: { [constants.ZSTD_d_windowLogMax]: windowLog } })
+  let isFirst = true
+  yield* transformed(engine, {
+    next: async () => {
+      if (!isFirst) return next()
+      isFirst = false
+      return first
+    },
+  })
 }
 
 /** Tells whether the input ends inside a magic number. */
@@ -82,6 +94,8 @@ class FrameWalk {
   #hasChecksum = false
   #isLastBlock = false
   done = false
+  /** What the header says about the size of the content; Infinity when it says nothing. */
+  contentBytes = Infinity
 
   constructor(windowBytes: number) {
     this.#windowBytes = windowBytes
@@ -166,9 +180,11 @@ class FrameWalk {
     const idBytes = [0, 1, 2, 4][descriptor & 3]!
     if (idBytes > 0 && this.#header.readUIntLE(at, idBytes) !== 0) throw corrupt('zstd', 'it needs a dictionary')
     at += idBytes
+    const sizeBytes = this.#wanted - at
+    if (sizeBytes === 8) this.contentBytes = Number(this.#header.readBigUInt64LE(at))
+    else if (sizeBytes > 0) this.contentBytes = this.#header.readUIntLE(at, sizeBytes) + (sizeBytes === 2 ? 256 : 0)
     // Without a window of its own a frame is kept whole.
-    if ((descriptor & 0x20) !== 0)
-      window = this.#wanted - at === 8 ? Number(this.#header.readBigUInt64LE(at)) : this.#header.readUIntLE(at, this.#wanted - at)
+    if ((descriptor & 0x20) !== 0) window = this.contentBytes
     if (window > this.#windowBytes)
       throw overLimit('zstd', `a frame needs a window of ${window} bytes: at most ${this.#windowBytes} are given`)
   }

@@ -1,0 +1,153 @@
+import { type ByteStream, type CallOptions, mapConcurrently, streamOf } from '../base/index.ts'
+import type { DiskContentStore } from '../content/index.ts'
+import { type ImageFacts, ImageUnpack, type UnpackStores } from '../image/index.ts'
+import type { Lease } from '../metadata/index.ts'
+import { chainIds, type Descriptor, type DiffId, digestHex, imageIdOf, layerCompression, parseDigest } from '../oci/index.ts'
+import type { Repository } from '../registry/index.ts'
+import type { RemoteImage } from './remoteImage.ts'
+import { splitStream } from './splitStream.ts'
+
+export interface TransferStores extends UnpackStores {
+  readonly content: DiskContentStore
+}
+
+export interface PullImageOptions extends CallOptions {
+  /** Holds what arrives until the caller has named the image. */
+  readonly lease: Lease
+}
+
+/** As many layers at once as docker fetches. */
+const LAYERS_AT_ONCE = 3
+
+/**
+ * Brings an image of a repository into the stores: blobs as they are, each layer unpacked while its
+ * bytes arrive. A blob whose fetch was interrupted goes on where it stopped. Nothing is an image yet when this
+ * resolves: the caller records what it gives.
+ *
+ * Rejects with `dataLoss` when bytes are not what digest or DiffId say; nothing of them is kept then.
+ */
+export async function pullImage(
+  repository: Repository,
+  image: RemoteImage,
+  stores: TransferStores,
+  options: PullImageOptions,
+): Promise<ImageFacts> {
+  const { content } = stores
+  const { remote, manifest, config, configBytes } = image
+  const { lease, signal } = options
+  lease.add({ kind: 'blob', id: remote.descriptor.digest })
+  await content.put(manifest.config, streamOf(configBytes), { lease })
+  const diffIds = config.rootfs.diff_ids
+  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, ...(signal === undefined ? {} : { signal }) })
+  const missing = new Set(unpack.missing)
+  const report = layerReporter(manifest.layers, options)
+  for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')
+  const arriving = new Map<string, Promise<void>>()
+  await mapConcurrently(missing, LAYERS_AT_ONCE, async (position, failed) => {
+    const layer = manifest.layers[position]!
+    // Two equal layers of one image are fetched once; the second is read from the store.
+    await arriving.get(layer.digest)
+    const pull = new LayerPull(repository, stores.content, {
+      unpack,
+      position,
+      layer,
+      report,
+      lease,
+      signal: signal === undefined ? failed : AbortSignal.any([signal, failed]),
+    })
+    const pulled = pull.run(diffIds[position]!)
+    arriving.set(layer.digest, pulled)
+    await pulled
+    report(position, 'Pull complete')
+  })
+  const { contentBytes } = await unpack.commit()
+  for (const [position, layer] of manifest.layers.entries())
+    noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: repository.name })
+  await content.put(remote.descriptor, streamOf(remote.bytes), { lease })
+  return {
+    manifest: remote.descriptor,
+    id: imageIdOf(configBytes),
+    parentId: undefined,
+    diffIds,
+    chainId: chainIds(diffIds).at(-1),
+    createdAt: config.created === undefined ? undefined : new Date(config.created),
+    labels: config.config?.Labels ?? {},
+    contentBytes,
+  }
+}
+
+/** What is known now of a layer's blob: which layer it holds, and who has it. One that is a plain tar is derived from the layer. */
+function noteLayer(
+  content: DiskContentStore,
+  layer: Descriptor,
+  { diffId, lease, repository }: { readonly diffId: DiffId; readonly lease: Lease; readonly repository: string },
+): void {
+  if (layer.digest === parseDigest(diffId)) content.recordDerivable(layer, diffId, { lease })
+  else content.setUncompressed(layer, diffId)
+  content.addSource(layer.digest, repository)
+}
+
+type Report = (position: number, status: string, bytes?: { readonly current: number; readonly total: number }) => void
+
+function layerReporter(layers: readonly Descriptor[], { onProgress }: CallOptions): Report {
+  return (position, status, bytes) => onProgress?.({ id: digestHex(layers[position]!.digest).slice(0, 12), status, ...bytes })
+}
+
+interface LayerPullOptions {
+  readonly unpack: ImageUnpack
+  readonly position: number
+  readonly layer: Descriptor
+  readonly report: Report
+  readonly lease: Lease
+  readonly signal: AbortSignal
+}
+
+class LayerPull {
+  readonly #repository: Repository
+  readonly #content: DiskContentStore
+  readonly #options: LayerPullOptions
+
+  constructor(repository: Repository, content: DiskContentStore, options: LayerPullOptions) {
+    this.#repository = repository
+    this.#content = content
+    this.#options = options
+  }
+
+  async run(diffId: DiffId): Promise<void> {
+    const { layer, lease, signal, unpack, position } = this.#options
+    // A plain tar is kept once, as the layer; its blob is derived from that.
+    if (layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)) {
+      await unpack.add(position, this.#counted(await this.#repository.open(layer, { signal }), 0))
+      return
+    }
+    await using ingest = await this.#content.ingest(layer.digest, { target: layer, signal })
+    if (ingest.stored === undefined && ingest.size === 0) {
+      const bytes = this.#counted(await this.#repository.open(layer, { signal }), 0)
+      const [kept, unpacked] = splitStream(bytes)
+      // Both must have let go of the stream before the ingest is left.
+      const [written, added] = await Promise.allSettled([ingest.write(kept), unpack.add(position, unpacked)])
+      for (const outcome of [added, written]) if (outcome.status === 'rejected') throw outcome.reason
+      await ingest.commit(layer, { lease })
+      return
+    }
+    if (ingest.stored === undefined) {
+      const start = ingest.size
+      await ingest.write(this.#counted(await this.#repository.open(layer, { signal, start }), start))
+      await ingest.commit(layer, { lease })
+    } else {
+      lease.add({ kind: 'blob', id: layer.digest })
+    }
+    await unpack.add(position, await this.#content.open(layer, { signal }))
+  }
+
+  async *#counted(bytes: ByteStream, start: number): AsyncGenerator<Uint8Array> {
+    const { layer, position, report } = this.#options
+    let current = start
+    for await (const chunk of bytes) {
+      current += chunk.length
+      report(position, 'Downloading', { current, total: layer.size })
+      yield chunk
+    }
+    report(position, 'Download complete')
+  }
+}

@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errnoOf, systemError } from '../base/index.ts'
 import { renameDurably, syncDirectoryNow, type Trash } from '../metadata/index.ts'
-import { blobPath, type Digest, isDigest } from '../oci/index.ts'
+import { blobPath, type Digest, isDigest, parseDigest } from '../oci/index.ts'
 
 const ALGORITHMS = ['sha256', 'sha512'] as const
 
@@ -17,7 +17,8 @@ export class BlobFiles {
   }
 
   path(digest: Digest): string {
-    return join(this.#root, blobPath(digest))
+    // The type promises a valid digest; a cast must not become a path.
+    return join(this.#root, blobPath(parseDigest(digest)))
   }
 
   /** Tells whether the file is there with so many bytes. A power loss leaves files of a wrong size first of all. */

@@ -6,7 +6,17 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { readAtMost, streamOf } from '../base/index.ts'
 import { collect, type Collectable, Leases, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
-import { blobPath, type Descriptor, type DiffId, digestOf, MEDIA_TYPES, parseDiffId, parseImageLayout, parseIndex } from '../oci/index.ts'
+import {
+  blobPath,
+  type Descriptor,
+  type DiffId,
+  type Digest,
+  digestOf,
+  MEDIA_TYPES,
+  parseDiffId,
+  parseImageLayout,
+  parseIndex,
+} from '../oci/index.ts'
 import { type BlobProblem, type DiskContentStore, openContent } from './index.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'strata-content-'))
@@ -88,6 +98,21 @@ test('hostile #66: everything of the store is for its owner only', async () => {
   } finally {
     process.umask(umask)
   }
+})
+
+test('hostile #54: a digest that is none never becomes a path', async () => {
+  using opened = openNew()
+  const { content, root } = opened
+  writeFileSync(join(root, 'victim'), 'stays')
+  const bytes = Buffer.from('bytes')
+  for (const text of ['sha256:../../victim', 'sha256:..', `SHA256:${'0'.repeat(64)}`, 'sha1:0000', `sha256:${'A'.repeat(64)}`, '']) {
+    const target = { mediaType: 'text/plain', digest: text as Digest, size: bytes.length }
+    await assert.rejects(content.delete(target.digest), { kind: 'invalidArgument', code: 'STRATA_DIGEST_INVALID' })
+    await assert.rejects(content.put(target, streamOf(bytes)), { kind: 'dataLoss', code: 'STRATA_DIGEST_MISMATCH' })
+    await assert.rejects(content.open(target), { kind: 'notFound' })
+  }
+  assert.equal(readFileSync(join(root, 'victim'), 'utf8'), 'stays')
+  assert.deepEqual(readdirSync(join(root, 'ingest')), [])
 })
 
 test('hostile #69: a file that a power loss left empty is no blob, and the next put() replaces it', async () => {

@@ -118,7 +118,8 @@ export class LayerFiles {
   }
 
   #directory(diffId: DiffId): string {
-    return join(this.#layers, digestHex(diffId))
+    // The type promises a valid DiffId; a cast must not become a path.
+    return join(this.#layers, digestHex(parseDiffId(diffId)))
   }
 }
 

@@ -1,3 +1,6 @@
+export { composeImage, type ComposeStores } from './composeImage.ts'
 export { changeConfig } from './configChanges.ts'
+export { imageFacts } from './imageFacts.ts'
 export { type ImageFacts, type ImageRecord, ImageStore } from './imageStore.ts'
 export { ImageUnpack, type UnpackOptions, type UnpackStores } from './imageUnpack.ts'
+export { takeNewLayer } from './newLayer.ts'

@@ -55,6 +55,9 @@ export interface StorageDriver {
   /** The directory that holds the content of the layer that `importLayer` took, while the state exists. */
   layerDirectory(id: SnapshotId): string
 
+  /** The directories of a state under the names that `docker inspect` has for them (GraphDriver.Data). */
+  describe(chain: SnapshotChain): Readonly<Record<string, string>>
+
   /** Idempotent: an id that is not there is removed already. */
   remove(id: SnapshotId): Promise<void>
 

@@ -4,7 +4,7 @@ import { type AppliedLayer, type Change, diffTrees, type LayerInput, type Readab
 import type { Collectable, Metadata } from '../metadata/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from './driver.ts'
 import { notActive, type SnapshotRecord, SnapshotRecords } from './records.ts'
-import type { LayerStack, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
+import type { LayerStack, NameOfLayer, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
 
 /** The life cycle of states, written once for every storage driver: names, parents, order, durability. */
 export class DriverSnapshotter implements Snapshotter {
@@ -94,6 +94,10 @@ export class DriverSnapshotter implements Snapshotter {
     }
   }
 
+  describe(name: string): Readonly<Record<string, string>> {
+    return this.#driver.describe(this.#chainOf(this.#records.get(name)))
+  }
+
   importStack(): LayerStack {
     return new DriverLayerStack(this.#driver, this.#records)
   }
@@ -152,15 +156,17 @@ export class DriverSnapshotter implements Snapshotter {
 
 interface StackedLayer {
   readonly id: SnapshotId
-  readonly name: string
   readonly parent: string | undefined
   readonly applied: Promise<AppliedLayer>
+  readonly name: Promise<string>
 }
 
 class DriverLayerStack implements LayerStack {
   readonly #driver: StorageDriver
   readonly #records: SnapshotRecords
-  readonly #layers = new Map<string, StackedLayer>()
+  readonly #layers: StackedLayer[] = []
+  /** Those whose name was known when they were added. */
+  readonly #named = new Map<string, StackedLayer>()
   /** Who waits for a layer that has not been added yet. */
   readonly #expected = new Map<string, PromiseWithResolvers<StackedLayer>>()
   readonly #kept = new Set<SnapshotId>()
@@ -170,12 +176,17 @@ class DriverLayerStack implements LayerStack {
     this.#records = records
   }
 
-  add(name: string, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
+  add(name: string | NameOfLayer, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
     const [id] = this.#records.begin(undefined, 'committed', undefined)
     const applied = this.#driver.importsInParallel ? this.#import([id], layer) : this.#importAbove(parent, id, layer)
-    const stacked = { id, name, parent, applied }
-    this.#layers.set(name, stacked)
-    this.#expected.get(name)?.resolve(stacked)
+    const stacked = { id, parent, applied, name: typeof name === 'string' ? Promise.resolve(name) : applied.then(name) }
+    // Told by `applied`, and by commit().
+    stacked.name.catch(() => undefined)
+    this.#layers.push(stacked)
+    if (typeof name === 'string') {
+      this.#named.set(name, stacked)
+      this.#expected.get(name)?.resolve(stacked)
+    }
     return applied
   }
 
@@ -196,7 +207,7 @@ class DriverLayerStack implements LayerStack {
   }
 
   async #awaited(name: string): Promise<StackedLayer> {
-    const present = this.#layers.get(name)
+    const present = this.#named.get(name)
     if (present !== undefined) return present
     const expected = this.#expected.get(name) ?? Promise.withResolvers<StackedLayer>()
     this.#expected.set(name, expected)
@@ -204,17 +215,17 @@ class DriverLayerStack implements LayerStack {
   }
 
   async commit(): Promise<ReadonlyMap<string, string>> {
-    await Promise.all([...this.#layers.values()].map(({ applied }) => applied))
     const layers = this.#bottomUp()
+    const named = await Promise.all(layers.map(async ({ id, parent, name }) => ({ id, parent, name: await name })))
     for (const layer of layers) await this.#driver.seal(this.#chainOf(layer))
     await this.#driver.sync()
-    const committed = this.#records.commitStack(layers)
+    const committed = this.#records.commitStack(named)
     for (const id of committed.values()) this.#kept.add(id)
     return new Map([...committed].map(([name, id]) => [name, this.#driver.layerDirectory(id)]))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { id, applied } of this.#layers.values()) {
+    for (const { id, applied } of this.#layers) {
       if (this.#kept.has(id)) continue
       await applied.catch(() => undefined)
       await discard(this.#driver, this.#records, id)
@@ -224,11 +235,11 @@ class DriverLayerStack implements LayerStack {
   #bottomUp(): readonly StackedLayer[] {
     const ordered = new Set<StackedLayer>()
     const place = (layer: StackedLayer): void => {
-      const below = layer.parent === undefined ? undefined : this.#layers.get(layer.parent)
+      const below = layer.parent === undefined ? undefined : this.#named.get(layer.parent)
       if (below !== undefined && !ordered.has(below)) place(below)
       ordered.add(layer)
     }
-    for (const layer of this.#layers.values()) place(layer)
+    for (const layer of this.#layers) place(layer)
     return [...ordered]
   }
 
@@ -237,7 +248,7 @@ class DriverLayerStack implements LayerStack {
   }
 
   #chainOfName(name: string): SnapshotChain {
-    const stacked = this.#layers.get(name)
+    const stacked = this.#named.get(name)
     return stacked === undefined ? this.#records.chain(this.#records.get(name).id) : this.#chainOf(stacked)
   }
 }

@@ -80,6 +80,17 @@ export async function selectDriver(root: string, wanted: string | undefined): Pr
   return { driver, fitness }
 }
 
+/**
+ * The driver of that name without trying what the kernel and the disk allow: for a store in which it
+ * has worked before. Undefined for a user who is not root.
+ */
+export async function openDriver(root: string, name: string): Promise<StorageDriver | undefined> {
+  const kind = DRIVERS.find(each => each.name === name)
+  const directory = join(root, name)
+  if (kind === undefined || (await rootObstacle(directory)) !== undefined) return undefined
+  return kind.open(directory)
+}
+
 async function rootObstacle(directory: string): Promise<string | undefined> {
   if (process.geteuid?.() !== 0) return 'it needs root'
   await makeDirectory(directory)

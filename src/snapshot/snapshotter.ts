@@ -55,6 +55,8 @@ export interface Snapshotter extends AsyncDisposable {
   tree(name: string): Promise<ReadableTree>
   /** What an active or committed state changes in its parent, sorted by path. */
   changes(name: string): AsyncIterable<Change>
+  /** The driver's own directories of a state, under docker's names, for `inspect`. */
+  describe(name: string): Readonly<Record<string, string>>
   /** The layers of an image, taken side by side where the driver can, and visible all at once. */
   importStack(): LayerStack
   /** The states as a collection sees them: each keeps its parent. */
@@ -63,14 +65,17 @@ export interface Snapshotter extends AsyncDisposable {
   removeOrphans(): Promise<number>
 }
 
+/** Gives the name of a layer that is only known when its bytes have been read. */
+export type NameOfLayer = (applied: AppliedLayer) => string
+
 /** Layers on their way into a Snapshotter. Disposing of it without `commit` leaves nothing behind. */
 export interface LayerStack extends AsyncDisposable {
   /**
    * Takes the bytes of one layer, which becomes the committed state `name` on top of `parent`, which
-   * is committed already or is a name of this stack. The layers may be added at once, bottom first.
+   * is committed already or is a name of this stack. The layers may be added at once, in any order.
    * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when the bytes are not what `layer.diffId` says.
    */
-  add(name: string, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer>
+  add(name: string | NameOfLayer, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer>
   /**
    * Makes every added layer durable and then visible, all of them at once. A name that somebody
    * else committed in the meantime is theirs: the layer is the same one, and ours is dropped.

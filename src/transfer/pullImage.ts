@@ -1,8 +1,8 @@
 import { type ByteStream, type CallOptions, mapConcurrently, streamOf } from '../base/index.ts'
 import type { DiskContentStore } from '../content/index.ts'
-import { type ImageFacts, ImageUnpack, type UnpackStores } from '../image/index.ts'
+import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { chainIds, type Descriptor, type DiffId, digestHex, imageIdOf, layerCompression, parseDigest } from '../oci/index.ts'
+import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
 import type { RemoteImage } from './remoteImage.ts'
 import { splitStream } from './splitStream.ts'
@@ -64,16 +64,7 @@ export async function pullImage(
   for (const [position, layer] of manifest.layers.entries())
     noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: repository.name })
   await content.put(remote.descriptor, streamOf(remote.bytes), { lease })
-  return {
-    manifest: remote.descriptor,
-    id: imageIdOf(configBytes),
-    parentId: undefined,
-    diffIds,
-    chainId: chainIds(diffIds).at(-1),
-    createdAt: config.created === undefined ? undefined : new Date(config.created),
-    labels: config.config?.Labels ?? {},
-    contentBytes,
-  }
+  return imageFacts(config, configBytes, { manifest: remote.descriptor, contentBytes })
 }
 
 /** What is known now of a layer's blob: which layer it holds, and who has it. One that is a plain tar is derived from the layer. */

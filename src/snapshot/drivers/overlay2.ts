@@ -101,6 +101,15 @@ export class Overlay2Driver implements StorageDriver {
     return join(this.#root, id, 'fs')
   }
 
+  describe(chain: SnapshotChain): Readonly<Record<string, string>> {
+    const [id, ...below] = chain
+    return {
+      ...(below.length === 0 ? {} : { LowerDir: below.map(lower => this.layerDirectory(lower)).join(':') }),
+      UpperDir: this.layerDirectory(id),
+      WorkDir: this.#work(id),
+    }
+  }
+
   async remove(id: SnapshotId): Promise<void> {
     await rm(join(this.#root, id), { recursive: true, force: true })
   }

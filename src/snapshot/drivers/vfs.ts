@@ -61,6 +61,10 @@ export class VfsDriver implements StorageDriver {
     return join(this.#root, id, 'fs')
   }
 
+  describe(chain: SnapshotChain): Readonly<Record<string, string>> {
+    return { RootDir: this.layerDirectory(chain[0]) }
+  }
+
   async remove(id: SnapshotId): Promise<void> {
     await rm(join(this.#root, id), { recursive: true, force: true })
   }

@@ -98,7 +98,8 @@ describe('Networks on a bridge', { skip: reason, timeout: 60_000 }, () => {
       seen.add(bridgeAddress((await networks.get('bridge'))!))
     }
     await networks.disconnect(endpoints[0]!.containerId)
-    assert.equal(seen.size, 1)
+    const octets = (await networks.get('bridge'))!.bridge!.gateway.split('.').map(octet => Number(octet).toString(16).padStart(2, '0'))
+    assert.deepEqual([...seen], [`02:42:${octets.join(':')}\n`])
   })
 
   test('two containers reach each other over the bridge', async () => {
@@ -230,6 +231,15 @@ describe('Networks on a bridge', { skip: reason, timeout: 60_000 }, () => {
     assert.deepEqual(await remains(), [])
   })
 
+  test('disconnect() removes a namespace whose record was lost', async () => {
+    const endpoint = await connect()
+    await networks.disconnect(endpoint.containerId)
+    writeFileSync(endpoint.namespacePath, '')
+    assert.equal(spawnSync('unshare', [`--net=${endpoint.namespacePath}`, 'true']).status, 0)
+    await networks.disconnect(endpoint.containerId)
+    assert.deepEqual(await remains(), [])
+  })
+
   test('collect() takes from the dead, and only from them', async () => {
     const living = await connect()
     const id = newId()
@@ -256,7 +266,10 @@ describe('Networks on a bridge', { skip: reason, timeout: 60_000 }, () => {
     {
       using records = openMetadata(join(directory, 'records.db'))
       const row = [endpoint.containerId, endpoint.id, 'test', endpoint.networkId, addressNumber(endpoint), endpoint.macAddress]
-      records.run("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, 'connected', 1, '0', 'another-boot', 0)", ...row)
+      // The number and start time of its owner are those of a living process by chance: this one.
+      const startedAt = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)!.split(' ')[19]!
+      const owner = [process.pid, startedAt, 'another-boot', Date.now()]
+      records.run("INSERT INTO endpoints VALUES (?, ?, ?, ?, ?, ?, 'connected', ?, ?, ?, ?)", ...row, ...owner)
       records.run("INSERT INTO ports VALUES ('tcp', ?, '0.0.0.0', ?, 80, 0)", port!, endpoint.containerId)
       // What a reboot leaves of a namespace where the run-time directory is on a disk.
       writeFileSync(endpoint.namespacePath, '')

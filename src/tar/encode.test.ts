@@ -154,6 +154,11 @@ suite('encodeTarHeader()', () => {
     )
   })
 
+  test('keeps xattr names that look like their own escapes', () => {
+    const xattrs = new Map(['user.a=b', 'user.a%3Db', 'user.%25', 'user.%', 'user.\n='].map(key => [key, Buffer.from(key)]))
+    assert.deepEqual(parse(archiveOf([{ ...plain, xattrs }])).entries[0]?.xattrs, xattrs)
+  })
+
   test('needs one block where ustar can say it', () => {
     const long = `${'d/'.repeat(77)}d/${'n'.repeat(100)}`
     for (const entry of [

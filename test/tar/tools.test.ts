@@ -24,6 +24,9 @@ import { list } from './rawTar.ts'
  * read as what lies on the disk, and what is written here they extract to the same tree.
  */
 
+/** Where it is missing, xattrs are not compared. */
+const GETFATTR = 'getfattr'
+
 const isRoot = process.getuid?.() === 0
 
 /** What a tree looks like: a line per path. */
@@ -102,7 +105,7 @@ function factsOf(root: string): Facts {
 
 function factOf(path: Buffer, stat: BigIntStats, firstName: string): Fact {
   const seconds = Number(stat.mtimeNs / 1_000_000_000n) - (stat.mtimeNs % 1_000_000_000n < 0n ? 1 : 0)
-  const xattrs = spawnSync('getfattr', ['-h', '--absolute-names', '-d', '-m', '^(user|security.cap)', '-e', 'hex', decodeFileName(path)])
+  const xattrs = spawnSync(GETFATTR, ['-h', '--absolute-names', '-d', '-m', '^(user|security.cap)', '-e', 'hex', decodeFileName(path)])
   const what = stat.isFile()
     ? hashOf(readFileSync(path))
     : stat.isSymbolicLink()

@@ -6,9 +6,10 @@ const MAGIC = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] as const
 
 /**
  * Decompresses xz: any number of streams with padding between them; what follows them is skipped. The
- * decoder, xz-decompress, knows one whole stream only and waits forever for what a truncated one lacks,
- * so streams are walked here and it gets exactly one at a time. It is loaded on first use. It also
- * decodes one stream at a time in a process: a second one waits until the first is read or closed.
+ * decoder, xz-decompress, reads one stream, forgets what is behind it, and cannot tell a truncated one
+ * from a damaged one; so streams are walked here and it gets exactly one at a time. It is loaded on
+ * first use. It also decodes one stream at a time in a process: a second one waits until the first is
+ * read or closed.
  */
 export async function* unxz(input: Input, windowBytes: number): AsyncGenerator<Uint8Array> {
   const { XzReadableStream } = (await import('xz-decompress')).default

@@ -1,0 +1,1 @@
+export { overlayUnion } from './overlayUnion.ts'

@@ -10,6 +10,9 @@ const LEAST_MEMORY = 6 * MIB
 /** docker's period of CPU quotas, in microseconds. */
 const CPU_PERIOD = 100_000
 
+/** PID_MAX_LIMIT: as many processes as a 64-bit kernel can have at all. linux/threads.h */
+const MOST_PROCESSES = 4 * 1024 * 1024
+
 /** Kernels have at most 8,192 processors: a bound that stops lists like `0-4294967295`. hostile #97 */
 const PROCESSORS = 8192
 
@@ -101,8 +104,8 @@ function planPids(options: ResourceOptions): { pids?: { limit: number } } {
   if (options.pidsLimit === undefined) return {}
   if (!Number.isSafeInteger(options.pidsLimit) || options.pidsLimit < -1)
     refuse('pids limit', options.pidsLimit, 'expected a whole number, or -1 for none')
-  // 0 is docker's word for "no limit" too.
-  return { pids: { limit: options.pidsLimit === 0 ? -1 : options.pidsLimit } }
+  // 0 is docker's word for "no limit" too; crun passes -1 on to a kernel that does not know it.
+  return { pids: { limit: options.pidsLimit <= 0 ? MOST_PROCESSES : options.pidsLimit } }
 }
 
 /** Which controller sets what, and what docker calls it. */

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { runtimeError } from './runtimeErrors.ts'
+
+const json = (msg: string): string => `${JSON.stringify({ msg, level: 'error', time: '2026-11-21T04:33:58Z' })}\n`
+
+test('runtimeError() makes one sentence of what crun and runc say', () => {
+  const cases: readonly (readonly [string, string, string])[] = [
+    [
+      'executable file `nope` not found in $PATH: No such file or directory',
+      'STRATA_COMMAND_NOT_FOUND',
+      'Cannot start it: executable file "nope" not found in $PATH: No such file or directory',
+    ],
+    [
+      'runc run failed: unable to start container process: exec: "/nope": stat /nope: no such file or directory',
+      'STRATA_COMMAND_NOT_FOUND',
+      'Cannot start it: exec: "/nope": stat /nope: no such file or directory',
+    ],
+    ['open executable: Permission denied', 'STRATA_COMMAND_NOT_EXECUTABLE', 'Cannot start it: open executable: Permission denied'],
+    [
+      'exec container process `/etc/exe`: Exec format error',
+      'STRATA_COMMAND_NOT_EXECUTABLE',
+      'Cannot start it: exec container process "/etc/exe": Exec format error',
+    ],
+    [
+      'error opening file `/run/crun/x/status`: No such file or directory',
+      'STRATA_NO_SUCH_CONTAINER',
+      'Cannot start it: the runtime knows no such container',
+    ],
+    ['the container `x` is not running', 'STRATA_CONTAINER_STATE', 'Cannot start it: the container "x" is not running'],
+    ['something new.', 'STRATA_RUNTIME_FAILED', 'Cannot start it: something new'],
+  ]
+  for (const [said, code, message] of cases) {
+    const error = runtimeError('start it', json(said))
+    assert.deepEqual([error.code, error.message], [code, message])
+  }
+})
+
+test('runtimeError() takes the first complaint of several, and lines that are no JSON as they are', () => {
+  assert.match(runtimeError('x', json('the cause') + json('the consequence')).message, /the cause$/)
+  assert.equal(runtimeError('x', 'mount: permission denied\n').message, 'Cannot x: mount: permission denied')
+  assert.equal(runtimeError('x', '').message, 'Cannot x: the runtime gave no reason')
+})

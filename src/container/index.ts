@@ -26,5 +26,25 @@ export type {
   StringMap,
   UlimitOptions,
 } from './options.ts'
+export type {
+  ContainerChange,
+  ContainerListOptions,
+  ContainerPort,
+  ContainerPruneOptions,
+  ContainerRemoveOptions,
+  ContainerRun,
+  ContainerSummary,
+  CopyOptions,
+  CopyReport,
+  CreatedContainer,
+  ExecOptions,
+  ExecRun,
+  LogEntry,
+  LogOptions,
+  PathStat,
+  ProcessTable,
+  PruneReport,
+  StopOptions,
+} from './requests.ts'
 export type { AttachedStreams, AttachmentEnd, TerminalSize } from './streams.ts'
-export type { VolumeInspect, VolumeOptions } from './volumeInspect.ts'
+export type { VolumeInspect, VolumeListOptions, VolumeOptions, VolumePruneOptions } from './volumeInspect.ts'

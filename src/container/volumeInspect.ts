@@ -21,3 +21,19 @@ export interface VolumeOptions {
   readonly driverOptions?: StringMap
   readonly labels?: StringMap
 }
+
+export interface VolumeListOptions {
+  /** Of which one is part of the volume's name. */
+  readonly names?: readonly string[]
+  /** `key` or `key=value`, all of which it has. */
+  readonly labels?: readonly string[]
+  readonly drivers?: readonly string[]
+  /** true: only those that no container has. */
+  readonly dangling?: boolean
+}
+
+export interface VolumePruneOptions {
+  readonly all?: boolean
+  readonly labels?: readonly string[]
+  readonly labelsAbsent?: readonly string[]
+}

@@ -4,8 +4,11 @@ import type {
   AttachmentEnd,
   ContainerInspect,
   ContainerOptions,
+  PruneReport,
   VolumeInspect,
+  VolumeListOptions,
   VolumeOptions,
+  VolumePruneOptions,
 } from '../container/index.ts'
 import type {
   ContainerChange,
@@ -44,7 +47,7 @@ import type {
   PushOptions,
   SaveOptions,
 } from './images.ts'
-import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, PruneReport } from './system.ts'
+import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect } from './system.ts'
 
 /**
  * One installation of Strata: its store, its images, its containers. Every verb of the command line
@@ -180,22 +183,6 @@ export interface Engine extends AsyncDisposable {
   version(): Promise<EngineVersion>
   /** Releases what the engine holds open; containers go on. Repetition does no harm. */
   close(): Promise<void>
-}
-
-export interface VolumeListOptions {
-  /** Of which one is part of the volume's name. */
-  readonly names?: readonly string[]
-  /** `key` or `key=value`, all of which it has. */
-  readonly labels?: readonly string[]
-  readonly drivers?: readonly string[]
-  /** true: only those that no container has. */
-  readonly dangling?: boolean
-}
-
-export interface VolumePruneOptions {
-  readonly all?: boolean
-  readonly labels?: readonly string[]
-  readonly labelsAbsent?: readonly string[]
 }
 
 export interface NetworkListOptions {

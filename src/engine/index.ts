@@ -1,6 +1,6 @@
 export type * from '../container/index.ts'
 export type * from './containers.ts'
-export type { Engine, NetworkListOptions, VolumeListOptions, VolumePruneOptions } from './engine.ts'
+export type { Engine, NetworkListOptions } from './engine.ts'
 export type { EngineOptions, OpenEngine } from './engineOptions.ts'
 export type * from './imageInspect.ts'
 export type * from './images.ts'

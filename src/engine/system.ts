@@ -2,11 +2,6 @@ import type { StringMap, VolumeInspect } from '../container/index.ts'
 import type { ContainerSummary } from './containers.ts'
 import type { ImageSummary } from './images.ts'
 
-export interface PruneReport<Removed> {
-  readonly removed: readonly Removed[]
-  readonly reclaimedBytes: number
-}
-
 export interface DiskUsage {
   /** With `sharedBytes` and `containers`. */
   readonly images: readonly ImageSummary[]

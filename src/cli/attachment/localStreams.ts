@@ -4,7 +4,7 @@ import type { Surroundings, TerminalOutput } from '../surroundings.ts'
 export interface LocalStreams {
   readonly streams: AttachedStreams
   /** Gives the terminal back as it was; repetition does no harm. */
-  restore(): void
+  readonly restore: () => void
 }
 
 export interface LocalStreamsOptions {

@@ -159,7 +159,7 @@ export const CONTAINER_FLAGS: ContainerFlagTable = {
   'memory-reservation': bytes('Memory to get down to when the host is short of it'),
   'memory-swap': bytes('Most memory and swap together; -1 is no limit'),
   'memory-swappiness': integer('How readily memory is swapped out (0 to 100)', { shownDefault: '-1' }),
-  mount: list('Mount with its details (type=bind|volume|tmpfs|image,source=...,target=...)', { value: 'mount' }),
+  mount: list('Mount with its details (type=...,source=...,target=...)', { value: 'mount' }),
   name: text('Name for the container; without, one is made up'),
   net: text('As --network', { value: 'network', hidden: true }),
   network: text('"bridge", "host", "none", "container:NAME" or a network', { value: 'network' }),

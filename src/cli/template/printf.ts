@@ -1,4 +1,4 @@
-import { formatValue, type Value } from './values.ts'
+import { describeType, formatValue, isNil, type Value } from './values.ts'
 
 /** Go's fmt.Sprintf for the verbs that people use in formats: %s %q %v %d %x %X %o %b %c %t %f %e %g, with flags, width and precision. */
 export function sprintf(format: string, values: readonly Value[]): string {
@@ -29,7 +29,7 @@ export function sprintf(format: string, values: readonly Value[]): string {
     },
   )
   const rest = values.slice(next)
-  return rest.length === 0 ? text : `${text}%!(EXTRA ${rest.map(value => formatValue(value)).join(', ')})`
+  return rest.length === 0 ? text : `${text}%!(EXTRA ${rest.map(withType).join(', ')})`
 }
 
 function formatVerb(verb: string, value: Value, digits: number | undefined, flags: string): string {
@@ -44,6 +44,7 @@ function formatVerb(verb: string, value: Value, digits: number | undefined, flag
       return digits === undefined ? text : Array.from(text).slice(0, digits).join('')
     }
     case 'q':
+      if (Array.isArray(value)) return `[${value.map((element: Value) => formatVerb('q', element, digits, flags)).join(' ')}]`
       if (typeof value === 'string') return JSON.stringify(value)
       if (whole) return `'${String.fromCodePoint(value)}'`
       break
@@ -85,5 +86,10 @@ function formatVerb(verb: string, value: Value, digits: number | undefined, flag
       break
     default:
   }
-  return `%!${verb}(${formatValue(value)})`
+  return `%!${verb}(${withType(value)})`
+}
+
+/** A value that a verb cannot format, as Go shows it: `int=1`. */
+function withType(value: Value): string {
+  return isNil(value) ? '<nil>' : `${describeType(value)}=${formatValue(value)}`
 }

@@ -17,15 +17,20 @@ export function compileTemplate(source: string, shape: Shape = PLAIN): (data: un
   try {
     nodes = parseTemplate(source, FUNCTION_NAMES)
   } catch (error) {
-    if (error instanceof TemplateError) throw new TemplateError(`Cannot parse format "${source}": ${error.message}`)
+    if (error instanceof TemplateError) throw new TemplateError(`Cannot parse format "${shortened(source)}": ${error.message}`)
     throw error
   }
   return data => {
     try {
       return evaluateTemplate(nodes, data, shape)
     } catch (error) {
-      if (error instanceof TemplateError) throw new TemplateError(`Cannot apply format "${source}": ${error.message}`)
+      if (error instanceof TemplateError) throw new TemplateError(`Cannot apply format "${shortened(source)}": ${error.message}`)
       throw error
     }
   }
+}
+
+/** A message is one line for people, whatever the format's length. */
+function shortened(source: string): string {
+  return source.length <= 200 ? source : `${source.slice(0, 199)}…`
 }

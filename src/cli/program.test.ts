@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { runProgram } from '../base/index.ts'
+
+const PROGRAM = resolve(import.meta.dirname, '../../bin/strata')
+
+describe('bin/strata', () => {
+  let directory: string
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'strata-program-'))
+  })
+  after(() => rm(directory, { recursive: true }))
+
+  test('prints its version', async () => {
+    const { code, stdout } = await runProgram(PROGRAM, ['--version'])
+    assert.equal(code, 0)
+    assert.match(stdout, /^Strata version \d+\.\d+\.\d+\n$/)
+  })
+  test('prints help on stdout, without a command too', async () => {
+    for (const args of [['--help'], ['help'], []]) {
+      const { code, stdout, stderr } = await runProgram(PROGRAM, args)
+      assert.deepEqual([code, stderr], [0, ''])
+      assert.match(stdout, /^Usage: {2}strata \[OPTIONS\] COMMAND\n/)
+      for (const verb of ['run', 'pull', 'commit', 'image', 'container', 'volume', 'system', 'network'])
+        assert.match(stdout, new RegExp(`^  ${verb} +\\S`, 'm'))
+    }
+    const run = await runProgram(PROGRAM, ['run', '--help'])
+    assert.match(run.stdout, /^Usage: {2}strata run \[OPTIONS\] IMAGE \[COMMAND\] \[ARG\.\.\.\]\n/)
+    assert.match(run.stdout, /^ {2}-t, --tty +\S/m)
+    assert.ok(
+      run.stdout.split('\n').every(line => line.length <= 80 || !line.includes(' ')),
+      'help fits a terminal',
+    )
+  })
+  test('refuses an unknown command as docker does', async () => {
+    const { code, stdout, stderr } = await runProgram(PROGRAM, ['foo'])
+    assert.deepEqual([code, stdout, stderr], [1, '', "strata: 'foo' is not a strata command.\nSee 'strata --help'.\n"])
+  })
+  test('ends with 125 on an unknown flag', async () => {
+    const { code, stderr } = await runProgram(PROGRAM, ['ps', '--nope'])
+    assert.equal(code, 125)
+    assert.match(stderr, /^unknown flag: --nope\n/)
+  })
+  test('runs through relative and absolute links, from anywhere', async () => {
+    const absolute = join(directory, 'absolute')
+    await symlink(PROGRAM, absolute)
+    await mkdir(join(directory, 'bin'))
+    await symlink('../absolute', join(directory, 'bin', 'strata'))
+    for (const options of [{ file: absolute }, { file: join(directory, 'bin', 'strata') }]) {
+      assert.equal((await runProgram(options.file, ['--version'], { cwd: '/' })).code, 0)
+    }
+    const path = `${join(directory, 'bin')}:${process.env['PATH']}`
+    assert.equal((await runProgram('sh', ['-c', 'strata --version'], { cwd: '/', env: { PATH: path } })).code, 0)
+    assert.equal((await runProgram('./strata', ['--version'], { cwd: join(directory, 'bin') })).code, 0)
+  })
+  test('says what to do where Node is too old or missing', async () => {
+    const home = join(directory, 'elsewhere')
+    await mkdir(join(home, 'bin'), { recursive: true })
+    await cp(PROGRAM, join(home, 'bin', 'strata'))
+    const fake = join(directory, 'old')
+    await mkdir(fake)
+    await writeFile(join(fake, 'node'), '#!/bin/sh\necho v18.19.0\n')
+    await chmod(join(fake, 'node'), 0o755)
+    await symlink('/bin/sh', join(fake, 'sh'))
+    const old = await runProgram(join(home, 'bin', 'strata'), ['--version'], { env: { PATH: fake } })
+    assert.equal(old.code, 1)
+    assert.match(old.stderr, /^strata: Cannot run with Node v18\.19\.0: version 24 or newer is needed\. Run "npm ci"/)
+    await rm(join(fake, 'node'))
+    const none = await runProgram(join(home, 'bin', 'strata'), ['--version'], { env: { PATH: fake } })
+    assert.equal(none.code, 1)
+    assert.match(none.stderr, /^strata: Cannot run: Node 24 or newer is needed and there is none\. Run "npm ci"/)
+  })
+  test('takes a node of version 24 from PATH where the package has none', async () => {
+    const home = join(directory, 'bare')
+    await mkdir(join(home, 'bin'), { recursive: true })
+    await cp(PROGRAM, join(home, 'bin', 'strata'))
+    await writeFile(join(home, 'bin', 'start.js'), 'console.log("started", process.argv.slice(2).join())')
+    const { stdout } = await runProgram(join(home, 'bin', 'strata'), ['a', 'b c'], {
+      env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin` },
+    })
+    assert.equal(stdout, 'started a,b c\n')
+  })
+  test('ends quietly when its reader has left', async () => {
+    const { stdout, stderr } = await runProgram('sh', ['-c', `{ "${PROGRAM}" run --help; echo "status $?" >&2; } | true`])
+    assert.equal(stdout, '')
+    assert.match(stderr, /^status (?:0|141)\n$/)
+  })
+})

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { PassThrough } from 'node:stream'
+import { stripVTControlCharacters } from 'node:util'
+import { test } from 'node:test'
+import { showProgress } from './progress.ts'
+import { formatProgress } from './terminalProgress.ts'
+
+function output(terminal: boolean): { readonly stream: PassThrough; readonly text: () => string } {
+  const chunks: Buffer[] = []
+  const stream = new PassThrough().on('data', (chunk: Buffer) => chunks.push(chunk))
+  if (terminal) Object.assign(stream, { isTTY: true, columns: 120, rows: 24 })
+  return { stream, text: () => Buffer.concat(chunks).toString() }
+}
+
+test('formatProgress() draws docker’s bar where the terminal is wide enough', () => {
+  const half = { id: '4f4fb700ef54', status: 'Downloading', current: 13_750_000, total: 27_500_000 }
+  assert.equal(formatProgress(half, 120), `4f4fb700ef54: Downloading [${'='.repeat(25)}>${' '.repeat(24)}]  13.75MB/27.5MB`)
+  assert.equal(formatProgress(half, 80), '4f4fb700ef54: Downloading  13.75MB/27.5MB')
+  assert.equal(formatProgress({ ...half, current: 27_500_000 }, 120), `4f4fb700ef54: Downloading [${'='.repeat(50)}]   27.5MB/27.5MB`)
+  assert.equal(formatProgress({ id: 'a', status: 'Extracting', current: 1_048_576 }, 120), 'a: Extracting  1.049MB')
+  assert.equal(formatProgress({ id: 'a', status: 'Pull complete' }, 120), 'a: Pull complete')
+})
+
+test('showProgress() keeps a line for each thing on a terminal, in order, and lines for people above', async () => {
+  const { stream, text } = output(true)
+  const display = await showProgress(stream, false)
+  display.onProgress({ id: '', status: "Unable to find image 'a:1' locally" })
+  display.onProgress({ id: '1', status: 'Pulling from a' })
+  display.onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 })
+  display.onProgress({ id: 'y', status: 'Waiting' })
+  display.onProgress({ id: 'x', status: 'Pull complete' })
+  display.done()
+  const lines = stripVTControlCharacters(text()).split('\n')
+  assert.deepEqual(lines, ["Unable to find image 'a:1' locally", '1: Pulling from a', 'x: Pull complete', 'y: Waiting', ''])
+})
+
+test('showProgress() prints each status once where there is no terminal, and nothing when quiet', async () => {
+  for (const quiet of [false, true]) {
+    const { stream, text } = output(false)
+    const display = await showProgress(stream, quiet)
+    display.onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 })
+    display.onProgress({ id: 'x', status: 'Pull complete' })
+    display.onProgress({ id: 'x', status: 'Pull complete' })
+    display.done()
+    assert.equal(text(), quiet ? '' : 'x: Pull complete\n')
+  }
+})

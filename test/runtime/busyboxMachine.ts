@@ -65,7 +65,7 @@ export class BusyboxMachine implements AsyncDisposable {
     for (const name of ['bin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'root', 'srv'])
       await mkdir(join(machine.rootfs, name), { recursive: true })
     await copyFile(BUSYBOX, join(machine.rootfs, 'bin/busybox'))
-    for (const name of 'sh cat id ls sleep true false echo mount umount unshare stat touch kill ps dd head wc stty tr grep mkdir env sysctl ulimit chown yes'.split(
+    for (const name of 'sh cat id ls sleep true false echo mount umount unshare stat touch kill ps dd head wc stty tr grep mkdir env sysctl ulimit chown yes seq test printf'.split(
       ' ',
     )) {
       await symlink('busybox', join(machine.rootfs, 'bin', name))

@@ -50,20 +50,14 @@ function defaultMounts(options: BundleOptions, facts: RuntimeFacts): readonly Ru
   if (facts.cgroups.layout !== 'none') {
     mounts.push({ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [access, 'nosuid', 'noexec', 'nodev'] })
   }
-  if (ipc === 'host') {
-    mounts.push(
-      { destination: '/dev/mqueue', type: 'bind', source: '/dev/mqueue', options: ['rbind', 'nosuid', 'noexec', 'nodev'] },
-      { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'nosuid', 'noexec', 'nodev'] },
-    )
-  } else {
-    mounts.push({ destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] })
-    mounts.push({
-      destination: '/dev/shm',
-      type: 'tmpfs',
-      source: 'shm',
-      options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${options.shmBytes ?? SHM_BYTES}`],
-    })
-  }
+  // A message queue file system shows the queues of the IPC namespace that it is mounted in.
+  mounts.push({ destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] })
+  const size = `size=${options.shmBytes ?? SHM_BYTES}`
+  mounts.push(
+    ipc === 'host'
+      ? { destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'nosuid', 'noexec', 'nodev'] }
+      : { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: ['nosuid', 'noexec', 'nodev', 'mode=1777', size] },
+  )
   return mounts
 }
 

@@ -263,9 +263,9 @@ describe('Monitor', { skip: SKIP }, () => {
   })
 
   test('the monitor keeps no variable of ours but those that its exit command needs', async () => {
+    process.env['STRATA_TEST_SECRET'] = 'x'
     const { id, monitorPid, attachment } = await machine.start({ args: ['sleep', '60'] })
     attachment.close()
-    process.env['STRATA_TEST_SECRET'] = 'x'
     const names = (await readFile(`/proc/${monitorPid}/environ`, 'utf8')).split('\0').map(variable => variable.split('=')[0])
     const allowed = new Set(['', 'PATH', 'HOME', 'TMPDIR', 'XDG_DATA_HOME', 'XDG_RUNTIME_DIR', 'STRATA_ROOT', '_OCI_SYNCPIPE'])
     assert.deepEqual(

@@ -1,9 +1,29 @@
-import { StrataError } from '../base/index.ts'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { silentLogger } from '../base/index.ts'
 import type { Engine } from './engine.ts'
 import type { EngineOptions } from './engineOptions.ts'
 
-/** Opens an installation, and makes it where there is none. */
-export function openEngine(options: EngineOptions = {}): Promise<Engine> {
-  const root = options.root ?? 'the default root'
-  return Promise.reject(new StrataError('unsupported', 'STRATA_NO_ENGINE', `Cannot open "${root}": this build has no engine`))
+/**
+ * Opens an installation, and makes it where there is none. Costs little: parts are loaded by the first
+ * method that needs them.
+ *
+ * Rejects with `permissionDenied` for a root that this user may not use, and with `invalidArgument`
+ * (STRATA_NOT_A_ROOT) for a directory that holds something else.
+ */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  const { LocalEngine } = await import('./localEngine.ts')
+  return new LocalEngine({
+    root: resolve(options.root ?? process.env['STRATA_ROOT'] ?? defaultRoot()),
+    storageDriver: options.storageDriver,
+    configDirectory: resolve(
+      options.configDirectory ?? process.env['STRATA_CONFIG'] ?? process.env['DOCKER_CONFIG'] ?? join(homedir(), '.docker'),
+    ),
+    logger: options.logger ?? silentLogger,
+  })
+}
+
+function defaultRoot(): string {
+  if (process.geteuid?.() === 0) return '/var/lib/strata'
+  return join(process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local/share'), 'strata')
 }

@@ -1,0 +1,37 @@
+import { collect, type Resource, Trash, withReserve } from '../metadata/index.ts'
+import type { Stores } from './stores.ts'
+
+/** What a collection removed. */
+export interface Collected {
+  readonly removed: readonly Resource[]
+  /** Bytes of blobs and layers. */
+  readonly reclaimedBytes: number
+}
+
+/**
+ * Removes what no image, container or lease reaches.
+ *
+ * @param containers what containers hold; asked inside the transaction
+ */
+export async function collectGarbage(stores: Stores, containers: () => Iterable<Resource>): Promise<Collected> {
+  const { metadata, leases, content, layers, images } = stores
+  const snapshots = await stores.snapshots()
+  const sizes = new Map<string, number>()
+  for await (const { digest, size, state } of content.list()) if (state === 'kept') sizes.set(keyOf('blob', digest), size)
+  for await (const { diffId, contentBytes } of layers.list()) sizes.set(keyOf('layer', diffId), contentBytes)
+  const removed = await withReserve(metadata, () =>
+    collect({
+      metadata,
+      leases,
+      kinds: [...content.collectables(), ...layers.collectables(), ...(snapshots === undefined ? [] : [snapshots.collectable()])],
+      *roots() {
+        for (const image of images.list()) yield* images.references(image.manifest.digest)
+        yield* containers()
+      },
+    }),
+  )
+  await new Trash(stores.root).empty()
+  return { removed, reclaimedBytes: removed.reduce((sum, { kind, id }) => sum + (sizes.get(keyOf(kind, id)) ?? 0), 0) }
+}
+
+const keyOf = (kind: string, id: string): string => `${kind} ${id}`

@@ -1,0 +1,77 @@
+import { type ByteStream, type CallOptions, readAtMost, StrataError } from '../base/index.ts'
+import type { ImageRecord } from '../image/index.ts'
+import { formatReference, LIMITS, parseManifest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import type { PushedTag, PushOptions, SaveOptions } from './images.ts'
+import type { Stores } from './stores.ts'
+
+/** Pushes one tag, or all that a repository has here. */
+export async function pushImages(
+  stores: Stores,
+  text: string,
+  options: PushOptions & CallOptions & { readonly configDirectory: string },
+): Promise<readonly PushedTag[]> {
+  const asked = parseReference(text)
+  const references = options.allTags === true ? tagsOf(stores, asked) : [withDefaultTag(asked)]
+  if (references.length === 0) throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot push "${text}": it has no tags here`)
+  const images = references.map(reference => ({ reference, image: stores.images.named(reference) ?? stores.images.resolve(text) }))
+  const { connectRepository } = await import('../registry/index.ts')
+  const { pushImage } = await import('../transfer/index.ts')
+  const { configDirectory, signal, onProgress } = options
+  await using repository = await connectRepository(asked, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
+  onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
+  // The layer store is what derivable blobs are derived from.
+  void stores.layers
+  const pushed: PushedTag[] = []
+  for (const { reference, image } of images) {
+    const tag = reference.tag ?? 'latest'
+    const { descriptor } = await pushImage(repository, image, stores.content, {
+      tag,
+      compression: options.compression ?? 'gzip',
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    })
+    stores.images.addRepositoryDigest(reference, descriptor.digest, image.manifest.digest)
+    pushed.push({ tag, manifestDigest: descriptor.digest, manifestBytes: descriptor.size })
+  }
+  return pushed
+}
+
+/** The names that a repository has here. */
+function tagsOf(stores: Stores, { domain, path }: Reference): readonly Reference[] {
+  const names = stores.images.list().flatMap(image => image.names.map(parseReference))
+  return names.filter(name => name.domain === domain && name.path === path)
+}
+
+/** An archive of images; what an image is named in it is what it was asked for by. */
+export async function saveImages(stores: Stores, texts: readonly string[], options: SaveOptions & CallOptions): Promise<ByteStream> {
+  const { writeArchive } = await import('../archive/index.ts')
+  const asked = new Map<string, { readonly image: ImageRecord; readonly names: Map<string, Reference> }>()
+  for (const { image, name } of texts.flatMap(text => imagesMeant(stores, text))) {
+    const entry = asked.get(image.manifest.digest) ?? { image, names: new Map<string, Reference>() }
+    asked.set(image.manifest.digest, entry)
+    if (name !== undefined) entry.names.set(formatReference(name), name)
+  }
+  void stores.layers
+  const images = await Promise.all(
+    [...asked.values()].map(async ({ image, names }) => ({
+      names: [...names.values()],
+      descriptor: image.manifest,
+      manifest: parseManifest(await readAtMost(await stores.content.open(image.manifest), LIMITS.manifestBytes), image.manifest.mediaType),
+      diffIds: image.diffIds,
+    })),
+  )
+  return writeArchive(images, stores.content, options.format ?? 'docker')
+}
+
+/** An id means an image without a name, a name with a tag itself, and a repository alone all its tags here. */
+function imagesMeant(stores: Stores, text: string): readonly { readonly image: ImageRecord; readonly name: Reference | undefined }[] {
+  const image = stores.images.find(text)
+  const isId = image !== undefined && (image.id === text || image.id.startsWith(`sha256:${text}`))
+  if (isId) return [{ image, name: undefined }]
+  const asked = parseReference(text)
+  if (asked.tag === undefined && asked.digest === undefined) {
+    const tagged = tagsOf(stores, asked).map(name => ({ image: stores.images.named(name)!, name }))
+    if (tagged.length > 0) return tagged
+  }
+  return [{ image: stores.images.resolve(text), name: asked.digest === undefined ? asked : undefined }]
+}

@@ -1,0 +1,150 @@
+import { StrataError } from '../base/index.ts'
+import type { ImageRecord } from '../image/index.ts'
+import { familiarName, type ImageId, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import type { Collected } from './garbage.ts'
+import { hasLabel, listImages } from './imageQueries.ts'
+import type { ImagePruneOptions, ImageRemoval, ImageRemoveOptions } from './images.ts'
+import type { PruneReport } from '../container/index.ts'
+import type { Stores } from './stores.ts'
+
+/** A container, as far as it keeps an image from being removed. */
+export interface ImageUser {
+  readonly containerId: string
+  readonly imageId: string
+  readonly running: boolean
+}
+
+export interface RemovalContext {
+  readonly stores: Stores
+  readonly users: readonly ImageUser[]
+  collect(): Promise<Collected>
+}
+
+/** Removes a name, or an image with all its names; docker's rules for what is refused without force. */
+export async function removeImage(context: RemovalContext, text: string, options: ImageRemoveOptions): Promise<readonly ImageRemoval[]> {
+  const { stores } = context
+  const image = stores.images.resolve(text)
+  const name = nameIn(text, image)
+  const removals: ImageRemoval[] = []
+  const references = stores.images.withId(image.id).reduce((count, { names }) => count + names.length, 0)
+  if (name !== undefined && references > 1) {
+    stores.changeImages(() => removals.push(...untag(stores, name, image)))
+    return removals
+  }
+  refuseUsed(context, image, { text, options, byName: name !== undefined })
+  if (name === undefined && repositories(image).size > 1 && options.force !== true) {
+    throw new StrataError(
+      'conflict',
+      'STRATA_IMAGE_HAS_NAMES',
+      `Cannot remove image "${text}": it has names in several repositories (${image.names.join(', ')})`,
+      {
+        hint: 'Remove the names, or all at once with --force.',
+      },
+    )
+  }
+  stores.changeImages(() => removals.push(...deleteImage(context, image.id, options)))
+  await context.collect()
+  return removals
+}
+
+/** Removes dangling images, or all that no container has, and then what nothing reaches. */
+export async function pruneImages(context: RemovalContext, options: ImagePruneOptions): Promise<PruneReport<ImageRemoval>> {
+  const { stores, users } = context
+  const used = new Set(users.map(({ imageId }) => imageId))
+  const candidates = listImages(stores, { all: true, ...(options.until === undefined ? {} : { until: options.until }) }).filter(
+    image =>
+      !used.has(image.id) &&
+      (options.all === true || image.tags.length === 0) &&
+      (options.labels ?? []).every(label => hasLabel(image.labels, label)) &&
+      !(options.labelsAbsent ?? []).some(label => hasLabel(image.labels, label)),
+  )
+  const children = new Set(stores.images.list().map(({ parentId }) => parentId))
+  const removed: ImageRemoval[] = []
+  stores.changeImages(() => {
+    for (const { id } of candidates) {
+      // A parent goes when its last child goes.
+      if (options.all !== true && children.has(id as ImageId)) continue
+      removed.push(...deleteImage(context, id as ImageId, {}))
+    }
+  })
+  const { reclaimedBytes } = await context.collect()
+  return { removed, reclaimedBytes }
+}
+
+/** The name that the user meant, when it was a name. */
+function nameIn(text: string, image: ImageRecord): Reference | undefined {
+  if (image.id === text || image.id.startsWith(`sha256:${text}`) || image.id.startsWith(text)) return undefined
+  return withDefaultTag(parseReference(text))
+}
+
+function untag(stores: Stores, name: Reference, image: ImageRecord): readonly ImageRemoval[] {
+  stores.images.removeName(name)
+  const removals: ImageRemoval[] = [{ kind: 'untagged', name: familiarName(name) }]
+  const repository = familiarName({ domain: name.domain, path: name.path })
+  const left = stores.images.get(image.manifest.digest)?.names ?? []
+  const others = left.filter(each => repositoryOf(each) === repository)
+  // With a repository's last tag its digests go too.
+  if (others.length === 0)
+    for (const digest of stores.images.removeRepositoryDigests(name, image.manifest.digest))
+      removals.push({ kind: 'untagged', name: digest })
+  return removals
+}
+
+function deleteImage({ stores, users }: RemovalContext, id: ImageId, options: ImageRemoveOptions): readonly ImageRemoval[] {
+  const removals: ImageRemoval[] = []
+  const images = stores.images.withId(id)
+  for (const image of images) {
+    for (const name of [...image.names, ...image.repositoryDigests]) removals.push({ kind: 'untagged', name })
+    stores.images.delete(image.manifest.digest)
+  }
+  removals.push({ kind: 'deleted', id })
+  const parent = images[0]?.parentId
+  const record = parent === undefined ? undefined : stores.images.withId(parent)[0]
+  const isFree =
+    record !== undefined &&
+    record.names.length + record.repositoryDigests.length === 0 &&
+    !stores.images.list().some(({ parentId }) => parentId === parent) &&
+    !users.some(({ imageId }) => imageId === parent)
+  if (isFree && options.keepParents !== true) removals.push(...deleteImage({ stores, users, collect: never }, record.id, options))
+  return removals
+}
+
+const never = (): Promise<never> => Promise.reject(new Error('a removal collects once, at its end'))
+
+function refuseUsed(
+  { users, stores }: RemovalContext,
+  image: ImageRecord,
+  { text, options, byName }: { readonly text: string; readonly options: ImageRemoveOptions; readonly byName: boolean },
+): void {
+  const user = users.find(({ imageId, running }) => imageId === image.id && running) ?? users.find(({ imageId }) => imageId === image.id)
+  if (user !== undefined && (user.running || options.force !== true)) {
+    const hint = user.running ? 'Stop and remove the container first.' : 'Remove the container first, or use --force.'
+    // By force docker takes the name away even from a running container's image.
+    if (!(byName && options.force === true)) {
+      throw new StrataError(
+        'conflict',
+        'STRATA_IMAGE_IN_USE',
+        `Cannot remove image "${text}": ${user.running ? 'running ' : ''}container ${user.containerId.slice(0, 12)} is using it`,
+        { hint },
+      )
+    }
+  }
+  const child = stores.images.list().find(({ parentId }) => parentId === image.id)
+  if (child !== undefined && !byName) {
+    throw new StrataError(
+      'conflict',
+      'STRATA_IMAGE_HAS_CHILDREN',
+      `Cannot remove image "${text}": image ${child.id.slice(7, 19)} was made from it`,
+      {
+        hint: 'Remove that one first.',
+      },
+    )
+  }
+}
+
+const repositories = (image: ImageRecord): ReadonlySet<string> => new Set(image.names.map(repositoryOf))
+
+function repositoryOf(name: string): string {
+  const { domain, path } = parseReference(name)
+  return familiarName({ domain, path })
+}

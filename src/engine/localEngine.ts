@@ -1,0 +1,406 @@
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ByteStream, CallOptions, Logger } from '../base/index.ts'
+import { StrataError } from '../base/index.ts'
+import type {
+  AttachedStreams,
+  AttachmentEnd,
+  ContainerChange,
+  ContainerImage,
+  ContainerInspect,
+  ContainerListOptions,
+  ContainerOptions,
+  ContainerPruneOptions,
+  ContainerRemoveOptions,
+  ContainerRun,
+  Containers,
+  ContainerSummary,
+  CopyOptions,
+  CopyReport,
+  CreatedContainer,
+  ExecOptions,
+  ExecRun,
+  LogEntry,
+  LogOptions,
+  PathStat,
+  ProcessTable,
+  PruneReport,
+  StopOptions,
+  VolumeInspect,
+  VolumeListOptions,
+  VolumeOptions,
+  VolumePruneOptions,
+} from '../container/index.ts'
+import { type ImageRecord, ImageUnpack } from '../image/index.ts'
+import type { Lease, Resource } from '../metadata/index.ts'
+import { familiarName, formatPlatform, matchesPlatform, parseReference, withDefaultTag } from '../oci/index.ts'
+import { commitContainer } from './commit.ts'
+import type { CommitOptions } from './containers.ts'
+import type { Engine, NetworkListOptions } from './engine.ts'
+import type { ImageInspect } from './imageInspect.ts'
+import { imageHistory, inspectImage, listImages, readConfig } from './imageQueries.ts'
+import { pruneImages, type RemovalContext, removeImage } from './imageRemoval.ts'
+import type {
+  HistoryEntry,
+  ImageListOptions,
+  ImagePruneOptions,
+  ImageRemoval,
+  ImageRemoveOptions,
+  ImageSummary,
+  ImportOptions,
+  LoadedImage,
+  LoadOptions,
+  PulledImage,
+  PullOptions,
+  PushedTag,
+  PushOptions,
+  SaveOptions,
+} from './images.ts'
+import { collectGarbage } from './garbage.ts'
+import { platformOf } from './hostPlatform.ts'
+import { Stores } from './stores.ts'
+import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect } from './system.ts'
+
+export interface LocalEngineOptions {
+  readonly root: string
+  readonly storageDriver: string | undefined
+  readonly configDirectory: string
+  readonly logger: Logger
+}
+
+/** An installation on this machine: the stores of one root, and the containers on them. Parts are loaded when a verb needs them. */
+export class LocalEngine implements Engine {
+  readonly #options: LocalEngineOptions
+  readonly #stores: Stores
+  #containers: Promise<Containers> | undefined
+
+  constructor(options: LocalEngineOptions) {
+    this.#options = options
+    this.#stores = new Stores(options)
+  }
+
+  async import(source: string | ByteStream, options: ImportOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
+    return (await import('./imageIntake.ts')).importImage(this.#stores, source, options)
+  }
+
+  async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {
+    return (await import('./imageIntake.ts')).loadImages(this.#stores, source, options)
+  }
+
+  async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
+    const { configDirectory } = this.#options
+    return (await import('./imageIntake.ts')).pullImages(this.#stores, reference, { ...options, configDirectory })
+  }
+
+  async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
+    const { configDirectory } = this.#options
+    return (await import('./imageOutlet.ts')).pushImages(this.#stores, reference, { ...options, configDirectory })
+  }
+
+  async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
+    return (await import('./imageOutlet.ts')).saveImages(this.#stores, references, options)
+  }
+
+  async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {
+    return listImages(this.#stores, options)
+  }
+
+  inspectImage(reference: string): Promise<ImageInspect> {
+    return inspectImage(this.#stores, reference)
+  }
+
+  history(reference: string): Promise<readonly HistoryEntry[]> {
+    return imageHistory(this.#stores, reference)
+  }
+
+  async tag(source: string, target: string): Promise<void> {
+    const name = withDefaultTag(parseReference(target))
+    const { manifest } = this.#stores.images.resolve(source)
+    this.#stores.changeImages(() => this.#stores.images.setName(name, manifest.digest))
+  }
+
+  async removeImage(reference: string, options: ImageRemoveOptions = {}): Promise<readonly ImageRemoval[]> {
+    return removeImage(await this.#removal(), reference, options)
+  }
+
+  async pruneImages(options: ImagePruneOptions & CallOptions = {}): Promise<PruneReport<ImageRemoval>> {
+    await (await this.#stores.snapshots())?.removeOrphans()
+    return pruneImages(await this.#removal(), options)
+  }
+
+  async create(options: ContainerOptions, call: CallOptions = {}): Promise<CreatedContainer> {
+    return this.#withImage(options, call, (containers, image) => containers.create(options, image))
+  }
+
+  async start(container: string, streams?: AttachedStreams, call?: CallOptions): Promise<ContainerRun> {
+    return (await this.#openContainers()).start(container, streams, call)
+  }
+
+  async run(options: ContainerOptions, streams?: AttachedStreams, call: CallOptions = {}): Promise<ContainerRun> {
+    return this.#withImage(options, call, (containers, image) => containers.run(options, image, streams, call))
+  }
+
+  async attach(container: string, streams: AttachedStreams, call?: CallOptions): Promise<AttachmentEnd> {
+    return (await this.#openContainers()).attach(container, streams, call)
+  }
+
+  async exec(container: string, options: ExecOptions, streams?: AttachedStreams, call?: CallOptions): Promise<ExecRun> {
+    return (await this.#openContainers()).exec(container, options, streams, call)
+  }
+
+  async stop(container: string, options?: StopOptions): Promise<void> {
+    return (await this.#openContainers()).stop(container, options)
+  }
+
+  async restart(container: string, options?: StopOptions): Promise<void> {
+    return (await this.#openContainers()).restart(container, options)
+  }
+
+  async kill(container: string, signal?: string): Promise<void> {
+    return (await this.#openContainers()).kill(container, signal)
+  }
+
+  async pause(container: string): Promise<void> {
+    return (await this.#openContainers()).pause(container)
+  }
+
+  async unpause(container: string): Promise<void> {
+    return (await this.#openContainers()).unpause(container)
+  }
+
+  async wait(container: string, call?: CallOptions): Promise<number> {
+    return (await this.#openContainers()).wait(container, call)
+  }
+
+  async rename(container: string, name: string): Promise<void> {
+    return (await this.#openContainers()).rename(container, name)
+  }
+
+  async removeContainer(container: string, options?: ContainerRemoveOptions): Promise<void> {
+    return (await this.#openContainers()).remove(container, options)
+  }
+
+  async pruneContainers(options?: ContainerPruneOptions): Promise<PruneReport<string>> {
+    const containers = await this.#openContainers()
+    await containers.recover()
+    return containers.prune(options)
+  }
+
+  async cleanUpContainer(container: string): Promise<void> {
+    return (await this.#openContainers()).cleanUp(container)
+  }
+
+  async containers(options?: ContainerListOptions): Promise<readonly ContainerSummary[]> {
+    return (await this.#openContainers()).list(options)
+  }
+
+  async inspectContainer(container: string, options?: { readonly size?: boolean }): Promise<ContainerInspect> {
+    return (await this.#openContainers()).inspect(container, options)
+  }
+
+  async *logs(container: string, options?: LogOptions & CallOptions): AsyncGenerator<LogEntry> {
+    yield* (await this.#openContainers()).logs(container, options)
+  }
+
+  async top(container: string, psArguments?: readonly string[]): Promise<ProcessTable> {
+    return (await this.#openContainers()).top(container, psArguments)
+  }
+
+  async diff(container: string): Promise<readonly ContainerChange[]> {
+    return (await this.#openContainers()).diff(container)
+  }
+
+  async statPath(container: string, path: string): Promise<PathStat> {
+    return (await this.#openContainers()).statPath(container, path)
+  }
+
+  async copyFrom(
+    container: string,
+    path: string,
+    options?: CopyOptions & CallOptions,
+  ): Promise<{ readonly stat: PathStat; readonly tar: ByteStream }> {
+    return (await this.#openContainers()).copyFrom(container, path, options)
+  }
+
+  async copyTo(container: string, path: string, tar: ByteStream, options?: CopyOptions & CallOptions): Promise<CopyReport> {
+    return (await this.#openContainers()).copyTo(container, path, tar, options)
+  }
+
+  async copyToHost(container: string, path: string, hostPath: string, options?: CopyOptions & CallOptions): Promise<CopyReport> {
+    return (await this.#openContainers()).copyToHost(container, path, hostPath, options)
+  }
+
+  async copyFromHost(hostPath: string, container: string, path: string, options?: CopyOptions & CallOptions): Promise<CopyReport> {
+    return (await this.#openContainers()).copyFromHost(hostPath, container, path, options)
+  }
+
+  async commit(container: string, options: CommitOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
+    return commitContainer(this.#stores, await this.#openContainers(), container, options)
+  }
+
+  async export(container: string, call?: CallOptions): Promise<ByteStream> {
+    return (await this.#openContainers()).export(container, call)
+  }
+
+  async createVolume(options?: VolumeOptions): Promise<VolumeInspect> {
+    return (await this.#openContainers()).createVolume(options)
+  }
+
+  async volumes(options?: VolumeListOptions): Promise<readonly VolumeInspect[]> {
+    return (await this.#openContainers()).volumes(options)
+  }
+
+  async inspectVolume(volume: string): Promise<VolumeInspect> {
+    return (await this.#openContainers()).inspectVolume(volume)
+  }
+
+  async removeVolume(volume: string, options?: { readonly force?: boolean }): Promise<void> {
+    return (await this.#openContainers()).removeVolume(volume, options)
+  }
+
+  async pruneVolumes(options?: VolumePruneOptions): Promise<PruneReport<string>> {
+    return (await this.#openContainers()).pruneVolumes(options)
+  }
+
+  async networks(options: NetworkListOptions = {}): Promise<readonly NetworkInspect[]> {
+    return (await import('./networkQueries.ts')).listNetworks(options)
+  }
+
+  async inspectNetwork(network: string): Promise<NetworkInspect> {
+    return (await import('./networkQueries.ts')).inspectNetwork(network)
+  }
+
+  async diskUsage(): Promise<DiskUsage> {
+    const containers = await this.#optionalContainers()
+    return (await import('./diskUsage.ts')).diskUsage(this.#stores, containers)
+  }
+
+  async info(): Promise<EngineInfo> {
+    return (await import('./info.ts')).engineInfo(this.#stores, await this.#optionalContainers())
+  }
+
+  async version(): Promise<EngineVersion> {
+    return (await import('./info.ts')).engineVersion()
+  }
+
+  async close(): Promise<void> {
+    await (await this.#containers?.catch(() => undefined))?.close()
+    this.#stores.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Opens the containers; needs a storage driver, since a container's root filesystem is mounted. */
+  #openContainers(): Promise<Containers> {
+    return (this.#containers ??= this.#startContainers())
+  }
+
+  async #startContainers(): Promise<Containers> {
+    const { openContainers } = await import('../container/index.ts')
+    const { openNetworks } = await import('../network/index.ts')
+    const { root, logger } = this.#options
+    return openContainers({
+      root,
+      runDirectory: runDirectoryOf(root),
+      metadata: this.#stores.metadata,
+      snapshots: await this.#stores.requireSnapshots('work with containers'),
+      networks: openNetworks(),
+      strataCommand: [PROGRAM, '--root', root],
+      findImage: async reference => this.#stores.images.find(reference),
+      logger,
+    })
+  }
+
+  /** Undefined where there can be none, because nothing can be mounted. */
+  async #optionalContainers(): Promise<Containers | undefined> {
+    return (await this.#stores.snapshots()) === undefined ? undefined : this.#openContainers()
+  }
+
+  async #removal(): Promise<RemovalContext> {
+    const containers = await this.#optionalContainers()
+    const held = function* (): Iterable<Resource> {
+      for (const { containerId, chainId } of containers?.images() ?? []) {
+        yield { kind: 'snapshot', id: containerId }
+        if (chainId !== undefined) yield { kind: 'snapshot', id: chainId }
+      }
+    }
+    const running = new Set((await containers?.list())?.map(({ id }) => id))
+    const users = (containers?.images() ?? []).map(({ containerId, imageId }) => ({
+      containerId,
+      imageId,
+      running: running.has(containerId),
+    }))
+    return { stores: this.#stores, users, collect: () => collectGarbage(this.#stores, held) }
+  }
+
+  /** Finds or pulls the image of a container, unpacks it where it is not, and keeps it until `use` is done. */
+  async #withImage<Result>(
+    options: ContainerOptions,
+    call: CallOptions,
+    use: (containers: Containers, image: ContainerImage) => Promise<Result>,
+  ): Promise<Result> {
+    const containers = await this.#openContainers()
+    await using lease = this.#stores.leases.create()
+    const image = await this.#imageFor(options, call)
+    lease.add({ kind: 'blob', id: image.manifest.digest })
+    await this.#unpack(image, lease, call)
+    const { config } = await readConfig(this.#stores, image)
+    const { chainId } = image
+    return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
+  }
+
+  async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
+    const { image: text, pull = 'missing', platform } = options
+    const present = pull === 'always' ? undefined : this.#stores.images.find(text)
+    if (present !== undefined && (platform === undefined || (await this.#isFor(present, platform)))) return present
+    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#stores.images.resolve(text)
+    if (pull === 'missing')
+      call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
+    await this.pull(text, { ...call, ...(platform === undefined ? {} : { platform }) })
+    return this.#stores.images.resolve(text)
+  }
+
+  async #isFor(image: ImageRecord, platform: string): Promise<boolean> {
+    const { config } = await readConfig(this.#stores, image)
+    const wanted = platformOf(platform)
+    const offered = {
+      os: config.os,
+      architecture: config.architecture,
+      ...(config.variant === undefined ? {} : { variant: config.variant }),
+    }
+    if (formatPlatform(offered) === formatPlatform(wanted)) return true
+    return matchesPlatform(offered, wanted)
+  }
+
+  /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */
+  async #unpack(image: ImageRecord, lease: Lease, { signal }: CallOptions): Promise<void> {
+    const snapshots = await this.#stores.requireSnapshots('run a container')
+    if (image.chainId === undefined) return
+    lease.add({ kind: 'snapshot', id: image.chainId })
+    if (snapshots.has(image.chainId)) return
+    const stores = { layers: this.#stores.layers, snapshots }
+    await using unpack = ImageUnpack.begin(image.diffIds, stores, { lease, ...(signal === undefined ? {} : { signal }) })
+    if (unpack.missing.length > 0) {
+      throw new StrataError(
+        'dataLoss',
+        'STRATA_LAYER_MISSING',
+        `Cannot unpack image "${image.id}": layer ${image.diffIds[unpack.missing[0]!]} is gone`,
+        {
+          hint: 'Pull or load the image again.',
+        },
+      )
+    }
+    await unpack.commit()
+  }
+}
+
+/** What conmon calls when a container has ended: this installation's own command. */
+const PROGRAM = fileURLToPath(new URL('../../bin/strata', import.meta.url))
+
+/** Sockets live here, whose paths must be short; one folder for each root. */
+function runDirectoryOf(root: string): string {
+  return join('/run/strata', createHash('sha256').update(root).digest('hex').slice(0, 12))
+}

@@ -1,0 +1,141 @@
+import { join } from 'node:path'
+import { StrataError } from '../base/index.ts'
+import { type DiskContentStore, openContent } from '../content/index.ts'
+import { type ImageFacts, ImageStore } from '../image/index.ts'
+import { type LayerStore, openLayers } from '../layers/index.ts'
+import { Leases, type Metadata, openMetadata, openRootDirectory } from '../metadata/index.ts'
+import { ANNOTATIONS, type Descriptor, formatReference, parseReference, type Reference } from '../oci/index.ts'
+import { type DriverFitness, DriverSnapshotter, openDriver, selectDriver, type Snapshotter } from '../snapshot/index.ts'
+
+const SETTINGS = ['CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;']
+const DRIVER_SETTING = 'storage-driver'
+
+export interface StoresOptions {
+  readonly root: string
+  readonly storageDriver: string | undefined
+}
+
+/** What one root keeps, wired together: each store is opened by its first use. */
+export class Stores {
+  readonly root: string
+  readonly metadata: Metadata
+  readonly images: ImageStore
+  readonly #wantedDriver: string | undefined
+  #leases: Leases | undefined
+  #content: DiskContentStore | undefined
+  #layers: LayerStore | undefined
+  #snapshots: Promise<Snapshotter | undefined> | undefined
+
+  constructor({ root, storageDriver }: StoresOptions) {
+    this.root = root
+    this.metadata = openMetadata(openRootDirectory(root))
+    this.metadata.migrate('engine', SETTINGS)
+    this.images = new ImageStore(this.metadata)
+    this.#wantedDriver = storageDriver
+  }
+
+  get leases(): Leases {
+    return (this.#leases ??= new Leases(this.metadata))
+  }
+
+  get content(): DiskContentStore {
+    return (this.#content ??= openContent({ root: this.root, metadata: this.metadata }))
+  }
+
+  get layers(): LayerStore {
+    return (this.#layers ??= openLayers({ root: this.root, metadata: this.metadata, content: this.content }))
+  }
+
+  /** Undefined where nothing can be mounted: images are then kept as tars. */
+  snapshots(): Promise<Snapshotter | undefined> {
+    return (this.#snapshots ??= this.#openSnapshots())
+  }
+
+  /** Rejects with `unsupported` (STRATA_NO_STORAGE_DRIVER) where nothing can be mounted. @param action what needs it: `run a container` */
+  async requireSnapshots(action: string): Promise<Snapshotter> {
+    const snapshots = await this.snapshots()
+    if (snapshots !== undefined) return snapshots
+    const reasons = (await this.driverFitness()).map(({ name, reason }) => `${name}: ${reason}`)
+    throw new StrataError(
+      'unsupported',
+      'STRATA_NO_STORAGE_DRIVER',
+      `Cannot ${action}: no storage driver works here (${reasons.join('; ')})`,
+      {
+        hint: 'Run it as root.',
+      },
+    )
+  }
+
+  /** How well each storage driver fits here; tries them, so it is for `info`, not for every command. */
+  async driverFitness(): Promise<readonly DriverFitness[]> {
+    const wanted = this.#wantedDriver ?? this.#recordedDriver()
+    try {
+      return (await selectDriver(this.#driversRoot(), wanted)).fitness
+    } catch (error) {
+      if (!(error instanceof StrataError)) throw error
+      return [{ name: wanted ?? '', available: false, reason: error.message }]
+    }
+  }
+
+  /**
+   * Records an image and gives it names, all at once, so that the lease that held its parts may end.
+   * Returns, for each name, whether it stood for another image before, or for none.
+   */
+  recordImage(
+    facts: ImageFacts,
+    names: readonly Reference[],
+    from?: { readonly reference: Reference; readonly digest: Descriptor['digest'] },
+  ): readonly { readonly name: Reference; readonly newer: boolean }[] {
+    return this.changeImages(() => {
+      this.images.put(facts)
+      if (from !== undefined) this.images.addRepositoryDigest(from.reference, from.digest, facts.manifest.digest)
+      return names.map(name => ({ name, newer: this.images.setName(name, facts.manifest.digest) !== facts.manifest.digest }))
+    })
+  }
+
+  /** Changes which images there are; the root's index.json follows in the same transaction. */
+  changeImages<Result>(work: () => Result): Result {
+    return this.metadata.transaction(() => {
+      const result = work()
+      this.content.writeIndex(
+        this.images.list().flatMap(({ manifest, names }) => (names.length === 0 ? [manifest] : names.map(name => named(manifest, name)))),
+      )
+      return result
+    })
+  }
+
+  close(): void {
+    this.metadata.close()
+  }
+
+  async #openSnapshots(): Promise<Snapshotter | undefined> {
+    const recorded = this.#recordedDriver()
+    const wanted = this.#wantedDriver ?? recorded
+    const root = this.#driversRoot()
+    // What has worked in this root before is not tried again by every command.
+    if (wanted !== undefined && wanted === recorded) {
+      const driver = await openDriver(root, wanted)
+      return driver === undefined ? undefined : new DriverSnapshotter(driver, this.metadata)
+    }
+    const { driver } = await selectDriver(root, wanted)
+    if (driver === undefined) return undefined
+    this.metadata.run('INSERT OR IGNORE INTO settings (name, value) VALUES (?, ?)', DRIVER_SETTING, driver.name)
+    return new DriverSnapshotter(driver, this.metadata)
+  }
+
+  #recordedDriver(): string | undefined {
+    return this.metadata.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', DRIVER_SETTING)?.value
+  }
+
+  #driversRoot(): string {
+    return join(this.root, 'snapshots')
+  }
+}
+
+function named(manifest: Descriptor, name: string): Descriptor {
+  const reference = parseReference(name)
+  return {
+    ...manifest,
+    annotations: { [ANNOTATIONS.containerdName]: formatReference(reference), [ANNOTATIONS.refName]: reference.tag ?? '' },
+  }
+}

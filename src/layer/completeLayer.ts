@@ -25,7 +25,8 @@ import { removeOtherXattrs, setAttributesAt } from './attributes.ts'
 import type { Attributes } from './entry.ts'
 import { LayerDirectory, type LayerModel, subtree } from './layerModel.ts'
 import { missingLinkTarget } from './layerTreeWriter.ts'
-import { type Found, inDirectory, LowerStack, readlinkOf, splitLast } from './lowerStack.ts'
+import { type Found, inDirectory, isOpaque, LowerStack, readlinkOf, splitLast } from './lowerStack.ts'
+import { directoriesAbove } from './pathOrder.ts'
 import { isOverlayXattr, isWhiteoutDevice, OPAQUE_VALUE, OPAQUE_XATTR, WHITEOUT_DEVICE } from './whiteout.ts'
 
 /*
@@ -103,8 +104,8 @@ class Completion implements Disposable {
 
   run({ implied, hiding, links, opaqueRoot }: Pending): void {
     for (const directory of hiding) this.#dropIdleWhiteouts(directory)
-    for (const [path, target] of links) this.#link(path, target)
     if (opaqueRoot) this.#hideBelowRoot()
+    for (const [path, target] of links) this.#link(path, target)
     for (const directory of implied) this.#inherit(directory)
   }
 
@@ -120,7 +121,8 @@ class Completion implements Disposable {
 
   #link(path: string, target: string): void {
     const resolved = this.#below.resolve(target, at => this.#own(at)?.type === 'directory')
-    if (resolved === undefined) throw missingLinkTarget(path, target, undefined)
+    if (resolved === undefined || [...directoriesAbove(resolved)].some(at => this.#isReplaced(at)))
+      throw missingLinkTarget(path, target, undefined)
     const own = this.#own(resolved)
     if (own !== undefined && !isWhiteoutDevice({ type: own.type, device: own.rdev })) {
       if (own.type === 'directory') throw missingLinkTarget(path, target, undefined)
@@ -138,6 +140,12 @@ class Completion implements Disposable {
     this.#linkOwn(resolved, path)
   }
 
+  /** Tells whether the layer has something else than a directory at a path; whiteouts only hide. */
+  #isReplaced(path: string): boolean {
+    const own = this.#own(path)
+    return own !== undefined && own.type !== 'directory' && !isWhiteoutDevice({ type: own.type, device: own.rdev })
+  }
+
   #linkOwn(target: string, path: string): void {
     const to = splitLast(path)
     const from = splitLast(target)
@@ -147,12 +155,12 @@ class Completion implements Disposable {
     })
   }
 
-  /** Makes the directories of a path that is copied up, as they are below; false where the layer has hidden them. */
+  /** Makes the directories of a path that is copied up, as they are below; false where the layer hides them or what is in them. */
   #makeParents(path: string): boolean {
-    const own = this.#own(path)
-    if (own !== undefined) return own.type === 'directory'
     const { directory, name } = splitLast(path)
-    if (!this.#makeParents(directory)) return false
+    if (path !== '' && !this.#makeParents(directory)) return false
+    const own = this.#own(path)
+    if (own !== undefined) return own.type === 'directory' && (path === '' || !inDirectory(this.#root, directory, fd => isOpaque(fd, name)))
     this.#changing(directory, fd => makeDirectoryAt(fd, name, 0o700))
     this.#inherit(path)
     return true

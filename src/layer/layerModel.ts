@@ -188,8 +188,11 @@ export class LayerModel {
         node.inode = target.inode
         node.inode.names += 1
       }
-      if (node.inode.lower !== undefined) lower.push(node)
-      else this.lateLinks.push({ node, target: target! })
+      if (node.inode.lower !== undefined) {
+        // Symlinks that came later may lead it elsewhere.
+        if (target === undefined) node.inode.lower = pathBelow(directory, missing, name)
+        lower.push(node)
+      } else this.lateLinks.push({ node, target: target! })
     }
     this.lowerLinks = lower
   }
@@ -228,7 +231,7 @@ export class LayerModel {
     if (target === undefined) {
       const inode = new Inode('file')
       inode.mode = 0
-      inode.lower = [directory.path, ...missing, targetName].filter(part => part !== '').join('/')
+      inode.lower = pathBelow(directory, missing, targetName)
       const link = new LayerName(name, parent, inode)
       this.lowerLinks.push(link)
       return this.#put(parent, link)
@@ -371,6 +374,10 @@ export function* subtree(top: LayerName): Generator<LayerName> {
     yield next
     if (next instanceof LayerDirectory) for (const child of next.children.values()) pending.push(child)
   }
+}
+
+function pathBelow(directory: LayerDirectory, missing: readonly string[], name: string): string {
+  return [directory.path, ...missing, name].filter(part => part !== '').join('/')
 }
 
 /** Tells whether a name is still in the tree. */

@@ -125,8 +125,7 @@ export class LayerTreeWriter {
   /** Links what the model could link only at the end, makes deletions, and gives every directory its attributes, deepest first. */
   finish(): void {
     for (const { node, target } of this.#model.lateLinks) this.link(node, target)
-    // Before the deletions: what a layer hides from others it may still link to.
-    if (this.#dialect === 'remove') for (const node of this.#model.lowerLinks) this.#linkLower(node)
+    if (this.#dialect === 'remove' && this.#model.lowerLinks.length > 0) this.#linkAllLower()
     for (const directory of deepestFirst(this.#model.root)) {
       const fd = this.#directories.fdOf(directory)
       if (this.#dialect === 'overlay') this.#finishAlone(fd, directory)
@@ -160,6 +159,12 @@ export class LayerTreeWriter {
     this.skippedXattrs += setAttributesFd(fd, directory.inode)
   }
 
+  /** Before the deletions: what a layer hides from others it may still link to, unless a directory of the layer is in the way. */
+  #linkAllLower(): void {
+    for (const directory of deepestFirst(this.#model.root)) this.#directories.fdOf(directory)
+    for (const node of this.#model.lowerLinks) this.#linkLower(node)
+  }
+
   #linkLower(node: LayerName): void {
     const target = node.inode.lower!
     using root = new ConfinedRoot(this.#path)
@@ -171,7 +176,7 @@ export class LayerTreeWriter {
     } catch (error) {
       const errno = errnoOf(error)
       // The kernel answers EPERM for a hard link to a directory.
-      if (errno !== 'ENOENT' && errno !== 'ENOTDIR' && errno !== 'EPERM') throw error
+      if (errno !== 'ENOENT' && errno !== 'ENOTDIR' && errno !== 'ELOOP' && errno !== 'EPERM') throw error
       throw missingLinkTarget(node.path, target, error)
     }
   }

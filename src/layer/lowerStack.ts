@@ -155,6 +155,7 @@ function statIfExists(root: number, directory: string, name: string): Stat | und
   }
 }
 
-function isOpaque(directory: number, name: string): boolean {
+/** Tells whether a directory hides what is below it. */
+export function isOpaque(directory: number, name: string): boolean {
   return getXattrAt(directory, name, OPAQUE_XATTR)?.equals(OPAQUE_VALUE) === true
 }

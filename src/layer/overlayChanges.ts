@@ -1,5 +1,5 @@
 import { StrataError } from '../base/index.ts'
-import type { ConfinedRoot } from '../host/index.ts'
+import { ConfinedRoot } from '../host/index.ts'
 import type { Change } from './change.ts'
 import { TreeChanges } from './diffTrees.ts'
 import { directoryTree } from './directoryTree.ts'
@@ -16,19 +16,21 @@ const ELSEWHERE = ['trusted.overlay.metacopy', 'trusted.overlay.redirect']
  * the two mounts, but only what was touched is looked at. Files that were copied up and not changed
  * are no changes.
  *
+ * @param upper a directory, or a tree that shows whiteouts and opaque directories as one would; the tree stays open
  * @param lower what the layers below show
  * The iteration rejects with `unsupported` (STRATA_OVERLAY_STUB) for directories of a mount with
  * metadata-only copies or redirects: such a directory is no layer.
  */
-export async function* overlayChanges(upperDirectory: string | ConfinedRoot, lower: ReadableTree): AsyncGenerator<Change> {
-  const disk = directoryTree(upperDirectory)
+export async function* overlayChanges(upper: string | ConfinedRoot | ReadableTree, lower: ReadableTree): AsyncGenerator<Change> {
+  const opened = typeof upper === 'string' || upper instanceof ConfinedRoot ? directoryTree(upper) : undefined
+  const disk = opened ?? (upper as ReadableTree)
   try {
     const changes = new TreeChanges(lower, withoutMarks(disk))
     await changes.compareRoot()
     await compareMerged('', { disk, lower, changes })
     yield* await changes.finish()
   } finally {
-    await disk.close()
+    await opened?.close()
   }
 }
 

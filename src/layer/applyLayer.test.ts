@@ -334,9 +334,9 @@ test('hostile #3: applyLayer() stays inside while another process swaps director
   const { root, outside, unharmed } = await confined(t)
   const members = Array.from({ length: 400 }, (_, i) => file(`d/sub${i % 7}/f${i}`, 'x'.repeat(100)))
   const tar = tarOf(...members)
-  let racing = true
+  const racing = new AbortController()
   const race = (async (): Promise<void> => {
-    while (racing) {
+    while (!racing.signal.aborted) {
       for (const name of ['d', 'd/sub3']) {
         await rename(join(root, name), join(root, 'aside')).catch(() => undefined)
         await makeSymlink(outside, join(root, name)).catch(() => undefined)
@@ -354,7 +354,7 @@ test('hostile #3: applyLayer() stays inside while another process swaps director
       assert.deepEqual(await readdir(outside), ['victim'])
     }
   } finally {
-    racing = false
+    racing.abort()
     await race
   }
   await unharmed()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, lstat, readdir, readFile, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { errnoOf, isStrataError } from '../base/index.ts'
 import { CURRENT_DIRECTORY, getXattrAt, mount, removeTreeAt, unmount } from '../host/index.ts'
 import {

@@ -4,7 +4,7 @@ import { link, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { CURRENT_DIRECTORY, removeTreeAt, setXattrAt } from '../host/index.ts'
 import { digestOf } from '../oci/index.ts'
 import {
@@ -135,7 +135,10 @@ test('diffTrees() finds what only the bytes of a file tell', { skip }, async t =
 
 test('overlayChanges() of a real upper directory is diffTrees() of the two mounts', { skip }, async t => {
   const scratch = await scratchDirectory(t)
-  const [lower, upper, work, merged] = await Promise.all(['lower', 'upper', 'work', 'merged'].map(name => makeDirectory(scratch, name)))
+  const lower = await makeDirectory(scratch, 'lower')
+  const upper = await makeDirectory(scratch, 'upper')
+  const work = await makeDirectory(scratch, 'work')
+  const merged = await makeDirectory(scratch, 'merged')
   await applyHere(
     tarOf(
       file('etc/passwd', 'root'),
@@ -149,13 +152,13 @@ test('overlayChanges() of a real upper directory is diffTrees() of the two mount
       file('usr/bin/sh'),
       file('same', 'same'),
     ),
-    lower!,
+    lower,
     { dialect: 'remove' },
   )
   const mounted = `lowerdir=${lower},upperdir=${upper},workdir=${work},redirect_dir=off,metacopy=off,index=off`
-  execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', mounted, merged!])
+  execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', mounted, merged])
   try {
-    const at = (path: string): string => join(merged!, path)
+    const at = (path: string): string => join(merged, path)
     await writeFile(at('etc/passwd'), 'changed')
     await rm(at('etc/shadow'))
     await rm(at('var/log'), { recursive: true })
@@ -172,8 +175,8 @@ test('overlayChanges() of a real upper directory is diffTrees() of the two mount
     await writeFile(at('tmp'), '')
     await rm(at('tmp'))
     setXattrAt(CURRENT_DIRECTORY, at('etc/passwd'), { key: 'user.mine', value: Buffer.from('1') })
-    const [below, shown] = [directoryTree(lower!), directoryTree(merged!)]
-    const found = await changesOf(overlayChanges(upper!, below))
+    const [below, shown] = [directoryTree(lower), directoryTree(merged)]
+    const found = await changesOf(overlayChanges(upper, below))
     assert.deepEqual(
       found.filter(line => !/^C \/h2$/.test(line)),
       [
@@ -194,19 +197,19 @@ test('overlayChanges() of a real upper directory is diffTrees() of the two mount
         'C /var/log/b',
       ],
     )
-    const tar = await bytesOf(packLayer(overlayChanges(upper!, below), shown))
+    const tar = await bytesOf(packLayer(overlayChanges(upper, below), shown))
     assert.equal(tar.includes('overlay'), false)
     const again = await makeDirectory(scratch, 'again')
-    const tree = directoryTree(lower!)
+    const tree = directoryTree(lower)
     await applyHere(await bytesOf(flatten(tree)), again, { dialect: 'remove' })
     await applyHere(tar, again, { dialect: 'remove' })
     assert.deepEqual(
       await pictureOfDirectory(again, { rootTime: false, links: false }),
-      await pictureOfDirectory(merged!, { rootTime: false, links: false }),
+      await pictureOfDirectory(merged, { rootTime: false, links: false }),
     )
     await Promise.all([below.close(), shown.close(), tree.close()])
   } finally {
-    execFileSync('umount', [merged!])
+    execFileSync('umount', [merged])
   }
 })
 

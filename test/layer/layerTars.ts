@@ -128,8 +128,13 @@ export function indexOf(...members: readonly Member[]): Promise<LayerIndex> {
 /** What a test compares of a node. Hard links are shown by the names that share the inode. */
 export type Picture = Record<string, string>
 
+export interface PictureOptions {
+  readonly links?: boolean
+  readonly rootTime?: boolean
+}
+
 /** Everything about every node of a tree, by path. */
-export async function pictureOf(tree: ReadableTree, { links = true, rootTime = true } = {}): Promise<Picture> {
+export async function pictureOf(tree: ReadableTree, { links = true, rootTime = true }: PictureOptions = {}): Promise<Picture> {
   const picture: Picture = {}
   const names = new Map<string, string[]>()
   const inodes = new Map<string, string>()
@@ -166,7 +171,7 @@ async function describe(tree: ReadableTree, path: string, node: TreeNode, time: 
   ].join(' ')
 }
 
-export async function pictureOfDirectory(path: string, options: { links?: boolean; rootTime?: boolean } = {}): Promise<Picture> {
+export async function pictureOfDirectory(path: string, options: PictureOptions = {}): Promise<Picture> {
   const tree = directoryTree(path)
   try {
     return await pictureOf(tree, options)

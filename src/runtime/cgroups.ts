@@ -13,10 +13,11 @@ export interface CgroupFacts {
   /** The limit of memory and swap together can be set. */
   readonly swapLimit: boolean
   /**
-   * Where the version 2 tree of a hybrid layout is mounted, when it has controllers of its own: crun
-   * works only where it cannot see that tree.
+   * What crun must not see to work here, and is covered by an empty file system while it runs: the
+   * version 2 tree of a hybrid layout, if that has controllers of its own, or all of /sys/fs/cgroup
+   * where nothing can be made in it.
    */
-  readonly refusedUnified?: string
+  readonly covered?: string
 }
 
 const CGROUP_ROOT = '/sys/fs/cgroup'
@@ -35,13 +36,13 @@ export async function readCgroupFacts(): Promise<CgroupFacts> {
     const controllers = await words(join(CGROUP_ROOT, 'cgroup.controllers'))
     return { layout: 'v2', controllers, swapLimit: controllers.includes('memory') && (await readIfExists('/proc/swaps')) !== undefined }
   }
-  if (layout.layout === 'none') return { layout: 'none', controllers: [], swapLimit: false }
+  if (layout.layout === 'none') return { layout: 'none', controllers: [], swapLimit: false, covered: CGROUP_ROOT }
   const memory = layout.targets.get('memory')
   const swapLimit = memory !== undefined && (await readdir(memory)).includes('memory.memsw.limit_in_bytes')
   const facts = { layout: layout.layout, controllers: [...layout.targets.keys()], swapLimit }
   if (layout.unified === undefined) return facts
   const own = await words(join(layout.unified, 'cgroup.controllers'))
-  return own.length === 0 ? facts : { ...facts, refusedUnified: layout.unified }
+  return own.length === 0 ? facts : { ...facts, covered: layout.unified }
 }
 
 interface MountedLayout {

@@ -96,24 +96,17 @@ export class OciRuntime {
   }
 
   /**
-   * How this runtime is run on this machine. crun refuses a hybrid cgroup layout whose version 2 tree
-   * has controllers of its own; it then runs in a private mount namespace in which an empty file system
-   * covers that tree (`slave`: what the machine unmounts goes away there too), and uses version 1.
+   * How this runtime is run on this machine. Where crun refuses how control groups are mounted, it runs
+   * in a private mount namespace in which what it must not see is covered by an empty file system
+   * (`slave`: what the machine unmounts meanwhile goes away there too).
    */
   command(args: readonly string[]): RuntimeCommand {
-    const { layout, refusedUnified } = this.#cgroups
-    const own = [
-      '--root',
-      this.#stateDirectory,
-      ...(layout === 'none' && this.name === 'crun' ? ['--cgroup-manager', 'disabled'] : []),
-      ...args,
-    ]
-    if (refusedUnified === undefined || this.name === 'runc') return { file: this.path, args: own }
+    const { layout, covered } = this.#cgroups
+    const unmanaged = layout === 'none' && this.name === 'crun' ? ['--cgroup-manager', 'disabled'] : []
+    const own = ['--root', this.#stateDirectory, ...unmanaged, ...args]
+    if (covered === undefined || this.name === 'runc') return { file: this.path, args: own }
     const cover = 'mount -t tmpfs none "$1" && shift && exec "$@"'
-    return {
-      file: this.#unshare,
-      args: ['--mount', '--propagation', 'slave', '--', 'sh', '-c', cover, 'sh', refusedUnified, this.path, ...own],
-    }
+    return { file: this.#unshare, args: ['--mount', '--propagation', 'slave', '--', 'sh', '-c', cover, 'sh', covered, this.path, ...own] }
   }
 
   /** Prepares a container up to its first process, which waits for `start`; its stdio is this call's, so only for tests and tools. */

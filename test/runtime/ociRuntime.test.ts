@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -209,11 +210,38 @@ describe('OciRuntime, in the foreground', { skip: SKIP }, () => {
     assert.deepEqual(text.split('\n'), ['512', '600', '0', 'unlimited'])
   })
 
-  test('where there are no control groups a container runs without limits', async () => {
-    const facts = { ...machine.facts, cgroups: { layout: 'none', controllers: [], swapLimit: false } as const }
-    const runtime = await openRuntime({ stateDirectory: join(machine.directory, 'none'), facts })
-    const { args } = runtime.command(['run'])
-    assert.deepEqual(args.slice(2, 4), ['--cgroup-manager', 'disabled'])
+  test('a container runs without limits where there are no control groups, in the foreground and under a monitor', () => {
+    const program = `
+      const { openMonitor, openRuntime, planBundle, readRuntimeFacts, waitExit, writeBundle } = await import('${join(import.meta.dirname, '../../src/runtime/index.ts')}')
+      const facts = await readRuntimeFacts()
+      const directory = '${join(machine.directory, 'ungrouped')}'
+      const resources = { memoryBytes: 2 ** 25 }
+      const { spec, warnings } = planBundle({ id: 'ungrouped', rootfs: '${machine.rootfs}', process: { args: ['sh', '-c', 'exit 4'] }, resources }, facts)
+      await writeBundle(directory, spec)
+      const runtime = await openRuntime({ stateDirectory: '${join(machine.directory, 'state')}', facts })
+      const stdio = ['ignore', 'inherit', 'inherit']
+      const direct = await (await runtime.run({ id: 'ungrouped', bundle: directory, stdio })).ended
+      await (await openMonitor({ runtime })).create({ id: 'ungrouped', directory })
+      await runtime.start('ungrouped')
+      const { exitCode } = await waitExit(directory, 'ungrouped')
+      await runtime.delete('ungrouped')
+      console.log(JSON.stringify([facts.cgroups.layout, warnings.length, direct, exitCode]))`
+    const hide = 'for each in $(grep -o " /sys/fs/cgroup[^ ]*" /proc/self/mountinfo | sort -r); do umount $each; done; exec "$@"'
+    const args = [
+      '--mount',
+      '--propagation',
+      'private',
+      '--',
+      'sh',
+      '-c',
+      hide,
+      'sh',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      program,
+    ]
+    assert.equal(execFileSync('unshare', args, { encoding: 'utf8' }), '["none",1,4,4]\n')
   })
 
   test('openRuntime() says how to get what is missing', async () => {

@@ -154,11 +154,11 @@ describe(
     })
 
     test('a profile that is given is the one that holds', async () => {
-      const seccomp = {
+      const profile = {
         defaultAction: 'SCMP_ACT_ALLOW',
         syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 13 }],
       }
-      const { stderr, exitCode } = await machine.run({ args: ['mkdir', '/tmp/x'] }, { seccomp })
+      const { stderr, exitCode } = await machine.run({ args: ['mkdir', '/tmp/x'] }, { seccomp: { profile: JSON.stringify(profile) } })
       assert.notEqual(exitCode, 0)
       assert.match(stderr, /Permission denied/)
     })

@@ -43,7 +43,7 @@ class WorkerPool {
 
   #take(): Worker {
     const idle = this.#idle.pop()
-    if (idle === undefined) return new Worker(WORKER_URL, { resourceLimits: RESOURCE_LIMITS, name: 'layer' })
+    if (idle === undefined) return new Worker(WORKER_URL, { resourceLimits: RESOURCE_LIMITS, name: 'layer', execArgv: [] })
     clearTimeout(idle.timer)
     idle.worker.ref()
     return idle.worker

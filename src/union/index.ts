@@ -1,1 +1,7 @@
+export { type IndexedLayer } from './layerBranch.ts'
+export { MemoryTree, type MemoryTreeOptions } from './memoryTree.ts'
 export { overlayUnion } from './overlayUnion.ts'
+export { Union } from './union.ts'
+export { layerUnion, type UnionBranch } from './unionBranch.ts'
+export { WritableDirectory } from './writableDirectory.ts'
+export type { AttributeChanges, FileSource, NewNode, NodeKind, WritableTree } from './writableTree.ts'

@@ -60,6 +60,11 @@ export class MergedTree implements ReadableTree {
     return this.#branches[found.branch]!.open(path, range)
   }
 
+  /** Opens the content that one branch has, whatever the others show by then. */
+  contentOf(path: string, branch: number): (range: ByteRange) => ByteStream {
+    return range => this.#branches[branch]!.open(path, range)
+  }
+
   /** What stands at a path, and which branch has it. */
   async find(path: string): Promise<MergedNode | undefined> {
     return this.#findIn(await this.#candidates(path), path)

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { findProgram, readIfExists, runProgram, StrataError } from '../base/index.ts'
+import { findProgram, readIfExists, runProgram, StrataError, systemError } from '../base/index.ts'
 
 /** What a registry may ask for. Never part of a message or a log. */
 export interface Credentials {
@@ -37,7 +37,9 @@ export async function findCredentials(directory: string, domain: string): Promis
 }
 
 async function readConfig(path: string): Promise<ConfigFile> {
-  const bytes = await readIfExists(path)
+  const bytes = await readIfExists(path).catch((error: unknown) => {
+    throw systemError(`read "${path}"`, error)
+  })
   if (bytes === undefined) return {}
   try {
     return JSON.parse(bytes.toString()) as ConfigFile

@@ -143,7 +143,7 @@ describe('independent judges', { skip: isRoot ? false : 'umoci unpacks owners an
         import { openEngine } from ${JSON.stringify(new URL('../../src/engine/index.ts', import.meta.url).href)}
         import { createWriteStream } from 'node:fs'
         import { pipeline } from 'node:stream/promises'
-        process.setgid(65534); process.setuid(65534)
+        process.setgid(65534); process.setuid(65534); process.env.HOME = ${JSON.stringify(home)}
         await using engine = await openEngine({ root: ${JSON.stringify(join(home, 'root'))} })
         await engine.load(${JSON.stringify(archive)})
         await engine.tag('localhost/layered:1', '${registry.address}/user:1')

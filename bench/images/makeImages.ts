@@ -1,0 +1,2 @@
+import type { BenchImage } from './catalogue.ts'
+export async function makeImages(_wanted: ReadonlySet<BenchImage>): Promise<void> {}

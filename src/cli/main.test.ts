@@ -40,6 +40,7 @@ async function strata(line: string | readonly string[], methods: Partial<Engine>
     stderr: output('stderr'),
     env: situation.env ?? {},
     now: () => new Date('2026-03-01T12:00:00Z'),
+    setRawTerminal: () => assert.fail('there is no terminal'),
     onSignal(signal, listener) {
       listeners.set(signal, listener)
       return () => listeners.delete(signal)
@@ -283,7 +284,7 @@ describe('run', () => {
     const ran = await strata('run busybox', { run })
     assert.deepEqual([ran.status, ran.stderr], [0, 'read escape sequence\n'])
   })
-  test('passes signals on to the running container', async () => {
+  test('passes signals on to the running container', { timeout: 5000 }, async () => {
     const sent: string[] = []
     const ended = Promise.withResolvers<{ kind: 'exited'; exitCode: number }>()
     const methods: Partial<Engine> = {
@@ -296,7 +297,7 @@ describe('run', () => {
     const ran = await strata('run busybox', methods, { signals: ['SIGHUP', 'SIGTERM'] })
     assert.deepEqual([ran.status, sent], [143, ['c1 HUP', 'c1 TERM']])
   })
-  test('lets the user go after three signals that change nothing', async () => {
+  test('lets the user go after three signals that change nothing', { timeout: 5000 }, async () => {
     const methods: Partial<Engine> = {
       run: async () => ({ id: 'c1', warnings: [], ended: new Promise(() => undefined) }),
       kill: async () => undefined,
@@ -305,7 +306,7 @@ describe('run', () => {
     assert.equal(ran.status, 1)
     assert.match(ran.stderr, /does not end on three signals/)
   })
-  test('aborts a pull on Ctrl-C', async () => {
+  test('aborts a pull on Ctrl-C', { timeout: 5000 }, async () => {
     const run: Engine['run'] = (_, __, call) =>
       new Promise((_resolve, reject) => {
         call?.signal?.addEventListener('abort', () =>

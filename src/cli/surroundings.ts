@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { OpenEngine } from '../engine/index.ts'
 
@@ -10,7 +11,6 @@ export interface TerminalOutput extends Writable {
 
 export interface TerminalInput extends Readable {
   readonly isTTY?: boolean
-  setRawMode?(mode: boolean): unknown
 }
 
 /** All that a command touches besides its arguments; a test gives its own. */
@@ -20,6 +20,8 @@ export interface Surroundings {
   readonly stderr: TerminalOutput
   readonly env: Readonly<Record<string, string | undefined>>
   now(): Date
+  /** Makes the terminal pass every byte on untouched, both ways, or gives it back as it was. */
+  setRawTerminal(raw: boolean): void
   /** Calls back on a signal to this process, until the returned function is called. */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void
   openEngine: OpenEngine
@@ -33,6 +35,12 @@ export function processSurroundings(): Surroundings {
     stderr: process.stderr,
     env: process.env,
     now: () => new Date(),
+    setRawTerminal(raw) {
+      process.stdin.setRawMode(raw)
+      // Node's raw mode still turns \n into \r\n on the way out, where a full-screen program in a
+      // container means "one line down". Taking raw mode back undoes this, too.
+      if (raw) spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] })
+    },
     onSignal(signal, listener) {
       process.on(signal, listener)
       return () => process.off(signal, listener)

@@ -6,7 +6,9 @@ import { ellipsis, layoutTable, shortId } from './tables.ts'
 test('layoutTable() lays columns out as docker does: three spaces, at least ten wide, the last one free', () => {
   assert.equal(
     layoutTable(['REPOSITORY\tTAG\tIMAGE ID\tCREATED\tSIZE', 'debian\t12\t0123456789ab\t2 weeks ago\t117MB']),
-    'REPOSITORY   TAG       IMAGE ID       CREATED       SIZE\n' + 'debian       12        0123456789ab   2 weeks ago   117MB\n',
+    ['REPOSITORY   TAG       IMAGE ID       CREATED       SIZE', 'debian       12        0123456789ab   2 weeks ago   117MB', ''].join(
+      '\n',
+    ),
   )
 })
 

@@ -18,12 +18,13 @@ interface Terminal {
 function terminal(): Terminal {
   const raw: boolean[] = []
   const signals = new Map<string, () => void>()
-  const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (mode: boolean) => raw.push(mode) })
+  const stdin = Object.assign(new PassThrough(), { isTTY: true })
   const stdout = Object.assign(new PassThrough(), { isTTY: true, columns: 80, rows: 24 })
   const surroundings = {
     stdin,
     stdout,
     stderr: stdout,
+    setRawTerminal: (mode: boolean) => void raw.push(mode),
     onSignal: (name: string, listener: () => void) => {
       signals.set(name, listener)
       return () => signals.delete(name)

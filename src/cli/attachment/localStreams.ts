@@ -23,12 +23,12 @@ export function localStreams(surroundings: Surroundings, { names, tty, detachKey
   let raw = false
   const restore = (): void => {
     sizes.close()
-    if (raw) stdin.setRawMode?.(false)
+    if (raw) surroundings.setRawTerminal(false)
     raw = false
   }
   async function* typed(): AsyncGenerator<Uint8Array> {
     if (tty && stdin.isTTY === true) {
-      stdin.setRawMode?.(true)
+      surroundings.setRawTerminal(true)
       raw = true
     }
     for await (const chunk of stdin) yield chunk as Uint8Array

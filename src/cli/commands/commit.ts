@@ -1,6 +1,6 @@
 import { defineCommand, type Command } from '../command.ts'
 import { flag, list, text } from '../options.ts'
-import { showProgress } from '../progress/progress.ts'
+import { withProgress } from '../progress/progress.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS] CONTAINER [REPOSITORY[:TAG]]',
@@ -14,18 +14,17 @@ export const command: Command = defineCommand({
   operands: [1, 2],
   async run(invocation, { author, change, message, pause, quiet }, [container = '', reference]) {
     const engine = await invocation.engine()
-    const display = await showProgress(invocation.surroundings.stderr, quiet)
-    const { imageId } = await engine
-      .commit(container, {
+    const { imageId } = await withProgress(invocation.surroundings.stderr, quiet, onProgress =>
+      engine.commit(container, {
         signal: invocation.interruption(),
-        onProgress: display.onProgress,
+        onProgress,
         pause,
         changes: change,
         ...(reference === undefined ? {} : { reference }),
         ...(author === undefined ? {} : { author }),
         ...(message === undefined ? {} : { message }),
-      })
-      .finally(() => display.done())
+      }),
+    )
     invocation.printLine(imageId)
     return 0
   },

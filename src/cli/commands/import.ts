@@ -1,6 +1,6 @@
 import { defineCommand, type Command } from '../command.ts'
 import { flag, list, text } from '../options.ts'
-import { showProgress } from '../progress/progress.ts'
+import { withProgress } from '../progress/progress.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS] file|URL|- [REPOSITORY[:TAG]]',
@@ -13,17 +13,16 @@ export const command: Command = defineCommand({
   operands: [1, 2],
   async run(invocation, { change, message, platform, quiet }, [source = '', reference]) {
     const engine = await invocation.engine()
-    const display = await showProgress(invocation.surroundings.stderr, quiet)
-    const { imageId } = await engine
-      .import(source === '-' ? invocation.surroundings.stdin : source, {
+    const { imageId } = await withProgress(invocation.surroundings.stderr, quiet, onProgress =>
+      engine.import(source === '-' ? invocation.surroundings.stdin : source, {
         signal: invocation.interruption(),
-        onProgress: display.onProgress,
+        onProgress,
         changes: change,
         ...(reference === undefined ? {} : { reference }),
         ...(message === undefined ? {} : { message }),
         ...(platform === undefined ? {} : { platform }),
-      })
-      .finally(() => display.done())
+      }),
+    )
     invocation.printLine(imageId)
     return 0
   },

@@ -1,7 +1,7 @@
 import { StrataError } from '../../base/index.ts'
 import { defineCommand, type Command } from '../command.ts'
 import { flag, text } from '../options.ts'
-import { showProgress } from '../progress/progress.ts'
+import { withProgress } from '../progress/progress.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS]',
@@ -20,14 +20,13 @@ export const command: Command = defineCommand({
     }
     const engine = await invocation.engine()
     // On stderr, so that stdout has the names of the images and nothing else.
-    const display = await showProgress(stderr, quiet)
-    const images = await engine
-      .load(input ?? stdin, {
+    const images = await withProgress(stderr, quiet, onProgress =>
+      engine.load(input ?? stdin, {
         signal: invocation.interruption(),
-        onProgress: display.onProgress,
+        onProgress,
         ...(platform === undefined ? {} : { platform }),
-      })
-      .finally(() => display.done())
+      }),
+    )
     for (const { imageId, name } of images)
       invocation.printLine(name === undefined ? `Loaded image ID: ${imageId}` : `Loaded image: ${name}`)
     return 0

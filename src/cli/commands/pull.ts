@@ -1,6 +1,6 @@
 import { defineCommand, type Command } from '../command.ts'
 import { flag, text } from '../options.ts'
-import { showProgress } from '../progress/progress.ts'
+import { withProgress } from '../progress/progress.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS] NAME[:TAG|@DIGEST]',
@@ -13,15 +13,14 @@ export const command: Command = defineCommand({
   operands: [1, 1],
   async run(invocation, { 'all-tags': allTags, platform, quiet }, [name = '']) {
     const engine = await invocation.engine()
-    const display = await showProgress(invocation.surroundings.stdout, quiet)
-    const images = await engine
-      .pull(name, {
+    const images = await withProgress(invocation.surroundings.stdout, quiet, onProgress =>
+      engine.pull(name, {
         allTags,
         signal: invocation.interruption(),
-        onProgress: display.onProgress,
+        onProgress,
         ...(platform === undefined ? {} : { platform }),
-      })
-      .finally(() => display.done())
+      }),
+    )
     for (const image of images) {
       if (!quiet) {
         invocation.printLine(`Digest: ${image.manifestDigest}`)

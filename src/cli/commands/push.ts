@@ -1,6 +1,6 @@
 import { defineCommand, type Command } from '../command.ts'
 import { flag, oneOf, text } from '../options.ts'
-import { showProgress } from '../progress/progress.ts'
+import { withProgress } from '../progress/progress.ts'
 
 const COMPRESSIONS = ['gzip', 'zstd', 'none'] as const
 
@@ -18,16 +18,15 @@ export const command: Command = defineCommand({
   operands: [1, 1],
   async run(invocation, { 'all-tags': allTags, compression, platform, quiet }, [name = '']) {
     const engine = await invocation.engine()
-    const display = await showProgress(invocation.surroundings.stdout, quiet)
-    const pushed = await engine
-      .push(name, {
+    const pushed = await withProgress(invocation.surroundings.stdout, quiet, onProgress =>
+      engine.push(name, {
         allTags,
         signal: invocation.interruption(),
-        onProgress: display.onProgress,
+        onProgress,
         ...(compression === undefined ? {} : { compression }),
         ...(platform === undefined ? {} : { platform }),
-      })
-      .finally(() => display.done())
+      }),
+    )
     if (quiet) invocation.printLine(name)
     else
       for (const { tag, manifestDigest, manifestBytes } of pushed)

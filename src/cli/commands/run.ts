@@ -8,7 +8,7 @@ import { ATTACH_FLAGS, CONTAINER_FLAGS } from '../containerFlags/containerFlags.
 import { readContainerOptions } from '../containerFlags/containerOptions.ts'
 import type { Invocation } from '../invocation.ts'
 import { flag } from '../options.ts'
-import { showProgress } from '../progress/progress.ts'
+import { withProgress } from '../progress/progress.ts'
 
 interface Foreground {
   readonly tty: boolean
@@ -46,9 +46,9 @@ export const command: Command = defineCommand({
 
 async function runDetached(invocation: Invocation, options: ContainerOptions, quiet: boolean): Promise<number> {
   const engine = await invocation.engine()
-  const display = await showProgress(invocation.surroundings.stderr, quiet)
-  const call = { signal: invocation.interruption(), onProgress: display.onProgress }
-  const { id, warnings } = await engine.run(options, undefined, call).finally(() => display.done())
+  const { id, warnings } = await withProgress(invocation.surroundings.stderr, quiet, onProgress =>
+    engine.run(options, undefined, { signal: invocation.interruption(), onProgress }),
+  )
   for (const warning of warnings) invocation.warn(warning)
   invocation.printLine(id)
   return 0
@@ -61,13 +61,12 @@ async function runAttached(
   how: Foreground,
 ): Promise<number> {
   const engine = await invocation.engine()
-  const display = await showProgress(invocation.surroundings.stderr, how.quiet)
   const relay = new SignalRelay(invocation.surroundings)
   const local = localStreams(invocation.surroundings, { names, tty: how.tty, detachKeys: how.detachKeys })
   try {
-    const run = await engine
-      .run(options, local.streams, { signal: relay.signal, onProgress: display.onProgress })
-      .finally(() => display.done())
+    const run = await withProgress(invocation.surroundings.stderr, how.quiet, onProgress =>
+      engine.run(options, local.streams, { signal: relay.signal, onProgress }),
+    )
     for (const warning of run.warnings) invocation.warn(warning)
     if (!names.includes('stdout') && !names.includes('stderr')) invocation.printLine(run.id)
     if (how.sigProxy) relay.forwardTo(signal => engine.kill(run.id, signal))

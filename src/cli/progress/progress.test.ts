@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { PassThrough } from 'node:stream'
 import { stripVTControlCharacters } from 'node:util'
 import { test } from 'node:test'
-import { showProgress } from './progress.ts'
-import { formatProgress } from './terminalProgress.ts'
+import { withProgress } from './progress.ts'
+import { formatProgress } from './terminalLines.ts'
 
 function output(terminal: boolean): { readonly stream: PassThrough; readonly text: () => string } {
   const chunks: Buffer[] = []
@@ -21,27 +21,27 @@ test('formatProgress() draws docker’s bar where the terminal is wide enough', 
   assert.equal(formatProgress({ id: 'a', status: 'Pull complete' }, 120), 'a: Pull complete')
 })
 
-test('showProgress() keeps a line for each thing on a terminal, in order, and lines for people above', async () => {
+test('withProgress() keeps a line for each thing on a terminal, in order, and lines for people above', async () => {
   const { stream, text } = output(true)
-  const display = await showProgress(stream, false)
-  display.onProgress({ id: '', status: "Unable to find image 'a:1' locally" })
-  display.onProgress({ id: '1', status: 'Pulling from a' })
-  display.onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 })
-  display.onProgress({ id: 'y', status: 'Waiting' })
-  display.onProgress({ id: 'x', status: 'Pull complete' })
-  display.done()
+  await withProgress(stream, false, async onProgress => {
+    onProgress({ id: '', status: "Unable to find image 'a:1' locally" })
+    onProgress({ id: '1', status: 'Pulling from a' })
+    onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 })
+    onProgress({ id: 'y', status: 'Waiting' })
+    onProgress({ id: 'x', status: 'Pull complete' })
+  })
   const lines = stripVTControlCharacters(text()).split('\n')
   assert.deepEqual(lines, ["Unable to find image 'a:1' locally", '1: Pulling from a', 'x: Pull complete', 'y: Waiting', ''])
 })
 
-test('showProgress() prints each status once where there is no terminal, and nothing when quiet', async () => {
+test('withProgress() prints each status once where there is no terminal, and nothing when quiet', async () => {
   for (const quiet of [false, true]) {
     const { stream, text } = output(false)
-    const display = await showProgress(stream, quiet)
-    display.onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 })
-    display.onProgress({ id: 'x', status: 'Pull complete' })
-    display.onProgress({ id: 'x', status: 'Pull complete' })
-    display.done()
+    await withProgress(stream, quiet, async onProgress => {
+      onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 })
+      onProgress({ id: 'x', status: 'Pull complete' })
+      onProgress({ id: 'x', status: 'Pull complete' })
+    })
     assert.equal(text(), quiet ? '' : 'x: Pull complete\n')
   }
 })

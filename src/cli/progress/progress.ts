@@ -1,23 +1,45 @@
 import type { Progress, ProgressListener } from '../../base/index.ts'
 import type { TerminalOutput } from '../surroundings.ts'
+import type { TerminalLines } from './terminalLines.ts'
 
-export interface ProgressDisplay {
+interface ProgressDisplay {
   readonly onProgress: ProgressListener
-  /** Leaves what is shown where it is. To be called before anything else is written. */
-  done(): void
+  /** Leaves what is shown where it is. */
+  done(): Promise<void>
 }
 
-const SILENT: ProgressDisplay = { onProgress: () => undefined, done: () => undefined }
+const SILENT: ProgressDisplay = { onProgress: () => undefined, done: async () => undefined }
 
 /**
- * Shows the progress of many things at once: on a terminal a line each, redrawn in place; elsewhere a
- * plain line for each new status, without byte counts.
+ * Shows the progress of a call on many things at once: on a terminal a line each, redrawn in place;
+ * elsewhere a plain line for each new status, without byte counts. When it resolves or rejects,
+ * other output may follow.
  */
-export async function showProgress(output: TerminalOutput, quiet: boolean): Promise<ProgressDisplay> {
-  if (quiet) return SILENT
-  if (output.isTTY !== true) return plainProgress(output)
-  const { terminalProgress } = await import('./terminalProgress.ts')
-  return terminalProgress(output)
+export async function withProgress<T>(
+  output: TerminalOutput,
+  quiet: boolean,
+  work: (onProgress: ProgressListener) => Promise<T>,
+): Promise<T> {
+  const display = quiet ? SILENT : output.isTTY === true ? loadedProgress(output) : plainProgress(output)
+  try {
+    return await work(display.onProgress)
+  } finally {
+    await display.done()
+  }
+}
+
+/** What draws is loaded by the first report: a run whose image is here has none. */
+function loadedProgress(output: TerminalOutput): ProgressDisplay {
+  let lines: Promise<TerminalLines> | undefined
+  return {
+    onProgress(progress: Progress) {
+      lines ??= import('./terminalLines.ts').then(module => new module.TerminalLines(output))
+      void lines.then(loaded => loaded.show(progress))
+    },
+    async done() {
+      ;(await lines)?.settle()
+    },
+  }
 }
 
 function plainProgress(output: TerminalOutput): ProgressDisplay {
@@ -28,6 +50,6 @@ function plainProgress(output: TerminalOutput): ProgressDisplay {
       if (progress.id !== '') shown.set(progress.id, progress.status)
       output.write(`${progress.id === '' ? '' : `${progress.id}: `}${progress.status}\n`)
     },
-    done: () => undefined,
+    done: async () => undefined,
   }
 }

@@ -2,7 +2,6 @@ import { createLogUpdate } from 'log-update'
 import type { Progress } from '../../base/index.ts'
 import { humanSize } from '../sizes.ts'
 import type { TerminalOutput } from '../surroundings.ts'
-import type { ProgressDisplay } from './progress.ts'
 
 /** Redrawn at most so often: a terminal over a network must keep up. */
 const INTERVAL_MS = 100
@@ -13,31 +12,40 @@ const BAR_WIDTH = 50
 const BAR_TERMINAL_WIDTH = 110
 
 /** One line for each thing that is worked on, redrawn in place, in the order in which they came up. */
-export function terminalProgress(output: TerminalOutput): ProgressDisplay {
-  const draw = createLogUpdate(output)
-  const lines = new Map<string, Progress>()
-  let timer: NodeJS.Timeout | undefined
-  const redraw = (): void => {
-    timer = undefined
-    draw([...lines.values()].map(progress => formatProgress(progress, output.columns ?? 80)).join('\n'))
+export class TerminalLines {
+  readonly #output: TerminalOutput
+  readonly #draw: ReturnType<typeof createLogUpdate>
+  readonly #lines = new Map<string, Progress>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(output: TerminalOutput) {
+    this.#output = output
+    this.#draw = createLogUpdate(output)
   }
-  const settle = (): void => {
-    clearTimeout(timer)
-    if (lines.size > 0) redraw()
-    draw.done()
-    lines.clear()
+
+  show(progress: Progress): void {
+    if (progress.id === '') {
+      this.settle()
+      this.#output.write(`${progress.status}\n`)
+      return
+    }
+    this.#lines.set(progress.id, progress)
+    this.#timer ??= setTimeout(() => this.#redraw(), INTERVAL_MS)
   }
-  return {
-    onProgress(progress) {
-      if (progress.id === '') {
-        settle()
-        output.write(`${progress.status}\n`)
-        return
-      }
-      lines.set(progress.id, progress)
-      timer ??= setTimeout(redraw, INTERVAL_MS)
-    },
-    done: settle,
+
+  /** Leaves the lines where they are; the next ones are drawn below. */
+  settle(): void {
+    clearTimeout(this.#timer)
+    if (this.#lines.size === 0) return
+    this.#redraw()
+    this.#draw.done()
+    this.#lines.clear()
+  }
+
+  #redraw(): void {
+    this.#timer = undefined
+    const columns = this.#output.columns ?? 80
+    this.#draw([...this.#lines.values()].map(progress => formatProgress(progress, columns)).join('\n'))
   }
 }
 

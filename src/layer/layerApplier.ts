@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { systemError } from '../base/index.ts'
 import { type DiffId, parseDiffId } from '../oci/index.ts'
 import { type TarEntry, TarParser, type TarSink } from '../tar/index.ts'
-import { encodeLayerIndex } from './layerIndexEncode.ts'
+import { type EncodedIndex, encodeLayerIndex } from './layerIndexEncode.ts'
 import { LayerModel, type LayerName } from './layerModel.ts'
 import { quotePath } from './layerPath.ts'
 import type { LayerTreeWriter } from './layerTreeWriter.ts'
@@ -29,7 +29,7 @@ export interface ApplierParts {
 export interface LayerPass {
   readonly diffId: DiffId
   readonly tarBytes: number
-  readonly index: Buffer
+  readonly index: EncodedIndex
   readonly model: LayerModel
   readonly strippedXattrs: number
   readonly skippedXattrs: number

@@ -33,7 +33,7 @@ export function decodeLayerIndex(bytes: Uint8Array): LayerIndex {
   if (version !== VERSION) {
     throw new StrataError('unsupported', 'STRATA_LAYER_INDEX_VERSION', `Cannot read layer index: it has version ${version}, not ${VERSION}`)
   }
-  if (indexCrc(buffer) !== buffer.readUInt32LE(HEADER.crc)) throw damaged('its checksum is wrong')
+  if (indexCrc([buffer]) !== buffer.readUInt32LE(HEADER.crc)) throw damaged('its checksum is wrong')
   return new EncodedLayerIndex(buffer)
 }
 

@@ -27,8 +27,15 @@ export interface TarFacts {
   readonly tarBytes: number
 }
 
+export interface EncodedIndex {
+  /** The bytes, in pieces that follow one another. */
+  readonly parts: readonly Buffer[]
+  readonly contentBytes: number
+  readonly entryCount: number
+}
+
 /** Writes down a finished model. The result is all that later readers need; see layerIndexFormat.ts for its layout. */
-export function encodeLayerIndex(model: LayerModel, tar: TarFacts): Buffer {
+export function encodeLayerIndex(model: LayerModel, tar: TarFacts): EncodedIndex {
   const entries = sortedEntries(model.root)
   const heap = new Heap()
   const header = Buffer.alloc(HEADER_BYTES)
@@ -100,14 +107,15 @@ export function encodeLayerIndex(model: LayerModel, tar: TarFacts): Buffer {
   header.writeDoubleLE(contentBytes, HEADER.contentBytes)
   header.write(digestHex(tar.diffId), HEADER.diffId, 'hex')
   header.writeDoubleLE(heap.size, HEADER.heapBytes)
-  const bytes = Buffer.concat([header, records, children, heap.bytes()])
-  bytes.writeUInt32LE(indexCrc(bytes), HEADER.crc)
-  return bytes
+  const parts = [header, records, children, heap.bytes()]
+  header.writeUInt32LE(indexCrc(parts), HEADER.crc)
+  return { parts, contentBytes, entryCount: entries.length }
 }
 
-/** The checksum of an index: all bytes but those of the checksum. */
-export function indexCrc(bytes: Buffer): number {
-  return crc32(bytes.subarray(HEADER.crc + 4), crc32(bytes.subarray(0, HEADER.crc)))
+/** The checksum of an index that is cut into parts, the first with the whole header: all bytes but those of the checksum. */
+export function indexCrc([first, ...rest]: readonly Buffer[]): number {
+  const begin = crc32(first!.subarray(0, HEADER.crc))
+  return rest.reduce((crc, part) => crc32(part, crc), crc32(first!.subarray(HEADER.crc + 4), begin))
 }
 
 function writeInode(records: Buffer, at: number, inode: Inode, heap: Heap): void {

@@ -44,7 +44,7 @@ export class LayerName {
   inode: Inode
 
   constructor(name: string, parent: LayerDirectory | undefined, inode: Inode) {
-    this.name = name
+    this.name = ownText(name)
     this.parent = parent
     this.inode = inode
   }
@@ -374,6 +374,14 @@ export function* subtree(top: LayerName): Generator<LayerName> {
     yield next
     if (next instanceof LayerDirectory) for (const child of next.children.values()) pending.push(child)
   }
+}
+
+/** V8 makes a part of a text as a view that keeps the whole text in memory, here a path per entry; shorter ones than this it copies. */
+const VIEW_LENGTH = 13
+
+function ownText(text: string): string {
+  if (text.length < VIEW_LENGTH || /[^\0-\xff]/.test(text)) return text
+  return Buffer.from(text, 'latin1').toString('latin1')
 }
 
 function pathBelow(directory: LayerDirectory, missing: readonly string[], name: string): string {

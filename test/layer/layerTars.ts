@@ -115,7 +115,7 @@ export async function applyHere(tar: Uint8Array, directory: string | undefined, 
     for (let at = 0; at < tar.length; at += chunkBytes) applier.write(tar.subarray(at, at + chunkBytes))
     const pass = applier.finish()
     if (directory !== undefined && dialect === 'overlay') await writePending(directory, pass.model)
-    return { index: decodeLayerIndex(pass.index), diffId: pass.diffId, strippedXattrs: pass.strippedXattrs }
+    return { index: decodeLayerIndex(Buffer.concat(pass.index.parts)), diffId: pass.diffId, strippedXattrs: pass.strippedXattrs }
   } finally {
     applier.close()
   }

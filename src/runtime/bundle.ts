@@ -10,7 +10,6 @@ import type { NamespaceKind, RuntimeDeviceRule, RuntimeLinux, RuntimeSpec, Secco
 import { formatSeccomp } from './seccomp.ts'
 import { compileSeccomp } from './seccompFilter.ts'
 import { defaultSeccompPolicy } from './seccompPolicy.ts'
-import { parseSeccompProfile } from './seccompProfile.ts'
 import { planSysctls } from './sysctls.ts'
 
 /** What crun 1.8 and runc 1.1 read. */
@@ -103,7 +102,7 @@ function planSeccomp(
 ): { profile?: SeccompProfile; filter?: Buffer | undefined } {
   const { seccomp = options.process.privileged === true ? 'unconfined' : 'default' } = options
   if (seccomp === 'unconfined') return {}
-  if (seccomp !== 'default') return { profile: parseSeccompProfile(seccomp.profile, facts, capabilities) }
+  if (seccomp !== 'default') return { profile: seccomp }
   const policy = defaultSeccompPolicy(facts, capabilities)
   return { profile: formatSeccomp(policy, facts), filter: compileSeccomp(policy, facts.architecture) }
 }

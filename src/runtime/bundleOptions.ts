@@ -1,5 +1,5 @@
 import type { CgroupFacts } from './cgroups.ts'
-import type { ConsoleSize, RuntimeDevice, RuntimeDeviceRule, RuntimeUser } from './runtimeSpec.ts'
+import type { ConsoleSize, RuntimeDevice, RuntimeDeviceRule, RuntimeUser, SeccompProfile } from './runtimeSpec.ts'
 
 /**
  * Everything that decides how a container runs, resolved: ids instead of user names, absolute paths
@@ -25,8 +25,8 @@ export interface BundleOptions {
   /** Further rules of the device cgroup (`--device-cgroup-rule`). */
   readonly deviceRules?: readonly RuntimeDeviceRule[]
   readonly resources?: ResourceOptions
-  /** `profile` is the text of one, in docker's format or the runtime-spec's. */
-  readonly seccomp?: 'default' | 'unconfined' | { readonly profile: string }
+  /** A profile is what `parseSeccompProfile` makes of a file. */
+  readonly seccomp?: 'default' | 'unconfined' | SeccompProfile
   /** undefined: docker's; []: nothing is masked (`--security-opt systempaths=unconfined`). */
   readonly maskedPaths?: readonly string[]
   readonly readonlyPaths?: readonly string[]

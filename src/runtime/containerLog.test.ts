@@ -111,6 +111,18 @@ test('readLog() follows what is written later, also by another name, until the e
   assert.deepEqual(seen, ['a\n', 'b\n', 'c\n', 'd\n'])
 })
 
+test('readLog() follows a log that somebody emptied from its new beginning', async t => {
+  const path = await logPath(t, line(1, 'a') + line(2, 'b'))
+  const stop = new AbortController()
+  const seen: string[] = []
+  for await (const record of readLog(path, { follow: true, signal: stop.signal })) {
+    seen.push(record.bytes.toString())
+    if (seen.length === 2) await writeFile(path, line(3, 'c'))
+    if (seen.length === 3) stop.abort()
+  }
+  assert.deepEqual(seen, ['a\n', 'b\n', 'c\n'])
+})
+
 test('readLog() stops following on its signal', async t => {
   const path = await logPath(t, line(1, 'a'))
   const stop = new AbortController()

@@ -34,6 +34,8 @@ export type {
   RuntimeResources,
   RuntimeSpec,
   RuntimeUser,
+  SeccompProfile,
 } from './runtimeSpec.ts'
+export { parseSeccompProfile } from './seccompProfile.ts'
 export { parseSignal } from './signals.ts'
 export { type ResolvedUser, resolveUser } from './user.ts'

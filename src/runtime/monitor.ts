@@ -175,6 +175,7 @@ export class Monitor {
       const value = process.env[name]
       if (value !== undefined) env[name] = value
     }
+    // detached: a Ctrl-C that interrupts us does not reach a monitor that is about to start.
     return new StartingMonitor(spawn(this.path, args, { stdio, env, detached: true }))
   }
 }

@@ -50,8 +50,11 @@ export async function openRuntime(options: RuntimeOptions): Promise<OciRuntime> 
     throw new StrataError('unsupported', 'STRATA_UNKNOWN_RUNTIME', `Cannot run containers with "${path}": it is neither crun nor runc`)
   }
   await makeDirectory(options.stateDirectory)
-  const unshare = (await findProgram('unshare')) ?? '/usr/bin/unshare'
-  return new OciRuntime({ name, path, stateDirectory: options.stateDirectory, facts: options.facts, unshare })
+  const programs = {
+    unshare: (await findProgram('unshare')) ?? '/usr/bin/unshare',
+    mount: (await findProgram('mount')) ?? '/usr/bin/mount',
+  }
+  return new OciRuntime({ name, path, stateDirectory: options.stateDirectory, facts: options.facts, programs })
 }
 
 async function executable(path: string): Promise<string | undefined> {
@@ -66,8 +69,8 @@ interface OpenedRuntime {
   readonly path: string
   readonly stateDirectory: string
   readonly facts: Pick<RuntimeFacts, 'cgroups'>
-  /** util-linux's, as an absolute path: conmon looks nothing up. */
-  readonly unshare: string
+  /** util-linux's, as absolute paths: conmon looks nothing up. */
+  readonly programs: { readonly unshare: string; readonly mount: string }
 }
 
 /**
@@ -79,14 +82,14 @@ export class OciRuntime {
   readonly path: string
   readonly #stateDirectory: string
   readonly #cgroups: RuntimeFacts['cgroups']
-  readonly #unshare: string
+  readonly #programs: OpenedRuntime['programs']
 
   constructor(opened: OpenedRuntime) {
     this.name = opened.name
     this.path = opened.path
     this.#stateDirectory = opened.stateDirectory
     this.#cgroups = opened.facts.cgroups
-    this.#unshare = opened.unshare
+    this.#programs = opened.programs
   }
 
   /** As the program tells it: `1.8.1`. */
@@ -105,8 +108,10 @@ export class OciRuntime {
     const unmanaged = layout === 'none' && this.name === 'crun' ? ['--cgroup-manager', 'disabled'] : []
     const own = ['--root', this.#stateDirectory, ...unmanaged, ...args]
     if (covered === undefined || this.name === 'runc') return { file: this.path, args: own }
-    const cover = 'mount -t tmpfs none "$1" && shift && exec "$@"'
-    return { file: this.#unshare, args: ['--mount', '--propagation', 'slave', '--', 'sh', '-c', cover, 'sh', covered, this.path, ...own] }
+    const { unshare, mount } = this.#programs
+    const script = '"$1" -t tmpfs none "$2" && shift 2 && exec "$@"'
+    const shell = ['/bin/sh', '-c', script, 'sh', mount, covered, this.path, ...own]
+    return { file: unshare, args: ['--mount', '--propagation', 'slave', '--', ...shell] }
   }
 
   /** Prepares a container up to its first process, which waits for `start`; its stdio is this call's, so only for tests and tools. */

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import type { BundleMount, BundleOptions, ProcessOptions } from '../../src/runtime/index.ts'
 import { BusyboxMachine, SKIP } from './busyboxMachine.ts'
 
-describe('a container on crun', { skip: SKIP }, () => {
+describe('a container on crun', { skip: SKIP, timeout: 60_000 }, () => {
   let machine: BusyboxMachine
   before(async () => {
     machine = await BusyboxMachine.open()

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { attach, openMonitor, planProcess, readExit, readLog, resizeTerminal, waitExit } from '../../src/runtime/index.ts'
 import { BusyboxMachine, outputOf, SKIP } from './busyboxMachine.ts'
 
-describe('Monitor', { skip: SKIP }, () => {
+describe('Monitor', { skip: SKIP, timeout: 60_000 }, () => {
   let machine: BusyboxMachine
   before(async () => {
     machine = await BusyboxMachine.open()

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openRuntime, planProcess, planResources, readRuntimeFacts } from '../../src/runtime/index.ts'
 import { BusyboxMachine, SKIP, textOf } from './busyboxMachine.ts'
 
-describe('OciRuntime, in the foreground', { skip: SKIP }, () => {
+describe('OciRuntime, in the foreground', { skip: SKIP, timeout: 60_000 }, () => {
   let machine: BusyboxMachine
   before(async () => {
     machine = await BusyboxMachine.open()

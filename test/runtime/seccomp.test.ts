@@ -3,7 +3,7 @@ import { existsSync, lstatSync, readlinkSync } from 'node:fs'
 import { mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { type BundleMount, type BundleOptions, planProcess, type ProcessOptions } from '../../src/runtime/index.ts'
+import { type BundleMount, type BundleOptions, parseSeccompProfile, planProcess, type ProcessOptions } from '../../src/runtime/index.ts'
 import { BusyboxMachine, SKIP, textOf } from './busyboxMachine.ts'
 
 /*
@@ -63,7 +63,7 @@ const ENOSYS = 38
 
 describe(
   'the default seccomp profile',
-  { skip: SKIP || (process.arch === 'x64' ? false : 'the numbers of this test are those of x86-64') },
+  { skip: SKIP || (process.arch === 'x64' ? false : 'the numbers of this test are those of x86-64'), timeout: 60_000 },
   () => {
     let machine: BusyboxMachine
     let mounts: BundleMount[]
@@ -158,7 +158,10 @@ describe(
         defaultAction: 'SCMP_ACT_ALLOW',
         syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 13 }],
       }
-      const { stderr, exitCode } = await machine.run({ args: ['mkdir', '/tmp/x'] }, { seccomp: { profile: JSON.stringify(profile) } })
+      const { stderr, exitCode } = await machine.run(
+        { args: ['mkdir', '/tmp/x'] },
+        { seccomp: parseSeccompProfile(JSON.stringify(profile), machine.facts, []) },
+      )
       assert.notEqual(exitCode, 0)
       assert.match(stderr, /Permission denied/)
     })

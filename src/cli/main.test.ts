@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Writable } from 'node:stream'
 import { describe, test } from 'node:test'
 import { type ByteStream, readAtMost, streamOf, StrataError } from '../base/index.ts'
 import type { AttachedStreams, ContainerInspect, ContainerOptions, Engine, EngineOptions, ImageInspect } from '../engine/index.ts'
@@ -88,6 +88,21 @@ describe('main()', () => {
     assert.equal(await logged('images'), '')
     assert.match(await logged('--debug images'), /level=debug msg="hello"/)
     assert.match(await logged('-l debug images'), /level=debug msg="hello"/)
+  })
+  test('resolves only when a slow reader has everything', async () => {
+    let size = 0
+    const slow = new Writable({
+      highWaterMark: 1,
+      write(chunk: Buffer, _, done) {
+        setTimeout(() => {
+          size += chunk.length
+          done()
+        }, 50)
+      },
+    })
+    const nothing = { stderr: slow, env: {}, stdin: new PassThrough().end() } as unknown as Surroundings
+    assert.equal(await main(['--help'], { ...nothing, stdout: slow }), 0)
+    assert.ok(size > 1000)
   })
   test('opens no engine for help, versions and wrong command lines', async () => {
     for (const line of [

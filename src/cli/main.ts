@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import { type CommandEntry, COMMANDS, GROUPS, type LoadCommand } from './commandTable.ts'
 import type { Command } from './command.ts'
 import { readCommandLine } from './commandLine.ts'
@@ -12,9 +13,23 @@ import { UsageError } from './usageError.ts'
  * The command `strata`.
  *
  * @param argv the words after the program's name
- * Resolves with the exit code; what goes wrong is printed on stderr.
+ * Resolves with the exit code when all output is written; what goes wrong is printed on stderr.
  */
 export async function main(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const status = await runCommandLine(argv, surroundings)
+  await Promise.all([written(surroundings.stdout), written(surroundings.stderr)])
+  return status
+}
+
+/** Resolves when what was written so far has left this process: a pipe takes 64 KiB and then waits for its reader. */
+function written(output: Writable): Promise<void> {
+  if (output.writableLength === 0) return Promise.resolve()
+  return new Promise(resolve => {
+    output.write('', () => resolve())
+  })
+}
+
+async function runCommandLine(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   try {
     const globalLine = readCommandLine(GLOBAL_OPTIONS, argv, true)
     const globals = globalLine.values as Globals

@@ -83,6 +83,11 @@ describe('bin/strata', () => {
     })
     assert.equal(stdout, 'started a,b c\n')
   })
+  test('says in one line that its output cannot be written', async () => {
+    const { code, stderr } = await runProgram('sh', ['-c', `"${PROGRAM}" run --help > /dev/full`])
+    assert.equal(code, 1)
+    assert.match(stderr, /^strata: Cannot write the output: no space left on device\.[^\n]*\n$/)
+  })
   test('ends quietly when its reader has left', async () => {
     const { stdout, stderr } = await runProgram('sh', ['-c', `{ "${PROGRAM}" run --help; echo "status $?" >&2; } | true`])
     assert.equal(stdout, '')

@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { type ByteStream, fileStream, StrataError } from '../base/index.ts'
+import { type ByteStream, fileStream, StrataError, systemError } from '../base/index.ts'
 import { decompress, detectCompression } from '../compression/index.ts'
 import { IMAGE_LAYOUT, type Platform } from '../oci/index.ts'
 import { ArchiveFile } from './archiveFile.ts'
@@ -60,6 +60,10 @@ export async function plainArchive(source: string | ByteStream, scratch: string)
 }
 
 async function firstBytes(path: string): Promise<Uint8Array> {
-  for await (const chunk of fileStream(path, { end: 64 })) return chunk
+  try {
+    for await (const chunk of fileStream(path, { end: 64 })) return chunk
+  } catch (error) {
+    throw systemError(`read "${path}"`, error)
+  }
   return new Uint8Array()
 }

@@ -11,6 +11,7 @@ import { dockerd } from './contenders/dockerd.ts'
 import { podman } from './contenders/podman.ts'
 import { strata } from './contenders/strata.ts'
 import { makeImages } from './images/makeImages.ts'
+import { FULL } from './images/scale.ts'
 import { sweepDisks } from './measure/freshDisk.ts'
 import { describeMachine } from './measure/machine.ts'
 import { formatConditions, formatTable, type Results } from './measure/report.ts'
@@ -76,7 +77,7 @@ async function main(): Promise<void> {
   const stop = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort(new Error(`Cannot go on: ${name}`)))
 
-  await makeImages(new Set(rows.flatMap(row => row.images)))
+  await makeImages(new Set(rows.flatMap(row => row.images)), BENCH_CACHE, FULL)
   await using peers = await openPeers()
   await sweepDisks(join(BENCH_CACHE, 'disks'), peers.workspace)
   await using registry = await Registry.start(join(BENCH_CACHE, 'registry'))

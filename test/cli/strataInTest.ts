@@ -53,7 +53,8 @@ export async function strata(line: string | readonly string[], methods: Partial<
   return { status, stdout: Buffer.concat(collected.stdout).toString(), stderr: Buffer.concat(collected.stderr).toString(), opened, closed }
 }
 
-const noSuch =
+/** A method that finds nothing. */
+export const noSuch =
   (kind: string, code: 'IMAGE' | 'CONTAINER' | 'VOLUME' | 'NETWORK') =>
   async (name: string): Promise<never> => {
     throw new StrataError('notFound', `STRATA_NO_SUCH_${code}`, `Cannot find ${kind} "${name}": it does not exist`)

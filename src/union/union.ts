@@ -283,9 +283,9 @@ export class Union implements ReadableTree {
   /** Checks a rename as the kernel does, in its order; returns what moves, or nothing where nothing has to. */
   async #renamable(from: string, to: string): Promise<TreeNode | undefined> {
     const fail = (code: FileErrorCode): Error => fileError(code, 'rename', from, to)
+    if (from !== '') await this.#parent('rename', from)
+    if (to !== '') await this.#parent('rename', to)
     if (from === '' || to === '') throw fail('EBUSY')
-    await this.#parent('rename', from)
-    await this.#parent('rename', to)
     const source = await this.#find('rename', from)
     if (to.startsWith(`${from}/`)) throw fail('EINVAL')
     if (from.startsWith(`${to}/`)) throw fail('ENOTEMPTY')

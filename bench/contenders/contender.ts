@@ -28,13 +28,13 @@ export interface Verbs {
 }
 
 /** A contender's store on one disk, with its daemon where it has one. */
-export interface Store extends AsyncDisposable {
+interface Store extends AsyncDisposable {
   /** What it has no verb for is absent. */
   readonly verbs: Partial<Verbs>
 }
 
 /** Where a store is to be. */
-export interface StorePlace {
+interface StorePlace {
   /** An empty directory on the disk. */
   readonly directory: string
   /** An empty directory on a memory file system, for sockets and what lives until the next boot. */

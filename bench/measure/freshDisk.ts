@@ -1,6 +1,7 @@
-import { mkdir, open, readdir, readFile, rm, rmdir } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { must } from '../programs.ts'
+import { unmountBelow } from './unmount.ts'
 
 /** Sparse: what is not written takes no space. Room for the largest image in every form that an engine keeps. */
 const DISK_BYTES = 16 * 1024 ** 3
@@ -73,15 +74,6 @@ export async function sweepDisks(images: string, mounts: string): Promise<void> 
     await rm(join(images, `${name}.img`), { force: true })
     await rmdir(join(mounts, name)).catch(() => undefined)
   }
-}
-
-/** Unmounts what engines have left mounted at and below `path`, the last mounted first. */
-export async function unmountBelow(path: string): Promise<void> {
-  const targets = (await readFile('/proc/self/mountinfo', 'utf8'))
-    .split('\n')
-    .map(line => line.split(' ')[4] ?? '')
-    .filter(target => target === path || target.startsWith(`${path}/`))
-  for (const target of targets.toReversed()) await must('umount', [target])
 }
 
 function isAlive(pid: number): boolean {

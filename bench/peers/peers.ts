@@ -1,7 +1,7 @@
 import { access, copyFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findProgram } from '../../src/base/index.ts'
-import { unmountBelow } from '../measure/freshDisk.ts'
+import { unmountBelow } from '../measure/unmount.ts'
 import type { Command } from '../measure/measure.ts'
 import { BENCH_CACHE, PEERS_ROOT } from '../places.ts'
 import { must } from '../programs.ts'

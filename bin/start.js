@@ -12,5 +12,6 @@ import { join } from 'node:path'
 const cache = process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'))
 enableCompileCache(join(cache, 'strata', 'v8'))
 
-const built = new URL('../dist/cli/start.js', import.meta.url)
-await import(existsSync(built) ? built.href : new URL('../src/cli/start.ts', import.meta.url).href)
+// A checkout has sources, and they are never older than what was built from them; the package has none.
+const source = new URL('../src/cli/start.ts', import.meta.url)
+await import(existsSync(source) ? source.href : new URL('../dist/cli/start.js', import.meta.url).href)

@@ -1,5 +1,5 @@
 import type { Containers } from '../container/index.ts'
-import { listImages } from './imageQueries.ts'
+import { listImages } from './imageList.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage } from './system.ts'
 
@@ -13,7 +13,7 @@ export async function diskUsage(stores: Stores, containers: Containers | undefin
     for (const diffId of diffIds) owners.set(diffId, (owners.get(diffId) ?? new Set()).add(id))
   }
   const summaries = (await containers?.list({ all: true, size: true })) ?? []
-  const images = listImages(stores, { all: true }).map(image => {
+  const images = listImages(stores.images, { all: true }).map(image => {
     const { diffIds } = records.find(({ id }) => id === image.id)!
     const shared = diffIds.filter(diffId => owners.get(diffId)!.size > 1)
     return {

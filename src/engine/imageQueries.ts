@@ -1,90 +1,9 @@
 import { readAtMost, StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
-import { familiarName, type History, type ImageConfig, LIMITS, parseDigest, parseImageConfig, parseReference } from '../oci/index.ts'
+import { type History, type ImageConfig, LIMITS, parseDigest, parseImageConfig } from '../oci/index.ts'
 import type { ImageConfigJson, ImageInspect } from './imageInspect.ts'
-import type { HistoryEntry, ImageListOptions, ImageSummary } from './images.ts'
+import type { HistoryEntry } from './images.ts'
 import type { Stores } from './stores.ts'
-
-/** The images, one summary for each image id. Reads records only. */
-export function listImages(stores: Stores, options: ImageListOptions): readonly ImageSummary[] {
-  const before = options.before === undefined ? undefined : createdAtOf(stores.images.resolve(options.before))
-  const since = options.since === undefined ? undefined : createdAtOf(stores.images.resolve(options.since))
-  const records = stores.images.list()
-  const parents = new Set(records.map(({ parentId }) => parentId))
-  return mergeById(records).filter(image => {
-    if (options.all !== true && image.tags.length + image.digests.length === 0 && parents.has(image.id as ImageRecord['id'])) return false
-    if (options.dangling !== undefined && options.dangling !== (image.tags.length === 0)) return false
-    if (before !== undefined && image.createdAt >= before) return false
-    if (since !== undefined && image.createdAt <= since) return false
-    if (options.until !== undefined && image.createdAt >= options.until) return false
-    if (options.references !== undefined && !options.references.some(pattern => matchesPattern(image, pattern))) return false
-    return (options.labels ?? []).every(label => hasLabel(image.labels, label))
-  })
-}
-
-/** Whether labels have `key`, or `key=value`. */
-export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
-  const [key = '', ...value] = wanted.split('=')
-  return Object.hasOwn(labels, key) && (value.length === 0 || labels[key] === value.join('='))
-}
-
-/** Two manifests with one config are one image to the user. */
-function mergeById(records: readonly ImageRecord[]): readonly ImageSummary[] {
-  const merged = new Map<string, ImageSummary>()
-  for (const record of records) {
-    const summary = summaryOf(record)
-    const other = merged.get(record.id)
-    merged.set(
-      record.id,
-      other === undefined
-        ? summary
-        : {
-            ...other,
-            tags: [...new Set([...other.tags, ...summary.tags])].sort(),
-            digests: [...new Set([...other.digests, ...summary.digests])].sort(),
-          },
-    )
-  }
-  return [...merged.values()]
-}
-
-function summaryOf(image: ImageRecord): ImageSummary {
-  return {
-    id: image.id,
-    parentId: image.parentId ?? '',
-    tags: image.names,
-    digests: image.repositoryDigests,
-    createdAt: createdAtOf(image),
-    sizeBytes: image.contentBytes,
-    labels: image.labels,
-  }
-}
-
-/** An image that does not tell is as old as can be, as docker shows it. */
-const createdAtOf = (image: ImageRecord): Date => image.createdAt ?? new Date(0)
-
-/** docker's `reference` filter: a shell pattern over the familiar name with or without the tag, or with the digest. */
-function matchesPattern(image: ImageSummary, pattern: string): boolean {
-  const regexp = shellPattern(familiarPattern(pattern))
-  return [...image.tags, ...image.digests].some(name => regexp.test(name) || regexp.test(repositoryOf(name)))
-}
-
-function repositoryOf(name: string): string {
-  const { domain, path } = parseReference(name)
-  return familiarName({ domain, path })
-}
-
-/** What people write out (`docker.io/library/debian`) is matched as what is shown. */
-const familiarPattern = (pattern: string): string => pattern.replace(/^(?:docker\.io\/)?(?:library\/)?/, '')
-
-function shellPattern(pattern: string): RegExp {
-  const source = pattern.replaceAll(/\[[^\]]*\]|[*?]|[^*?[]+|\[/g, part => {
-    if (part === '*') return '[^/]*'
-    if (part === '?') return '[^/]'
-    return /^\[.+\]$/.test(part) ? part.replace(/^\[!/, '[^') : RegExp.escape(part)
-  })
-  return new RegExp(`^${source}$`)
-}
 
 /** The config of an image, and the bytes that its id is the digest of. */
 export async function readConfig(stores: Stores, image: ImageRecord): Promise<{ readonly config: ImageConfig; readonly bytes: Buffer }> {
@@ -142,7 +61,7 @@ export async function imageHistory(stores: Stores, text: string): Promise<readon
     }
   })
   const known = ancestors(stores, image)
-  return entries.reverse().map((entry, stepsBelowTop) => {
+  return entries.toReversed().map((entry, stepsBelowTop) => {
     const at = known.find(({ depth }) => depth === stepsBelowTop)
     return at === undefined ? entry : { ...entry, imageId: at.image.id, tags: at.image.names }
   })

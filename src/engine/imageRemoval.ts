@@ -2,7 +2,7 @@ import { StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
 import { familiarName, type ImageId, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { Collected } from './garbage.ts'
-import { hasLabel, listImages } from './imageQueries.ts'
+import { hasLabel, listImages } from './imageList.ts'
 import type { ImagePruneOptions, ImageRemoval, ImageRemoveOptions } from './images.ts'
 import type { PruneReport } from '../container/index.ts'
 import type { Stores } from './stores.ts'
@@ -51,7 +51,7 @@ export async function removeImage(context: RemovalContext, text: string, options
 export async function pruneImages(context: RemovalContext, options: ImagePruneOptions): Promise<PruneReport<ImageRemoval>> {
   const { stores, users } = context
   const used = new Set(users.map(({ imageId }) => imageId))
-  const candidates = listImages(stores, { all: true, ...(options.until === undefined ? {} : { until: options.until }) }).filter(
+  const candidates = listImages(stores.images, { all: true, ...(options.until === undefined ? {} : { until: options.until }) }).filter(
     image =>
       !used.has(image.id) &&
       (options.all === true || image.tags.length === 0) &&

@@ -4,7 +4,7 @@ import { errnoOf, isStrataError } from '../base/index.ts'
 import type { Containers } from '../container/index.ts'
 import { openRuntime, readRuntimeFacts, type RuntimeFacts } from '../runtime/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
-import { listImages } from './imageQueries.ts'
+import { listImages } from './imageList.ts'
 import type { Stores } from './stores.ts'
 import type { EngineInfo, EngineVersion } from './system.ts'
 
@@ -25,7 +25,7 @@ export async function engineInfo(stores: Stores, containers: Containers | undefi
     ContainersRunning: count('running', 'restarting'),
     ContainersPaused: count('paused'),
     ContainersStopped: count('created', 'exited', 'dead', 'removing'),
-    Images: listImages(stores, { all: true }).length,
+    Images: listImages(stores.images, { all: true }).length,
     Driver: snapshots?.driverName ?? 'none',
     DriverStatus: drivers.map(({ name, available, reason }) => [name, `${available ? 'available' : 'not available'} (${reason})`] as const),
     DockerRootDir: stores.root,

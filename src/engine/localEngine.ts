@@ -32,15 +32,14 @@ import type {
   VolumeOptions,
   VolumePruneOptions,
 } from '../container/index.ts'
-import { type ImageRecord, ImageUnpack } from '../image/index.ts'
-import type { Lease, Resource } from '../metadata/index.ts'
+import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
+import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { familiarName, formatPlatform, matchesPlatform, parseReference, withDefaultTag } from '../oci/index.ts'
-import { commitContainer } from './commit.ts'
 import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
-import { imageHistory, inspectImage, listImages, readConfig } from './imageQueries.ts'
-import { pruneImages, type RemovalContext, removeImage } from './imageRemoval.ts'
+import { listImages } from './imageList.ts'
+import type { RemovalContext } from './imageRemoval.ts'
 import type {
   HistoryEntry,
   ImageListOptions,
@@ -57,9 +56,8 @@ import type {
   PushOptions,
   SaveOptions,
 } from './images.ts'
-import { collectGarbage } from './garbage.ts'
 import { platformOf } from './hostPlatform.ts'
-import { Stores } from './stores.ts'
+import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect } from './system.ts'
 
 export interface LocalEngineOptions {
@@ -72,61 +70,65 @@ export interface LocalEngineOptions {
 /** An installation on this machine: the stores of one root, and the containers on them. Parts are loaded when a verb needs them. */
 export class LocalEngine implements Engine {
   readonly #options: LocalEngineOptions
-  readonly #stores: Stores
+  readonly #metadata: Metadata
+  readonly #images: ImageStore
+  #stores: Promise<Stores> | undefined
   #containers: Promise<Containers> | undefined
 
   constructor(options: LocalEngineOptions) {
     this.#options = options
-    this.#stores = new Stores(options)
+    this.#metadata = openMetadata(openRootDirectory(options.root))
+    this.#images = new ImageStore(this.#metadata)
   }
 
   async import(source: string | ByteStream, options: ImportOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
-    return (await import('./imageIntake.ts')).importImage(this.#stores, source, options)
+    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, options)
   }
 
   async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {
-    return (await import('./imageIntake.ts')).loadImages(this.#stores, source, options)
+    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, options)
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
     const { configDirectory } = this.#options
-    return (await import('./imageIntake.ts')).pullImages(this.#stores, reference, { ...options, configDirectory })
+    return (await import('./imageIntake.ts')).pullImages(await this.#open(), reference, { ...options, configDirectory })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
     const { configDirectory } = this.#options
-    return (await import('./imageOutlet.ts')).pushImages(this.#stores, reference, { ...options, configDirectory })
+    return (await import('./imageOutlet.ts')).pushImages(await this.#open(), reference, { ...options, configDirectory })
   }
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
-    return (await import('./imageOutlet.ts')).saveImages(this.#stores, references, options)
+    return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {
-    return listImages(this.#stores, options)
+    return listImages(this.#images, options)
   }
 
-  inspectImage(reference: string): Promise<ImageInspect> {
-    return inspectImage(this.#stores, reference)
+  async inspectImage(reference: string): Promise<ImageInspect> {
+    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference)
   }
 
-  history(reference: string): Promise<readonly HistoryEntry[]> {
-    return imageHistory(this.#stores, reference)
+  async history(reference: string): Promise<readonly HistoryEntry[]> {
+    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference)
   }
 
   async tag(source: string, target: string): Promise<void> {
     const name = withDefaultTag(parseReference(target))
-    const { manifest } = this.#stores.images.resolve(source)
-    this.#stores.changeImages(() => this.#stores.images.setName(name, manifest.digest))
+    const { manifest } = this.#images.resolve(source)
+    const stores = await this.#open()
+    stores.changeImages(() => this.#images.setName(name, manifest.digest))
   }
 
   async removeImage(reference: string, options: ImageRemoveOptions = {}): Promise<readonly ImageRemoval[]> {
-    return removeImage(await this.#removal(), reference, options)
+    return (await import('./imageRemoval.ts')).removeImage(await this.#removal(), reference, options)
   }
 
   async pruneImages(options: ImagePruneOptions & CallOptions = {}): Promise<PruneReport<ImageRemoval>> {
-    await (await this.#stores.snapshots())?.removeOrphans()
-    return pruneImages(await this.#removal(), options)
+    await (await (await this.#open()).snapshots())?.removeOrphans()
+    return (await import('./imageRemoval.ts')).pruneImages(await this.#removal(), options)
   }
 
   async create(options: ContainerOptions, call: CallOptions = {}): Promise<CreatedContainer> {
@@ -236,7 +238,7 @@ export class LocalEngine implements Engine {
   }
 
   async commit(container: string, options: CommitOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
-    return commitContainer(this.#stores, await this.#openContainers(), container, options)
+    return (await import('./commit.ts')).commitContainer(await this.#open(), await this.#openContainers(), container, options)
   }
 
   async export(container: string, call?: CallOptions): Promise<ByteStream> {
@@ -273,11 +275,11 @@ export class LocalEngine implements Engine {
 
   async diskUsage(): Promise<DiskUsage> {
     const containers = await this.#optionalContainers()
-    return (await import('./diskUsage.ts')).diskUsage(this.#stores, containers)
+    return (await import('./diskUsage.ts')).diskUsage(await this.#open(), containers)
   }
 
   async info(): Promise<EngineInfo> {
-    return (await import('./info.ts')).engineInfo(this.#stores, await this.#optionalContainers())
+    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers())
   }
 
   async version(): Promise<EngineVersion> {
@@ -286,11 +288,18 @@ export class LocalEngine implements Engine {
 
   async close(): Promise<void> {
     await (await this.#containers?.catch(() => undefined))?.close()
-    this.#stores.close()
+    this.#metadata.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /** Opens what lists do without. */
+  #open(): Promise<Stores> {
+    return (this.#stores ??= import('./stores.ts').then(
+      ({ Stores }) => new Stores({ ...this.#options, metadata: this.#metadata, images: this.#images }),
+    ))
   }
 
   /** Opens the containers; needs a storage driver, since a container's root filesystem is mounted. */
@@ -305,18 +314,18 @@ export class LocalEngine implements Engine {
     return openContainers({
       root,
       runDirectory: runDirectoryOf(root),
-      metadata: this.#stores.metadata,
-      snapshots: await this.#stores.requireSnapshots('work with containers'),
+      metadata: this.#metadata,
+      snapshots: await (await this.#open()).requireSnapshots('work with containers'),
       networks: openNetworks(),
       strataCommand: [PROGRAM, '--root', root],
-      findImage: async reference => this.#stores.images.find(reference),
+      findImage: async reference => this.#images.find(reference),
       logger,
     })
   }
 
   /** Undefined where there can be none, because nothing can be mounted. */
   async #optionalContainers(): Promise<Containers | undefined> {
-    return (await this.#stores.snapshots()) === undefined ? undefined : this.#openContainers()
+    return (await (await this.#open()).snapshots()) === undefined ? undefined : this.#openContainers()
   }
 
   async #removal(): Promise<RemovalContext> {
@@ -333,7 +342,9 @@ export class LocalEngine implements Engine {
       imageId,
       running: running.has(containerId),
     }))
-    return { stores: this.#stores, users, collect: () => collectGarbage(this.#stores, held) }
+    const stores = await this.#open()
+    const { collectGarbage } = await import('./garbage.ts')
+    return { stores, users, collect: () => collectGarbage(stores, held) }
   }
 
   /** Finds or pulls the image of a container, unpacks it where it is not, and keeps it until `use` is done. */
@@ -343,28 +354,31 @@ export class LocalEngine implements Engine {
     use: (containers: Containers, image: ContainerImage) => Promise<Result>,
   ): Promise<Result> {
     const containers = await this.#openContainers()
-    await using lease = this.#stores.leases.create()
+    const stores = await this.#open()
+    await using lease = stores.leases.create()
     const image = await this.#imageFor(options, call)
     lease.add({ kind: 'blob', id: image.manifest.digest })
     await this.#unpack(image, lease, call)
-    const { config } = await readConfig(this.#stores, image)
+    const { readConfig } = await import('./imageQueries.ts')
+    const { config } = await readConfig(stores, image)
     const { chainId } = image
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
   }
 
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
-    const present = pull === 'always' ? undefined : this.#stores.images.find(text)
+    const present = pull === 'always' ? undefined : this.#images.find(text)
     if (present !== undefined && (platform === undefined || (await this.#isFor(present, platform)))) return present
-    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#stores.images.resolve(text)
+    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
     if (pull === 'missing')
       call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
     await this.pull(text, { ...call, ...(platform === undefined ? {} : { platform }) })
-    return this.#stores.images.resolve(text)
+    return this.#images.resolve(text)
   }
 
   async #isFor(image: ImageRecord, platform: string): Promise<boolean> {
-    const { config } = await readConfig(this.#stores, image)
+    const { readConfig } = await import('./imageQueries.ts')
+    const { config } = await readConfig(await this.#open(), image)
     const wanted = platformOf(platform)
     const offered = {
       os: config.os,
@@ -377,12 +391,16 @@ export class LocalEngine implements Engine {
 
   /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */
   async #unpack(image: ImageRecord, lease: Lease, { signal }: CallOptions): Promise<void> {
-    const snapshots = await this.#stores.requireSnapshots('run a container')
+    const stores = await this.#open()
+    const snapshots = await stores.requireSnapshots('run a container')
     if (image.chainId === undefined) return
     lease.add({ kind: 'snapshot', id: image.chainId })
     if (snapshots.has(image.chainId)) return
-    const stores = { layers: this.#stores.layers, snapshots }
-    await using unpack = ImageUnpack.begin(image.diffIds, stores, { lease, ...(signal === undefined ? {} : { signal }) })
+    await using unpack = ImageUnpack.begin(
+      image.diffIds,
+      { layers: stores.layers, snapshots },
+      { lease, ...(signal === undefined ? {} : { signal }) },
+    )
     if (unpack.missing.length > 0) {
       throw new StrataError(
         'dataLoss',

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { StrataError } from '../base/index.ts'
 import { type DiskContentStore, openContent } from '../content/index.ts'
-import { type ImageFacts, ImageStore } from '../image/index.ts'
+import type { ImageFacts, ImageStore } from '../image/index.ts'
 import { type LayerStore, openLayers } from '../layers/index.ts'
-import { Leases, type Metadata, openMetadata, openRootDirectory } from '../metadata/index.ts'
+import { Leases, type Metadata } from '../metadata/index.ts'
 import { ANNOTATIONS, type Descriptor, formatReference, parseReference, type Reference } from '../oci/index.ts'
 import { type DriverFitness, DriverSnapshotter, openDriver, selectDriver, type Snapshotter } from '../snapshot/index.ts'
 
@@ -13,6 +13,8 @@ const DRIVER_SETTING = 'storage-driver'
 export interface StoresOptions {
   readonly root: string
   readonly storageDriver: string | undefined
+  readonly metadata: Metadata
+  readonly images: ImageStore
 }
 
 /** What one root keeps, wired together: each store is opened by its first use. */
@@ -26,12 +28,12 @@ export class Stores {
   #layers: LayerStore | undefined
   #snapshots: Promise<Snapshotter | undefined> | undefined
 
-  constructor({ root, storageDriver }: StoresOptions) {
+  constructor({ root, storageDriver, metadata, images }: StoresOptions) {
     this.root = root
-    this.metadata = openMetadata(openRootDirectory(root))
-    this.metadata.migrate('engine', SETTINGS)
-    this.images = new ImageStore(this.metadata)
+    this.metadata = metadata
+    this.images = images
     this.#wantedDriver = storageDriver
+    metadata.migrate('engine', SETTINGS)
   }
 
   get leases(): Leases {
@@ -102,10 +104,6 @@ export class Stores {
       )
       return result
     })
-  }
-
-  close(): void {
-    this.metadata.close()
   }
 
   async #openSnapshots(): Promise<Snapshotter | undefined> {

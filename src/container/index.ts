@@ -1,3 +1,4 @@
+export type { CommitSource, Containers } from './containers.ts'
 export type {
   ContainerConfigJson,
   ContainerInspect,
@@ -14,6 +15,8 @@ export type {
   PortBindingJson,
   PortMap,
 } from './inspect.ts'
+export type { ContainerImage, ContainersOptions } from './installation.ts'
+export { openContainers } from './openContainers.ts'
 export type {
   ContainerOptions,
   DeviceOptions,

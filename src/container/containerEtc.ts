@@ -1,0 +1,57 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { type Endpoint, hostnameFile, hostsFile, parseNetworkMode, readHostResolvConf, resolvConfFile } from '../network/index.ts'
+import type { BundleMount } from '../runtime/index.ts'
+import type { Installation } from './installation.ts'
+import type { ContainerRecord } from './record.ts'
+
+const NAMES = ['hosts', 'hostname', 'resolv.conf'] as const
+
+/**
+ * Writes the container's own /etc/hosts, /etc/hostname and /etc/resolv.conf, and gives them as mounts:
+ * so they are no part of the container layer. A place that the user mounts on stays the user's.
+ */
+export async function provideEtc(
+  installation: Installation,
+  record: ContainerRecord,
+  endpoint: Endpoint | undefined,
+): Promise<readonly BundleMount[]> {
+  const { id, definition } = record
+  const { options, mounts } = definition
+  mkdirSync(installation.paths.directory(id), { recursive: true, mode: 0o710 })
+  for (const [name, text] of Object.entries(await etcTexts(record, endpoint))) {
+    // Made by root and read by every user of the container, whatever the umask is.
+    writeFileSync(installation.paths.etc(id, name as (typeof NAMES)[number]), text, { mode: 0o644 })
+  }
+  const taken = new Set(mounts.map(({ target }) => target))
+  return NAMES.filter(name => !taken.has(`/etc/${name}`)).map((name): BundleMount => ({
+    kind: 'bind',
+    source: installation.paths.etc(id, name),
+    target: `/etc/${name}`,
+    readonly: options.readOnly === true,
+  }))
+}
+
+async function etcTexts({ definition }: ContainerRecord, endpoint: Endpoint | undefined): Promise<Record<(typeof NAMES)[number], string>> {
+  const { options, config } = definition
+  const isHost = parseNetworkMode(options.network ?? '').kind === 'host'
+  const [hostResolvConf, hostHosts] = await Promise.all([readHostResolvConf(), isHost ? readFile('/etc/hosts', 'utf8') : undefined])
+  const { dnsServers, dnsSearch, dnsOptions, extraHosts } = options
+  return {
+    hostname: hostnameFile(config.Hostname),
+    hosts: hostsFile({
+      hostname: config.Hostname,
+      domainName: config.Domainname,
+      ...(endpoint === undefined ? {} : { address: endpoint.address, hostGateway: endpoint.gateway }),
+      ...(isHost ? { hostGateway: '127.0.0.1' } : {}),
+      ...(extraHosts === undefined ? {} : { extraHosts }),
+      ...(hostHosts === undefined ? {} : { hostFile: hostHosts }),
+    }),
+    'resolv.conf': resolvConfFile(hostResolvConf, {
+      ...(dnsServers === undefined ? {} : { servers: dnsServers }),
+      ...(dnsSearch === undefined ? {} : { search: dnsSearch }),
+      ...(dnsOptions === undefined ? {} : { options: dnsOptions }),
+      keepLoopback: isHost,
+    }),
+  }
+}

@@ -1,0 +1,74 @@
+import { mkdirSync } from 'node:fs'
+import type { ForegroundProcess } from '../runtime/index.ts'
+import { ForegroundLog } from './foregroundLog.ts'
+import type { Installation } from './installation.ts'
+import { logFile } from './logFile.ts'
+import { currentProcess, identityOf } from './processIdentity.ts'
+import { type ContainerRecord, NO_PROCESS, runningState } from './record.ts'
+import { feed, forward } from './relay.ts'
+import { settle } from './settle.ts'
+import type { AttachedStreams, AttachmentEnd } from './streams.ts'
+
+/**
+ * Without a monitor a container starts in half the time. Nobody can attach to it later, and when its
+ * caller is killed nobody learns its exit code: so only for one that removes itself, has no terminal
+ * and whose caller stays.
+ */
+export function isForeground({ definition }: ContainerRecord, streams: AttachedStreams | undefined): streams is AttachedStreams {
+  return definition.options.autoRemove === true && !definition.config.Tty && streams !== undefined
+}
+
+/** Runs a prepared container as a child of this process. The lock is held. */
+export async function launchForeground(
+  installation: Installation,
+  record: ContainerRecord,
+  streams: AttachedStreams,
+): Promise<{ readonly ended: Promise<AttachmentEnd> }> {
+  const { id, definition } = record
+  const runtime = await installation.runtime()
+  const withInput = definition.config.OpenStdin && streams.stdin !== undefined
+  const child = await runtime.run({
+    id,
+    bundle: installation.paths.bundle(id),
+    stdio: [withInput ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+  })
+  const monitor = (child.pid === undefined ? undefined : identityOf(child.pid)) ?? NO_PROCESS
+  installation.records.update(id, state => runningState(state, { kind: 'foreground', monitor, keeper: currentProcess() }))
+  return { ended: follow(installation, record, { child, streams }) }
+}
+
+async function follow(
+  installation: Installation,
+  record: ContainerRecord,
+  { child, streams }: { readonly child: ForegroundProcess; readonly streams: AttachedStreams },
+): Promise<AttachmentEnd> {
+  const log = openLog(installation, record)
+  if (child.stdin !== undefined && streams.stdin !== undefined) {
+    // Input may go on when the process has ended: nobody waits for it.
+    feed(streams.stdin, child.stdin).catch((error: unknown) => installation.logger.warn('the input of a container broke off', { error }))
+  }
+  const output = Promise.all([
+    forward(child.stdout, streams.stdout, log && (bytes => log.write('stdout', bytes))),
+    forward(child.stderr, streams.stderr, log && (bytes => log.write('stderr', bytes))),
+  ])
+  let exitCode = 0
+  let failure: { readonly error: unknown } | undefined
+  try {
+    exitCode = await child.ended
+    await output
+  } catch (error) {
+    failure = { error }
+  }
+  using lock = await installation.locks.acquire(record.id)
+  const present = installation.records.get(record.id)
+  if (present !== undefined) await settle(installation, present, { lock, exit: { exitCode, exitedAt: new Date(), oomKilled: false } })
+  if (failure !== undefined) throw failure.error
+  return { kind: 'exited', exitCode }
+}
+
+function openLog(installation: Installation, record: ContainerRecord): ForegroundLog | undefined {
+  const log = logFile(installation, record)
+  if (log === undefined) return undefined
+  mkdirSync(installation.paths.directory(record.id), { recursive: true, mode: 0o710 })
+  return new ForegroundLog(log.path, log.maxBytes)
+}

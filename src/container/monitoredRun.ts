@@ -1,0 +1,58 @@
+import { attach, type Attachment } from '../runtime/index.ts'
+import { conclude } from './ending.ts'
+import type { Installation } from './installation.ts'
+import { logFile } from './logFile.ts'
+import { currentProcess, identityOf } from './processIdentity.ts'
+import { type ContainerRecord, NO_PROCESS, runningState } from './record.ts'
+import { relay } from './relay.ts'
+import { StartMark } from './startMark.ts'
+import type { AttachedStreams, AttachmentEnd } from './streams.ts'
+
+/**
+ * Lets the process of a prepared container run under conmon, which outlives us. Streams are attached
+ * before it starts. The lock is held.
+ */
+export async function launchMonitored(
+  installation: Installation,
+  record: ContainerRecord,
+  streams: AttachedStreams | undefined,
+): Promise<{ readonly ended: Promise<AttachmentEnd> | undefined }> {
+  const { id, definition } = record
+  const { config } = definition
+  const directory = installation.paths.bundle(id)
+  const [runtime, monitor] = await Promise.all([installation.runtime(), installation.monitor()])
+  const log = logFile(installation, record)
+  const { pid, monitorPid } = await monitor.create({
+    id,
+    directory,
+    ...(log === undefined ? {} : { log }),
+    terminal: config.Tty,
+    stdin: config.OpenStdin,
+    leaveStdinOpen: config.OpenStdin && !config.StdinOnce,
+    exitCommand: installation.exitCommand(id),
+  })
+  const attachment = streams === undefined ? undefined : attach(directory)
+  try {
+    const mark = new StartMark(directory)
+    mark.set(currentProcess())
+    // Before the process runs: from then on its end is dealt with, whoever is killed meanwhile.
+    installation.records.update(id, state => runningState(state, { kind: 'monitored', monitor: identityOf(monitorPid) ?? NO_PROCESS, pid }))
+    await runtime.start(id)
+    mark.clear()
+  } catch (error) {
+    attachment?.close()
+    throw error
+  }
+  if (attachment === undefined || streams === undefined) return { ended: undefined }
+  return { ended: followMonitored(installation, record, { attachment, streams }) }
+}
+
+/** Relays until the process has ended, and sees to what is due then. */
+export async function followMonitored(
+  installation: Installation,
+  record: ContainerRecord,
+  { attachment, streams }: { readonly attachment: Attachment; readonly streams: AttachedStreams },
+): Promise<AttachmentEnd> {
+  const end = await relay(attachment, streams, record.definition.config.Tty)
+  return end === 'detached' ? { kind: 'detached' } : { kind: 'exited', exitCode: await conclude(installation, record.id) }
+}

@@ -1,0 +1,148 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { isStrataError, StrataError, systemError } from '../base/index.ts'
+import type { Installation } from './installation.ts'
+import type { HeldLock } from './locks.ts'
+import { isAlive } from './processIdentity.ts'
+import { type ContainerRecord, hasProcess } from './record.ts'
+import type { ContainerPruneOptions, ContainerRemoveOptions, PruneReport } from './requests.ts'
+import { removeRunDirectory } from './rootfs.ts'
+import { clearStart, refreshLocked, removeFiles } from './settle.ts'
+import { endProcess } from './stop.ts'
+import { hasLabels } from './volumes.ts'
+
+/** Rejects with `conflict` for a running container, unless forced: then it is killed. */
+export async function removeContainer(
+  installation: Installation,
+  record: ContainerRecord,
+  options: ContainerRemoveOptions = {},
+): Promise<void> {
+  for (;;) {
+    using lock = await installation.locks.acquire(record.id)
+    const present = await refreshLocked(installation, record.id, lock)
+    if (present === undefined) return
+    if (!hasProcess(present.state)) {
+      await removeLocked(installation, present, { lock, volumes: options.volumes === true })
+      return
+    }
+    if (options.force !== true) throw isRunning(present)
+    // Without the lock: whoever cleans up after the end needs it.
+    lock[Symbol.dispose]()
+    await endProcess(installation, present)
+  }
+}
+
+function isRunning({ name, state }: ContainerRecord): StrataError {
+  return new StrataError('conflict', 'STRATA_CONTAINER_RUNNING', `Cannot remove container "${name}": it is ${state.status}`, {
+    hint: 'Stop it before, or force its removal.',
+  })
+}
+
+/** Removes a container without a process. A step that fails leaves it `dead`, to be removed again. */
+export async function removeLocked(
+  installation: Installation,
+  record: ContainerRecord,
+  how: { readonly lock: HeldLock; readonly volumes: boolean },
+): Promise<void> {
+  const { id, definition } = record
+  try {
+    await clearStart(installation, record)
+    removeRunDirectory(installation, id)
+    await installation.snapshots.remove(id).catch((error: unknown) => {
+      if (!isStrataError(error) || error.code !== 'STRATA_NO_SUCH_SNAPSHOT') throw error
+    })
+  } catch (error) {
+    installation.records.update(id, state => ({ ...state, status: 'dead', error: error instanceof Error ? error.message : String(error) }))
+    throw systemError(`remove container "${record.name}"`, error)
+  }
+  const anonymous = definition.mounts.flatMap(mount => (how.volumes && mount.type === 'volume' && mount.anonymous ? [mount.volume] : []))
+  installation.metadata.transaction(() => {
+    for (const volume of installation.records.deleteWithVolumes(id, anonymous)) installation.volumes.moveAside(volume)
+  })
+  how.lock.forget()
+  await removeFiles(installation, id)
+  if (anonymous.length > 0) await installation.volumes.emptyTrash()
+}
+
+/** Removes the containers that do not run. */
+export async function pruneContainers(installation: Installation, options: ContainerPruneOptions = {}): Promise<PruneReport<string>> {
+  const removed: string[] = []
+  let reclaimedBytes = 0
+  for (const record of installation.records.list()) {
+    const { state, createdAt, definition } = record
+    if (!['created', 'exited', 'dead'].includes(state.status)) continue
+    if (options.until !== undefined && createdAt >= options.until) continue
+    const { Labels: labels } = definition.config
+    if (!hasLabels(labels, options.labels ?? []) || (options.labelsAbsent ?? []).some(label => hasLabels(labels, [label]))) continue
+    const bytes = (await installation.snapshots.usage(record.id).catch(() => undefined))?.bytes ?? 0
+    try {
+      await removeContainer(installation, record)
+    } catch (error) {
+      // Started meanwhile: it stays.
+      if (isStrataError(error, 'conflict')) continue
+      throw error
+    }
+    removed.push(record.id)
+    reclaimedBytes += bytes
+  }
+  return { removed, reclaimedBytes }
+}
+
+/**
+ * Takes away what crashes have left: containers whose creation was cut short, containers whose end
+ * nobody saw, run directories and files of containers that are no more. Gives their number. Safe
+ * while others work.
+ */
+export async function recover(installation: Installation): Promise<number> {
+  let recovered = 0
+  for (const record of installation.records.list()) {
+    const { owner, status } = record.state
+    if (status === 'creating') {
+      if (owner === undefined || !isAlive(owner)) recovered += Number(await removeUnfinished(installation, record))
+      continue
+    }
+    using lock = installation.locks.tryAcquire(record.id)
+    if (lock === undefined) continue
+    const present = await refreshLocked(installation, record.id, lock)
+    if (present === undefined || hasProcess(present.state) || !existsSync(installation.paths.bundle(record.id))) continue
+    await clearStart(installation, present)
+    recovered += 1
+  }
+  for (const id of await leftovers(installation)) {
+    using lock = installation.locks.tryAcquire(id)
+    if (lock === undefined || installation.records.get(id) !== undefined) continue
+    await installation.networks.disconnect(id)
+    await (await installation.runtime()).delete(id, { force: true })
+    removeRunDirectory(installation, id)
+    await removeFiles(installation, id)
+    lock.forget()
+    recovered += 1
+  }
+  return recovered
+}
+
+async function removeUnfinished(installation: Installation, record: ContainerRecord): Promise<boolean> {
+  using lock = installation.locks.tryAcquire(record.id)
+  if (lock === undefined || installation.records.get(record.id)?.state.status !== 'creating') return false
+  await removeLocked(installation, record, { lock, volumes: true })
+  return true
+}
+
+/** Ids that have files and no record. */
+async function leftovers(installation: Installation): Promise<readonly string[]> {
+  const { paths } = installation
+  const found = new Set<string>()
+  for (const directory of [paths.bundles, paths.directory('')]) {
+    const names = await readdir(directory).catch(() => [])
+    for (const name of names) if (/^[0-9a-f]{64}$/.test(name) && installation.records.get(name) === undefined) found.add(name)
+  }
+  return [...found]
+}
+
+/** Removes a half-made container that stands in the way of a new one's name; its maker has been killed. */
+export async function removeIfUnfinished(installation: Installation, name: string): Promise<boolean> {
+  const record = installation.records.list().find(each => each.name === name)
+  if (record === undefined || record.state.status !== 'creating') return false
+  if (record.state.owner !== undefined && isAlive(record.state.owner)) return false
+  return removeUnfinished(installation, record)
+}

@@ -1,0 +1,79 @@
+import { mkdirSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { constants } from 'node:fs'
+import { errnoOf } from '../base/index.ts'
+import { close, CURRENT_DIRECTORY, isMountPoint, mount, mountsBelow, O_PATH, openAt, removeTreeAt, unmount } from '../host/index.ts'
+import type { Installation } from './installation.ts'
+import type { HeldLock } from './locks.ts'
+
+/** Mounts a container's root file system in its run directory, which it makes; an earlier mount is taken as it is. The lock is held. */
+export async function mountRootfs(installation: Installation, id: string): Promise<string> {
+  const rootfs = installation.paths.rootfs(id)
+  mkdirSync(rootfs, { recursive: true, mode: 0o700 })
+  if (!isMountPoint(rootfs)) for (const each of await installation.snapshots.mounts(id)) mount(each, rootfs)
+  return rootfs
+}
+
+/**
+ * Takes away all that is mounted in a container's run directory, and then the directory. What a mount
+ * shows is never touched: where one stays, so does the directory. The lock is held.
+ */
+export function removeRunDirectory(installation: Installation, id: string): void {
+  const directory = installation.paths.bundle(id)
+  for (const { target } of mountsBelow(directory).toReversed()) {
+    try {
+      unmount(target, { detach: true })
+    } catch (error) {
+      // Gone with the one above it.
+      if (errnoOf(error) !== 'EINVAL' && errnoOf(error) !== 'ENOENT') throw error
+    }
+  }
+  let parent: number
+  try {
+    parent = openAt(CURRENT_DIRECTORY, dirname(directory), O_PATH | constants.O_DIRECTORY)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return
+    throw error
+  }
+  try {
+    removeTreeAt(parent, basename(directory))
+  } finally {
+    close(parent)
+  }
+}
+
+/** A root file system that is mounted as long as this is held. */
+export interface MountedRootfs extends Disposable {
+  readonly path: string
+}
+
+/**
+ * The root file system of a container, running or not. For one that does not run it is mounted for
+ * this use alone, with the container's lock held so that nobody starts it meanwhile.
+ *
+ * @param lock held by the caller; this takes it over
+ */
+export async function borrowRootfs(installation: Installation, id: string, lock: HeldLock): Promise<MountedRootfs> {
+  const path = installation.paths.rootfs(id)
+  if (isMountPoint(path)) {
+    lock[Symbol.dispose]()
+    return { path, [Symbol.dispose]: () => undefined }
+  }
+  try {
+    await mountRootfs(installation, id)
+  } catch (error) {
+    removeRunDirectory(installation, id)
+    lock[Symbol.dispose]()
+    throw error
+  }
+  return {
+    path,
+    [Symbol.dispose]: () => {
+      try {
+        removeRunDirectory(installation, id)
+      } finally {
+        lock[Symbol.dispose]()
+      }
+    },
+  }
+}

@@ -83,4 +83,6 @@ export interface LayerIndex {
   children(path: string): Iterable<LayerEntry>
   /** Every entry, a directory before its children, names sorted by their bytes. The root comes first. */
   entries(): Iterable<LayerEntry>
+  /** The files that have payload in the tar, in the order of the tar, each inode once by its first name. */
+  payloads(): Iterable<LayerNode>
 }

@@ -32,6 +32,7 @@ export function openRegularFile(root: number, path: string): { fd: number; size:
 /** Reads a part of a file to the end of the part or of the file, whichever comes first. What is small is read at once. */
 export async function* fileContent(root: number, path: string, range: ByteRange = {}): AsyncGenerator<Uint8Array> {
   const { fd, size } = openRegularFile(root, path)
+  let pending: Promise<Buffer> | undefined
   try {
     let at = range.start ?? 0
     const end = range.end ?? Infinity
@@ -41,18 +42,28 @@ export async function* fileContent(root: number, path: string, range: ByteRange 
       if (bytes.length > 0) yield bytes
       return
     }
-    while (at < end) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - at))
-      const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, at)
-      if (bytesRead === 0) return
-      at += bytesRead
-      yield buffer.subarray(0, bytesRead)
+    const next = (): Promise<Buffer> => readChunk(fd, at, Math.min(CHUNK_BYTES, end - at))
+    pending = next()
+    for (;;) {
+      const bytes = await pending
+      if (bytes.length === 0) return
+      at += bytes.length
+      // The disk works while the consumer does.
+      pending = next()
+      yield bytes
     }
   } catch (error) {
     throw systemError(`read ${quotePath(path)}`, error)
   } finally {
+    await pending?.catch(() => undefined)
     close(fd)
   }
+}
+
+async function readChunk(fd: number, position: number, length: number): Promise<Buffer> {
+  if (length <= 0) return Buffer.alloc(0)
+  const { bytesRead, buffer } = await readAsync(fd, Buffer.allocUnsafeSlow(length), 0, length, position)
+  return buffer.subarray(0, bytesRead)
 }
 
 /** Up to `length` bytes, fewer where the file ends. */

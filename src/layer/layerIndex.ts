@@ -95,6 +95,20 @@ class EncodedLayerIndex implements LayerIndex {
     }
   }
 
+  *payloads(): Generator<LayerNode> {
+    const bytes = this.#bytes
+    const dataOffset = (ordinal: number): number => bytes.readDoubleLE(recordAt(ordinal) + RECORD.dataOffset)
+    const ordinals: number[] = []
+    for (let ordinal = 0; ordinal < this.entryCount; ordinal += 1) {
+      if (this.#type(ordinal) !== 'file' || bytes.readDoubleLE(recordAt(ordinal) + RECORD.size) === 0) continue
+      if ((this.#flags(ordinal) & (HARD_LINK | LOWER_LINK)) === 0) ordinals.push(ordinal)
+    }
+    for (const ordinal of Uint32Array.from(ordinals).sort((a, b) => dataOffset(a) - dataOffset(b))) {
+      const node = this.#node(ordinal, this.#path(ordinal), 'file', this.#flags(ordinal))
+      if (node.storedSize > 0) yield node
+    }
+  }
+
   #find(path: string): number | undefined {
     let at = ROOT
     if (path === '') return at
@@ -126,11 +140,10 @@ class EncodedLayerIndex implements LayerIndex {
   #entry(ordinal: number, path: string): LayerEntry {
     const type = this.#type(ordinal)
     if (type === 'whiteout') return { path, type }
-    const flags = this.#bytes.readUInt16LE(recordAt(ordinal) + RECORD.flags)
+    const flags = this.#flags(ordinal)
     if ((flags & HARD_LINK) === 0) return this.#node(ordinal, path, type, flags)
     const [target] = this.#pair(ordinal)
-    const targetFlags = this.#bytes.readUInt16LE(recordAt(target) + RECORD.flags)
-    const node = this.#node(target, path, type, targetFlags)
+    const node = this.#node(target, path, type, this.#flags(target))
     // Every name of a file below says so itself.
     return node.linkOf === undefined ? { ...node, linkOf: this.#path(target) } : node
   }
@@ -172,6 +185,10 @@ class EncodedLayerIndex implements LayerIndex {
 
   #type(ordinal: number): (typeof TYPES)[number] {
     return TYPES[this.#bytes[recordAt(ordinal) + RECORD.type]!]!
+  }
+
+  #flags(ordinal: number): number {
+    return this.#bytes.readUInt16LE(recordAt(ordinal) + RECORD.flags)
   }
 
   #pair(ordinal: number): readonly [number, number] {

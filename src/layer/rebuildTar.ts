@@ -34,7 +34,7 @@ export interface RebuildSource {
 export async function* rebuildTar(source: RebuildSource): AsyncGenerator<Uint8Array> {
   await using file = await open(source.headersPath, 'r')
   const frames = await readFrames(file)
-  const files = new PayloadPaths(source.index)
+  const files = new PayloadsInOrder(source.index)
   const kept = frames.filter(frame => frame.kind === FRAME_PAYLOAD).sort((a, b) => a.tarOffset - b.tarOffset)
   const script = new Script(file, frames)
   const out = new ChunkJoiner()
@@ -53,10 +53,8 @@ export async function* rebuildTar(source: RebuildSource): AsyncGenerator<Uint8Ar
         done += frame.plain
       }
     } else {
-      const path = files.at(at)
-      const node = path === undefined ? undefined : source.index.get(path)
-      if (node === undefined || node.type === 'whiteout' || node.storedSize !== step.bytes)
-        throw damaged(`no file has the content at byte ${at}`)
+      const node = files.at(at)
+      if (node?.storedSize !== step.bytes) throw damaged(`no file has the content at byte ${at}`)
       yield* out.addExactly(source.payload(node), node.storedSize, node.path)
     }
     at += step.bytes
@@ -64,27 +62,24 @@ export async function* rebuildTar(source: RebuildSource): AsyncGenerator<Uint8Ar
   yield* out.end()
 }
 
-/** Finds files by where their payload is in the tar. */
-class PayloadPaths {
-  readonly #offsets: Float64Array
-  readonly #paths: readonly string[]
-  #next = 0
+/** Finds files by where their payload is in the tar; places are asked for in rising order. */
+class PayloadsInOrder {
+  readonly #nodes: Iterator<LayerNode>
+  #next: LayerNode | undefined
 
   constructor(index: LayerIndex) {
-    const files: { offset: number; path: string }[] = []
-    for (const entry of index.entries()) {
-      if (entry.type === 'file' && entry.linkOf === undefined && entry.storedSize > 0)
-        files.push({ offset: entry.dataOffset, path: entry.path })
-    }
-    files.sort((a, b) => a.offset - b.offset)
-    this.#offsets = Float64Array.from(files, file => file.offset)
-    this.#paths = files.map(file => file.path)
+    this.#nodes = index.payloads()[Symbol.iterator]()
+    this.#advance()
   }
 
-  /** Offsets are asked for in rising order. */
-  at(offset: number): string | undefined {
-    while (this.#next < this.#offsets.length && this.#offsets[this.#next]! < offset) this.#next += 1
-    return this.#offsets[this.#next] === offset ? this.#paths[this.#next] : undefined
+  at(offset: number): LayerNode | undefined {
+    while (this.#next !== undefined && this.#next.dataOffset < offset) this.#advance()
+    return this.#next?.dataOffset === offset ? this.#next : undefined
+  }
+
+  #advance(): void {
+    const next = this.#nodes.next()
+    this.#next = next.done === true ? undefined : next.value
   }
 }
 

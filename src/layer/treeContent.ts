@@ -1,8 +1,9 @@
 import { constants } from 'node:fs'
-import { type ByteStream, CHUNK_BYTES } from '../base/index.ts'
-import { close, CURRENT_DIRECTORY, O_PATH, openAt } from '../host/index.ts'
+import { type ByteStream, CHUNK_BYTES, systemError } from '../base/index.ts'
+import { close, CURRENT_DIRECTORY, O_PATH, openAt, openBeneath } from '../host/index.ts'
 import type { LayerNode } from './entry.ts'
-import { fileContent, openRegularFile, readPart } from './fileContent.ts'
+import { quotePath } from './layerPath.ts'
+import { fileContent, readPart } from './fileContent.ts'
 
 /** Reads the payloads of a layer's files from the directory that it was applied to, for `rebuildTar`. */
 export class TreeContent implements Disposable {
@@ -23,11 +24,16 @@ export class TreeContent implements Disposable {
   }
 
   #whole(node: LayerNode): Uint8Array {
-    const { fd } = openRegularFile(this.#root, node.path)
     try {
-      return readPart(fd, 0, node.size)
-    } finally {
-      close(fd)
+      // The layer said that it is a file; should it be something else by now, O_NONBLOCK keeps the open from waiting.
+      const fd = openBeneath(this.#root, node.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY)
+      try {
+        return readPart(fd, 0, node.size)
+      } finally {
+        close(fd)
+      }
+    } catch (error) {
+      throw systemError(`read ${quotePath(node.path)}`, error)
     }
   }
 

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { needsRoot, type Picture, pictureOf, scratchDirectory } from '../../test/layer/layerTars.ts'
+import {
+  dir,
+  file,
+  hardlink,
+  type Member,
+  needsRoot,
+  type Picture,
+  pictureOf,
+  scratchDirectory,
+  symlink,
+} from '../../test/layer/layerTars.ts'
 import { oldDirectory, stacks, unpack, withOverlay, withoutClock } from '../../test/union/layerStacks.ts'
 import { type Choice, type Operation, outcome, pathsIn, runOnKernel, runOnUnion, settle, traces } from '../../test/union/operations.ts'
 import { isStrataError } from '../base/index.ts'
@@ -11,11 +21,43 @@ import { MemoryTree, overlayUnion, Union, WritableDirectory } from './index.ts'
 
 /** STRATA_RUNS=5000 looks longer; STRATA_SEED repeats a run that fast-check reported. */
 const parameters = {
-  numRuns: Number(process.env['STRATA_RUNS'] ?? 120),
+  numRuns: Number(process.env['STRATA_RUNS'] ?? 150),
+  examples: [
+    trace({ do: 'create', path: 'c', node: { type: 'file', mode: 0o6755 } }, { do: 'chown', path: 'c', uid: 1, gid: 1 }),
+    trace({ do: 'chmod', path: 'a/f', mode: 0o6664 }, { do: 'chown', path: 'a/f', uid: 1, gid: 1 }),
+    trace({ do: 'link', path: 'a/f', to: 'c' }, { do: 'rename', path: 'c', to: 'a/f' }),
+    trace({ do: 'link', path: 'a/f', to: 'c' }, { do: 'rename', path: 'a/g', to: 'a/f' }),
+    trace({ do: 'rename', path: 'a/g', to: 'a/f' }),
+    trace({ do: 'truncate', path: 'a/f', size: 1 }, { do: 'truncate', path: 'a/f', size: 70_000 }),
+    trace(
+      { do: 'write', path: 'a/f', position: 2, text: 'W' },
+      { do: 'truncate', path: 'a/f', size: 1 },
+      { do: 'truncate', path: 'a/f', size: 5 },
+    ),
+    trace(
+      { do: 'create', path: 'n', node: { type: 'directory', mode: 0o755 } },
+      { do: 'create', path: 'n/d', node: { type: 'directory', mode: 0o755 } },
+      { do: 'rename', path: 'n/d', to: 'd' },
+      { do: 'create', path: 'n/d', node: { type: 'fifo', mode: 0o600 } },
+    ),
+    trace(
+      { do: 'empty', path: 'a' },
+      { do: 'create', path: 'a/e', node: { type: 'directory', mode: 0o755 } },
+      { do: 'rename', path: 'a', to: 'b' },
+    ),
+  ],
   ...(process.env['STRATA_SEED'] === undefined ? {} : { seed: Number(process.env['STRATA_SEED']) }),
 }
 
+/** A fixed trace on two layers with a directory, hard links and a symlink. */
+function trace(...steps: readonly Operation[]): [Member[][], Choice[]] {
+  const times = { modifiedAt: { seconds: 5, nanoseconds: 5 } }
+  const base = [dir('a', times), file('a/f', 'content', times), hardlink('a/g', 'a/f', times), dir('a/e', times), file('a/e/x', '', times)]
+  return [[base, [file('b/y', '', times), symlink('l', 'a', times)]], steps.map(step => ({ step }))]
+}
+
 interface Sight {
+  /** Of each step: the names before it, the step itself, and the errno it ended with. */
   readonly outcomes: readonly string[]
   readonly tree: Picture
   readonly links: Readonly<Record<string, number>>
@@ -53,7 +95,7 @@ async function throughKernel(
       const { present, directories } = pathsIn(root)
       const step = settle(choice, present, directories)
       trace.push(step)
-      outcomes.push(`${JSON.stringify(step)} ${await outcome(() => runOnKernel(root, step))}`)
+      outcomes.push(`${present.join(' ')} ${JSON.stringify(step)} ${await outcome(() => runOnKernel(root, step))}`)
     }
     close(root)
     return { outcomes, ...(await sightOf(directoryTree(target))) }
@@ -66,9 +108,19 @@ async function throughKernel(
   }
 }
 
+async function namesIn(tree: ReadableTree, path: string): Promise<string[]> {
+  if ((await tree.lstat(path))?.type !== 'directory') return [path]
+  const below: string[][] = []
+  for (const name of await tree.list(path)) below.push(await namesIn(tree, path === '' ? name : `${path}/${name}`))
+  return [path, ...below.flat()]
+}
+
 async function throughUnion(union: Union, trace: readonly Operation[]): Promise<Sight> {
   const outcomes: string[] = []
-  for (const step of trace) outcomes.push(`${JSON.stringify(step)} ${await outcome(() => runOnUnion(union, step))}`)
+  for (const step of trace) {
+    const present = await namesIn(union, '')
+    outcomes.push(`${present.join(' ')} ${JSON.stringify(step)} ${await outcome(() => runOnUnion(union, step))}`)
+  }
   const changes = await listed(union.changes())
   return { outcomes, ...(await sightOf(union)), changes }
 }

@@ -95,7 +95,7 @@ describe('main()', () => {
     assert.equal((await strata('run i /etc', failing('STRATA_COMMAND_NOT_EXECUTABLE'))).status, 126)
     assert.equal((await strata('run i', failing('STRATA_NO_RUNTIME'))).status, 125)
     assert.equal((await strata('container run i', failing('STRATA_NO_RUNTIME'))).status, 125)
-    assert.equal((await strata('create i', failing('STRATA_NO_RUNTIME'))).status, 125)
+    assert.equal((await strata('create i', failing('STRATA_NO_RUNTIME'))).status, 1)
     assert.equal((await strata('exec c nope', failing('STRATA_COMMAND_NOT_FOUND'))).status, 127)
     assert.equal((await strata('start c', failing('STRATA_NO_RUNTIME'))).status, 1)
   })

@@ -2,7 +2,9 @@ import { isStrataError } from '../base/index.ts'
 import { UsageError } from './usageError.ts'
 
 /** The verbs whose own failures must not look like an exit code of the container's process. */
-const RUNS_A_CONTAINER: ReadonlySet<string> = new Set(['run', 'create', 'container run', 'container create'])
+const RUNS_A_CONTAINER: ReadonlySet<string> = new Set(['run', 'container run'])
+/** docker ends these with the same code for flags that make no sense together, and with 1 for everything later. */
+const CREATES_A_CONTAINER: ReadonlySet<string> = new Set(['create', 'container create'])
 
 const BY_CODE: Readonly<Record<string, number>> = {
   STRATA_COMMAND_NOT_FOUND: 127,
@@ -26,5 +28,6 @@ export function exitStatus(error: unknown, verb: string): number {
     if (status !== undefined) return status
     if (error.kind === 'cancelled') return INTERRUPTED
   }
+  if (CREATES_A_CONTAINER.has(verb)) return isStrataError(error, 'invalidArgument') ? 125 : 1
   return RUNS_A_CONTAINER.has(verb) ? 125 : 1
 }

@@ -16,6 +16,7 @@ import {
   withDefaultTag,
   withTag,
 } from '../oci/index.ts'
+import type { Repository } from '../registry/index.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { ImportOptions, LoadedImage, LoadOptions, PulledImage, PullOptions } from './images.ts'
 import type { Stores } from './stores.ts'
@@ -178,7 +179,7 @@ const pathOf = (reference: Reference): string => reference.path
 async function pullOne(
   stores: Stores,
   reference: Reference,
-  options: CallOptions & { readonly platform: Platform; readonly repository: import('../registry/index.ts').Repository },
+  options: CallOptions & { readonly platform: Platform; readonly repository: Repository },
 ): Promise<PulledImage> {
   const { pullImage, resolveRemoteImage } = await import('../transfer/index.ts')
   const image = await resolveRemoteImage(options.repository, reference, options)

@@ -87,7 +87,7 @@ describe('main()', () => {
   test('ends run with 127, 126 or 125 as the failure is the command’s, its mode’s or ours; other verbs with 1', async () => {
     const failing = (code: `STRATA_${string}`): Partial<Engine> => {
       const fail = async (): Promise<never> => {
-        throw new StrataError('invalidArgument', code, 'Cannot start: no')
+        throw new StrataError('unavailable', code, 'Cannot start: no')
       }
       return { run: fail, create: fail, start: fail, exec: fail }
     }

@@ -346,7 +346,7 @@ test('hostile #3: applyLayer() stays inside while another process swaps director
     }
   })()
   try {
-    for (let i = 0; i < 30; i += 1) {
+    for (let i = 0; i < 15; i += 1) {
       const indexPath = join(root, '..', `index${i}`)
       await applyLayer({ bytes: streamOf(tar), indexPath }, root, { dialect: 'remove' }).catch((error: unknown) => {
         assert.ok(error instanceof Error && 'code' in error && String(error.code).startsWith('STRATA_'), String(error))
@@ -464,12 +464,11 @@ test('applyLayer() reads a source no faster than the thread takes it', { skip },
   assert.equal((await stat(join(root, 'big'))).size, 64 * zeros.length)
 })
 
-test('applyLayer() (remove) changes nothing below a symlink of the layers below', { skip }, async t => {
+test('hostile #31: applyLayer() (remove) changes nothing below a symlink of the layers below', { skip }, async t => {
   const { root, outside, unharmed } = await confined(t)
   await makeSymlink(outside, join(root, 'etc'))
   await mkdir(join(root, 'lib'))
   await writeFile(join(root, 'lib/old'), 'x')
-  // hostile #31
   await applyHere(tarOf(whiteout('etc/victim'), opaque('lib'), file('lib/new')), root, { dialect: 'remove' })
   assert.deepEqual(await readdir(join(root, 'lib')), ['new'])
   assert.equal((await lstat(join(root, 'etc'))).isDirectory(), true)

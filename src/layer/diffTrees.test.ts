@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { CURRENT_DIRECTORY, removeTreeAt, setXattrAt } from '../host/index.ts'
+import { CURRENT_DIRECTORY, mount, removeTreeAt, setXattrAt, unmount } from '../host/index.ts'
 import { digestOf } from '../oci/index.ts'
 import {
   applyHere,
@@ -155,8 +155,8 @@ test('overlayChanges() of a real upper directory is diffTrees() of the two mount
     lower,
     { dialect: 'remove' },
   )
-  const mounted = `lowerdir=${lower},upperdir=${upper},workdir=${work},redirect_dir=off,metacopy=off,index=off`
-  execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', mounted, merged])
+  const options = [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`, 'redirect_dir=off', 'metacopy=off', 'index=off']
+  mount({ type: 'overlay', source: 'overlay', options }, merged)
   try {
     const at = (path: string): string => join(merged, path)
     await writeFile(at('etc/passwd'), 'changed')
@@ -209,7 +209,7 @@ test('overlayChanges() of a real upper directory is diffTrees() of the two mount
     )
     await Promise.all([below.close(), shown.close(), tree.close()])
   } finally {
-    execFileSync('umount', [merged])
+    unmount(merged)
   }
 })
 

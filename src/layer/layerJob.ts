@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { type ByteStream, fileStream, StrataError } from '../base/index.ts'
+import { type ByteStream, fileStream, StrataError, systemError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { writePending } from './completeLayer.ts'
@@ -62,37 +62,40 @@ export interface AppliedLayer {
  * @param sent the layer's bytes for jobs without a file; decompressed here when they are compressed
  */
 export async function runLayerJob(job: LayerJob, sent: ByteStream, signal: AbortSignal): Promise<AppliedLayer> {
-  const { tree, headersPath } = job
-  const applier = new LayerApplier({
-    ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
-    ...(headersPath === undefined ? {} : { headers: new TarHeadersWriter(headersPath) }),
-    ...(job.limits === undefined ? {} : { limits: job.limits }),
-  })
+  const { tree, headersPath, limits } = job
+  const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
+  let applier: LayerApplier | undefined
   try {
-    for await (const chunk of decompress(job.file === undefined ? sent : fileStream(job.file.path, job.file))) {
+    applier = new LayerApplier({
+      ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
+      ...(headers === undefined ? {} : { headers }),
+      ...(limits === undefined ? {} : { limits }),
+    })
+    for await (const chunk of decompress(job.file === undefined ? sent : fileRange(job.file))) {
       signal.throwIfAborted()
       applier.write(chunk)
       release(chunk)
     }
-    const { index, diffId, model, ...pass } = applier.finish()
+    const { index, diffId, model, tarBytes, strippedXattrs, skippedXattrs } = applier.finish()
     if (job.diffId !== undefined && job.diffId !== diffId) {
       throw new StrataError('dataLoss', 'STRATA_DIFF_ID_MISMATCH', `Cannot apply layer ${job.diffId}: its bytes are those of ${diffId}`)
     }
     await pipeline(index.parts, createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
     if (tree?.dialect === 'overlay') await writePending(tree.directory, model)
-    const { contentBytes, entryCount } = index
-    return {
-      diffId,
-      tarBytes: pass.tarBytes,
-      contentBytes,
-      entryCount,
-      strippedXattrs: pass.strippedXattrs,
-      skippedXattrs: pass.skippedXattrs,
-    }
+    return { diffId, tarBytes, contentBytes: index.contentBytes, entryCount: index.entryCount, strippedXattrs, skippedXattrs }
   } catch (error) {
     if (headersPath !== undefined) await rm(headersPath, { force: true })
     throw error
   } finally {
-    applier.close()
+    applier?.close()
+    headers?.close()
+  }
+}
+
+async function* fileRange(range: FileRange): AsyncGenerator<Uint8Array> {
+  try {
+    yield* fileStream(range.path, range)
+  } catch (error) {
+    throw systemError(`read "${range.path}"`, error)
   }
 }

@@ -128,25 +128,16 @@ const HEADER_READ = 16 * 1024
 
 /** The next member from `offset` on, with offsets relative to it; undefined at the end marker. */
 async function readHeaders(file: FileHandle, offset: number): Promise<TarEntry | undefined> {
-  let found: TarEntry | undefined
-  const parser = new TarParser({
-    entry: entry => {
-      found ??= entry
-    },
-    data: () => undefined,
-  })
-  const buffer = Buffer.alloc(HEADER_READ)
-  for (let at = offset; found === undefined;) {
+  const found: TarEntry[] = []
+  const parser = new TarParser({ entry: entry => found.push(entry), data: () => undefined })
+  for (let at = offset; ; at += HEADER_READ) {
+    const buffer = Buffer.alloc(HEADER_READ)
     const { bytesRead } = await file.read(buffer, 0, HEADER_READ, at)
-    // The parser stops at the end marker by itself and knows what a missing one means.
-    if (bytesRead === 0) {
-      parser.end()
-      return undefined
-    }
-    const blocks = buffer.subarray(0, bytesRead)
-    if (at === offset && blocks.subarray(0, BLOCK).every(byte => byte === 0)) return undefined
-    parser.write(Buffer.from(blocks))
-    at += bytesRead
+    // The parser knows what a missing end marker means.
+    if (bytesRead === 0) parser.end()
+    const isEnd = at === offset && buffer.subarray(0, BLOCK).every(byte => byte === 0)
+    if (bytesRead === 0 || isEnd) return undefined
+    parser.write(buffer.subarray(0, bytesRead))
+    if (found[0] !== undefined) return found[0]
   }
-  return found
 }

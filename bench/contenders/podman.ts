@@ -28,21 +28,19 @@ export function podman(peers: Peers): Contender {
       const flags = Object.entries(global).map(([name, value]) => `--${name}=${value}`)
       // Archives pass through a temporary file, which belongs on the disk that is measured.
       const podman = (...args: readonly string[]) => peers.command('podman', [...flags, ...args], { TMPDIR: peers.inside(temporary) })
-      // What a docker-archive calls bench/deb is localhost/bench/deb here.
-      const local = (image: string): string => image.replace(/^docker\.io\//, 'localhost/')
       const verbs: Verbs = {
         pull: reference => podman('pull', '--tls-verify=false', reference),
         push: reference => podman('push', '--tls-verify=false', reference),
         load: archive => podman('load', '-i', peers.inside(archive)),
-        save: (image, file) => podman('save', '-o', peers.inside(file), local(image)),
-        run: (image, argv) => podman('run', '--rm', '--network', 'none', '--pull', 'never', local(image), ...argv),
+        save: (image, file) => podman('save', '-o', peers.inside(file), image),
+        run: (image, argv) => podman('run', '--rm', '--network', 'none', '--pull', 'never', image, ...argv),
         images: () => podman('images'),
-        history: image => podman('history', local(image)),
-        inspect: image => podman('image', 'inspect', local(image)),
-        tag: (image, reference) => podman('tag', local(image), reference),
-        rmi: image => podman('rmi', local(image)),
-        change: (container, image, argv) => podman('run', '--name', container, '--network', 'none', local(image), ...argv),
-        commit: (container, local(image)) => podman('commit', container, local(image)),
+        history: image => podman('history', image),
+        inspect: image => podman('image', 'inspect', image),
+        tag: (image, reference) => podman('tag', image, reference),
+        rmi: image => podman('rmi', image),
+        change: (container, image, argv) => podman('run', '--name', container, '--network', 'none', image, ...argv),
+        commit: (container, image) => podman('commit', container, image),
       }
       return { verbs, async [Symbol.asyncDispose]() {} }
     },

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileStream } from '../../src/base/index.ts'
 import { IMAGE_LAYOUT, IMAGE_LAYOUT_VERSION, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { TAR_END, tarPadding } from '../../src/tar/index.ts'
+import { imageName } from './catalogue.ts'
 import { tarHeader, tarMember } from './generatedTar.ts'
 import { linkOrCopy, type StoredBytes, type Workshop, writeWhole } from './workshop.ts'
 
@@ -53,7 +54,7 @@ export async function writeLayout(
   await rename(partial, path)
 }
 
-/** Writes a docker-archive with plain layers at `path`; its image is called `bench/<name>:latest`. */
+/** Writes a docker-archive with plain layers at `path`; its image has the name that `imageName` gives. */
 export async function writeArchive(path: string, name: string, layers: readonly StoredBytes[], command: readonly string[]): Promise<void> {
   await writeWhole(path, archiveBytes(name, layers, configOf(layers, command)))
 }
@@ -66,7 +67,7 @@ async function* archiveBytes(name: string, layers: readonly StoredBytes[], confi
   }
   const configName = `${createHash('sha256').update(config).digest('hex')}.json`
   yield* tarMember(configName, config.length, [config])
-  const entry = { Config: configName, RepoTags: [`bench/${name}:latest`], Layers: layers.map(layer => `${layer.hex}.tar`) }
+  const entry = { Config: configName, RepoTags: [imageName(name)], Layers: layers.map(layer => `${layer.hex}.tar`) }
   const manifest = Buffer.from(JSON.stringify([entry]))
   yield* tarMember('manifest.json', manifest.length, [manifest])
   yield TAR_END

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { helloExecutable } from '../../scripts/fixtures/helloExecutable.ts'
 import { TAR_END } from '../../src/tar/index.ts'
+import { imageName } from './catalogue.ts'
 import { tarMember, tarOf } from './generatedTar.ts'
 import { SeededRandom } from './random.ts'
 
@@ -72,7 +73,7 @@ export function* manyImagesArchive(count: number): Generator<Uint8Array> {
     )
     const name = `${createHash('sha256').update(config).digest('hex')}.json`
     files.push([name, config])
-    const tag = `bench/img${String(index).padStart(4, '0')}:v${index % 7}`
+    const tag = imageName(`img${String(index).padStart(4, '0')}`, `v${index % 7}`)
     manifest.push({ Config: name, RepoTags: [tag], Layers: [`${diffId}.tar`] })
   }
   yield* tarOf([...files, ['manifest.json', Buffer.from(JSON.stringify(manifest))]])

@@ -46,7 +46,7 @@ async function throughOverlay(scratch: string, layers: readonly (readonly Member
   try {
     return { picture: await pictureOfDirectory(target, { links: false }), directories }
   } finally {
-    unmount(target)
+    unmount(target, { detach: true })
   }
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { kernelName, lastErrno, callError, lastError, libc } from './libc.ts'
+import { callError, callInThread, kernelName, lastErrno, lastError, libc } from './libc.ts'
 
 /** Stands for the current directory where a directory's descriptor is expected (AT_FDCWD), so plain paths work too. */
 export const CURRENT_DIRECTORY = -100
@@ -70,7 +70,7 @@ export function truncate(fd: number, size: number): void {
   if (libc().ftruncate(fd, size) < 0) throw lastError('ftruncate')
 }
 
-/** Makes everything written to the file system that holds `fd` durable. syncfs(2) */
-export function syncFileSystem(fd: number): void {
-  if (libc().syncfs(fd) < 0) throw lastError('syncfs')
+/** Makes everything written to the file system that holds `fd` durable, in another thread: it may take seconds. syncfs(2) */
+export function syncFileSystem(fd: number): Promise<void> {
+  return callInThread('syncfs', fd)
 }

@@ -321,7 +321,7 @@ describe('entries', () => {
     const buffer = Buffer.alloc(20)
     assert.deepEqual([readInto(fd, buffer, 0), buffer.toString('utf8', 0, 8)], [8, 'Jello!\0\0'])
     assert.equal(readInto(fd, buffer, 8), 0)
-    syncFileSystem(fd)
+    await syncFileSystem(fd)
     close(fd)
     unlinkAt(directory, 'content')
 

@@ -12,7 +12,7 @@ import { encodeTimes, type Timestamps } from './timestamps.ts'
  */
 
 const AT_SYMLINK_NOFOLLOW = 0x100
-const AT_REMOVEDIR = 0x200
+export const AT_REMOVEDIR = 0x200
 
 const { O_NOFOLLOW } = constants
 

@@ -131,8 +131,14 @@ const SYSTEM: Readonly<Record<keyof System, readonly [x64: number, arm64: number
   mount_setattr: [442, 442, 'int, const char *, uint32_t, void *, uint64_t'],
 }
 
+interface KoffiFunction {
+  (...parameters: unknown[]): number
+  /** The last parameter is called back with the result when a thread of libuv's pool has made the call. */
+  async(...parameters: unknown[]): void
+}
+
 interface Koffi {
-  load(path: null): { func(prototype: string): (...parameters: unknown[]) => number }
+  load(path: null): { func(prototype: string): KoffiFunction }
   errno(): number
 }
 
@@ -165,6 +171,18 @@ function bind(): Libc & System {
     bound[name] = withNumber(library.func(`int64_t syscall(int64_t, ${parameters})`), number, parameters.split(',').length)
   }
   return bound as unknown as Libc & System
+}
+
+/** Makes a call in another thread, for one that may wait for the disk. Rejects with the Node-shaped error where it fails. */
+export function callInThread(name: keyof Libc, ...parameters: readonly unknown[]): Promise<void> {
+  const call = libc()[name] as unknown as KoffiFunction
+  return new Promise((resolve, reject) => {
+    call.async(...parameters, (failure: Error | null, result: number) => {
+      if (failure !== null) reject(failure)
+      else if (result < 0) reject(lastError(name))
+      else resolve()
+    })
+  })
 }
 
 /** Fixes the call's number. Written out by length, because spreading parameters costs as much as the call. */

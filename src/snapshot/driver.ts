@@ -3,7 +3,7 @@ import type { Mount } from '../host/index.ts'
 
 declare const brand: unique symbol
 
-/** Names one filesystem state of one driver on disk. Never used again after its removal. */
+/** Names one filesystem state of one driver on disk: a decimal number. Never used again after its removal. */
 export type SnapshotId = string & { readonly [brand]: 'SnapshotId' }
 
 /** chain[0] is the state itself, chain[1] its parent, down to the base. */
@@ -20,31 +20,34 @@ export interface Usage {
  * What differs per disk technology. A driver keeps states by id and knows nothing of keys, names,
  * kinds or records: the Snapshotter does, and calls a driver for one id from one place at a time.
  *
- * A state's life: `create` makes it writable on top of chain[1], which is sealed; it is changed
- * through the mounts, or `importLayer` fills it; `seal` freezes it, after which it may be a parent;
- * `remove` ends it at any point of that life. Each step may have been cut short by a crash before:
- * `remove` takes whatever is there, and `seal` may be called again.
+ * A state's life: `create` makes it writable on top of chain[1], which is sealed, and it is changed
+ * through the mounts; or `importLayer` makes it of a layer. `seal` freezes it, after which it may be a
+ * parent; `remove` ends it at any point of that life. Each step may have been cut short by a crash
+ * before: `remove` takes whatever is there, and `seal` may be called again. A sealed state that was
+ * not recorded as committed is still an active one: it can be mounted, changed and sealed again.
  */
 export interface StorageDriver {
   readonly name: string
   /** Whether `importLayer` works before the states below are sealed, so that layers are taken side by side. */
   readonly importsInParallel: boolean
 
+  /** Makes a state that shows what chain[1] shows. Durable when it resolves. */
   create(chain: SnapshotChain): Promise<void>
 
-  /** How to mount the state; nothing is mounted by this call. A sealed state is only for 'ro'. */
-  mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]>
-
   /**
-   * Takes a layer into a state that `create` made and nothing else has changed, without a mount.
+   * Makes a state of a layer, without a mount; durable after `sync`. Where layers are imported side by
+   * side, the chain is the state alone: what is below is told to `seal`.
    * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when the layer's bytes are not what `layer.diffId` says.
    */
   importLayer(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer>
 
+  /** How to mount the state; nothing is mounted by this call. A sealed state that is a parent is only for 'ro'. */
+  mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]>
+
   /** Freezes a state: called once the states below are sealed, bottom up. What it wrote is durable after `sync`. */
   seal(chain: SnapshotChain): Promise<void>
 
-  /** Resolves when everything that this driver has written so far survives power loss. */
+  /** Resolves when everything that this driver has written so far, and what was written through its mounts, survives power loss. */
   sync(): Promise<void>
 
   usage(chain: SnapshotChain): Promise<Usage>

@@ -1,12 +1,19 @@
-import { StrataError } from '../base/index.ts'
+import { StrataError, systemError } from '../base/index.ts'
 import type { Mount } from '../host/index.ts'
-import { type AppliedLayer, type Change, diffTrees, type LayerInput, type ReadableTree } from '../layer/index.ts'
+import { type Change, diffTrees, type ReadableTree } from '../layer/index.ts'
 import type { Collectable, Metadata } from '../metadata/index.ts'
+import { discard } from './discard.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from './driver.ts'
-import { notActive, type SnapshotRecord, SnapshotRecords } from './records.ts'
-import type { LayerStack, NameOfLayer, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
+import { DriverLayerStack } from './layerStack.ts'
+import { type SnapshotRecord, SnapshotRecords } from './records.ts'
+import type { LayerStack, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
 
-/** The life cycle of states, written once for every storage driver: names, parents, order, durability. */
+/**
+ * The life cycle of states, written once for every storage driver: names, parents, order, durability.
+ *
+ * A row comes before the first file of a state and goes before the last one, so files without a row
+ * are nobody's, whatever a crash interrupts.
+ */
 export class DriverSnapshotter implements Snapshotter {
   readonly #driver: StorageDriver
   readonly #records: SnapshotRecords
@@ -30,10 +37,16 @@ export class DriverSnapshotter implements Snapshotter {
 
   async commit(name: string, key: string): Promise<void> {
     const active = this.#records.get(key)
-    if (active.kind !== 'active') throw notActive(key, active.kind)
-    await this.#driver.seal(this.#chainOf(active))
-    await this.#driver.sync()
-    this.#records.commit(name, key)
+    if (active.kind !== 'active') {
+      throw new StrataError('conflict', 'STRATA_SNAPSHOT_NOT_ACTIVE', `Cannot commit snapshot "${key}": it is ${active.kind}, not active`)
+    }
+    // Looked at again at the end; now, so that nobody waits for a disk in vain.
+    this.#records.refuseTaken(name)
+    await during(`commit snapshot "${key}"`, async () => {
+      await this.#driver.seal(this.#chainOf(active))
+      await this.#driver.sync()
+      this.#records.commit(name, active)
+    })
   }
 
   async mounts(key: string): Promise<readonly Mount[]> {
@@ -43,7 +56,7 @@ export class DriverSnapshotter implements Snapshotter {
         hint: 'Open a view on it.',
       })
     }
-    return this.#driver.mounts(this.#chainOf(record), accessOf(record.kind))
+    return during(`mount snapshot "${key}"`, () => this.#driver.mounts(this.#chainOf(record), accessOf(record.kind)))
   }
 
   async stat(name: string): Promise<SnapshotInfo> {
@@ -51,19 +64,20 @@ export class DriverSnapshotter implements Snapshotter {
   }
 
   has(name: string): boolean {
-    return this.#records.find(name)?.kind === 'committed'
+    return this.#records.isCommitted(name)
   }
 
   async usage(name: string): Promise<Usage> {
     const record = this.#records.get(name)
     if (record.usage !== undefined) return record.usage
-    const usage = await this.#driver.usage(this.#chainOf(record))
+    const usage = await during(`measure snapshot "${name}"`, () => this.#driver.usage(this.#chainOf(record)))
     if (record.kind === 'committed') this.#records.setUsage(record.id, usage)
     return usage
   }
 
   async remove(name: string): Promise<void> {
-    await this.#driver.remove(this.#records.delete(name))
+    const id = this.#records.delete(name)
+    await during(`remove snapshot "${name}"`, () => this.#driver.remove(id))
   }
 
   async *list(): AsyncGenerator<SnapshotInfo> {
@@ -71,7 +85,8 @@ export class DriverSnapshotter implements Snapshotter {
   }
 
   async tree(name: string): Promise<ReadableTree> {
-    return this.#driver.tree(this.#chainOf(this.#records.get(name)))
+    const record = this.#records.get(name)
+    return during(`read snapshot "${name}"`, () => this.#driver.tree(this.#chainOf(record)))
   }
 
   async *changes(name: string): AsyncGenerator<Change> {
@@ -106,17 +121,25 @@ export class DriverSnapshotter implements Snapshotter {
     const dropped = new Map<string, SnapshotId>()
     return {
       kind: 'snapshot',
-      list: () => this.#records.list().map(({ name }) => name),
+      list: () => {
+        // Half-made states of processes that are gone would keep their parents.
+        this.#records.deleteAbandoned()
+        return this.#records.collectable()
+      },
       references: name => {
         const parent = this.#records.find(name)?.parent
         return parent === undefined ? [] : [{ kind: 'snapshot', id: parent }]
       },
       drop: name => {
-        const id = this.#records.get(name).id
+        const { id } = this.#records.get(name)
         dropped.set(name, id)
         this.#records.deleteId(id)
       },
-      destroy: name => this.#driver.remove(dropped.get(name)!),
+      destroy: async name => {
+        const id = dropped.get(name)
+        dropped.delete(name)
+        if (id !== undefined) await during(`remove snapshot "${name}"`, () => this.#driver.remove(id))
+      },
     }
   }
 
@@ -124,9 +147,8 @@ export class DriverSnapshotter implements Snapshotter {
     this.#records.deleteAbandoned()
     let removed = 0
     for await (const id of this.#driver.list()) {
-      // A row comes before the first file and goes before the last, so files without a row are nobody's.
       if (this.#records.has(id)) continue
-      await this.#driver.remove(id)
+      await during('remove what a crash left', () => this.#driver.remove(id))
       removed += 1
     }
     return removed
@@ -139,10 +161,12 @@ export class DriverSnapshotter implements Snapshotter {
   async #open(key: string, kind: 'active' | 'view', parent: string | undefined): Promise<readonly Mount[]> {
     const chain = this.#records.begin(key, kind, parent)
     try {
-      await this.#driver.create(chain)
-      const mounts = await this.#driver.mounts(chain, accessOf(kind))
-      this.#records.finish(chain[0])
-      return mounts
+      return await during(`prepare snapshot "${key}"`, async () => {
+        await this.#driver.create(chain)
+        const mounts = await this.#driver.mounts(chain, accessOf(kind))
+        this.#records.finish(chain[0])
+        return mounts
+      })
     } catch (error) {
       await discard(this.#driver, this.#records, chain[0])
       throw error
@@ -154,109 +178,12 @@ export class DriverSnapshotter implements Snapshotter {
   }
 }
 
-interface StackedLayer {
-  readonly id: SnapshotId
-  readonly parent: string | undefined
-  readonly applied: Promise<AppliedLayer>
-  readonly name: Promise<string>
-}
-
-class DriverLayerStack implements LayerStack {
-  readonly #driver: StorageDriver
-  readonly #records: SnapshotRecords
-  readonly #layers: StackedLayer[] = []
-  /** Those whose name was known when they were added. */
-  readonly #named = new Map<string, StackedLayer>()
-  /** Who waits for a layer that has not been added yet. */
-  readonly #expected = new Map<string, PromiseWithResolvers<StackedLayer>>()
-  readonly #kept = new Set<SnapshotId>()
-
-  constructor(driver: StorageDriver, records: SnapshotRecords) {
-    this.#driver = driver
-    this.#records = records
+async function during<T>(action: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw systemError(action, error)
   }
-
-  add(name: string | NameOfLayer, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
-    const [id] = this.#records.begin(undefined, 'committed', undefined)
-    const applied = this.#driver.importsInParallel ? this.#import([id], layer) : this.#importAbove(parent, id, layer)
-    const stacked = { id, parent, applied, name: typeof name === 'string' ? Promise.resolve(name) : applied.then(name) }
-    // Told by `applied`, and by commit().
-    stacked.name.catch(() => undefined)
-    this.#layers.push(stacked)
-    if (typeof name === 'string') {
-      this.#named.set(name, stacked)
-      this.#expected.get(name)?.resolve(stacked)
-    }
-    return applied
-  }
-
-  async #import(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {
-    await this.#driver.create(chain)
-    return this.#driver.importLayer(chain, layer)
-  }
-
-  /** For drivers whose states hold what is below them: the parent must be whole first. */
-  async #importAbove(parent: string | undefined, id: SnapshotId, layer: LayerInput): Promise<AppliedLayer> {
-    if (parent === undefined) return this.#import([id], layer)
-    if (this.#records.find(parent) === undefined) {
-      const below = await this.#awaited(parent)
-      await below.applied
-      await this.#driver.seal(this.#chainOf(below))
-    }
-    return this.#import([id, ...this.#chainOfName(parent)], layer)
-  }
-
-  async #awaited(name: string): Promise<StackedLayer> {
-    const present = this.#named.get(name)
-    if (present !== undefined) return present
-    const expected = this.#expected.get(name) ?? Promise.withResolvers<StackedLayer>()
-    this.#expected.set(name, expected)
-    return expected.promise
-  }
-
-  async commit(): Promise<ReadonlyMap<string, string>> {
-    const layers = this.#bottomUp()
-    const named = await Promise.all(layers.map(async ({ id, parent, name }) => ({ id, parent, name: await name })))
-    for (const layer of layers) await this.#driver.seal(this.#chainOf(layer))
-    await this.#driver.sync()
-    const committed = this.#records.commitStack(named)
-    for (const id of committed.values()) this.#kept.add(id)
-    return new Map([...committed].map(([name, id]) => [name, this.#driver.layerDirectory(id)]))
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const { id, applied } of this.#layers) {
-      if (this.#kept.has(id)) continue
-      await applied.catch(() => undefined)
-      await discard(this.#driver, this.#records, id)
-    }
-  }
-
-  #bottomUp(): readonly StackedLayer[] {
-    const ordered = new Set<StackedLayer>()
-    const place = (layer: StackedLayer): void => {
-      const below = layer.parent === undefined ? undefined : this.#named.get(layer.parent)
-      if (below !== undefined && !ordered.has(below)) place(below)
-      ordered.add(layer)
-    }
-    for (const layer of this.#layers) place(layer)
-    return [...ordered]
-  }
-
-  #chainOf({ id, parent }: StackedLayer): SnapshotChain {
-    return [id, ...(parent === undefined ? [] : this.#chainOfName(parent))]
-  }
-
-  #chainOfName(name: string): SnapshotChain {
-    const stacked = this.#named.get(name)
-    return stacked === undefined ? this.#records.chain(this.#records.get(name).id) : this.#chainOf(stacked)
-  }
-}
-
-/** Takes back a state that did not come to be. The row stays when the disk refuses, for `removeOrphans`. */
-async function discard(driver: StorageDriver, records: SnapshotRecords, id: SnapshotId): Promise<void> {
-  await driver.remove(id)
-  records.deleteId(id)
 }
 
 const accessOf = (kind: SnapshotKind): 'ro' | 'rw' => (kind === 'active' ? 'rw' : 'ro')

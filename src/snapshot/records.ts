@@ -1,14 +1,14 @@
-import { readFileSync } from 'node:fs'
 import { StrataError } from '../base/index.ts'
-import type { Metadata } from '../metadata/index.ts'
+import { type Metadata, withReserve } from '../metadata/index.ts'
 import type { SnapshotChain, SnapshotId, Usage } from './driver.ts'
+import { isAlive, thisOwner } from './owner.ts'
 import type { SnapshotInfo, SnapshotKind } from './snapshotter.ts'
 
 /*
  * One row per state. The id is never given twice (AUTOINCREMENT), so what a crash leaves on disk
  * under an id without a row belongs to nobody. `owner` is set while a state is being made: such a row
- * is nobody's snapshot yet, and leftovers when that process is gone. `name` is NULL for a layer of a
- * stack until the stack is committed.
+ * is nobody's snapshot yet, keeps its parent all the same, and is a leftover when that process is
+ * gone. `name` is NULL for a layer of a stack until the stack is committed.
  */
 const SCHEMA = [
   `CREATE TABLE snapshots (
@@ -30,10 +30,8 @@ interface Row {
   readonly id: number
   readonly name: string | null
   readonly kind: SnapshotKind
-  readonly parent: number | null
   readonly parent_name: string | null
   readonly created_at: number
-  readonly owner: string | null
   readonly used_bytes: number | null
   readonly used_inodes: number | null
 }
@@ -43,7 +41,14 @@ export interface SnapshotRecord extends SnapshotInfo {
   readonly usage: Usage | undefined
 }
 
-const COLUMNS = `s.id, s.name, s.kind, s.parent, p.name AS parent_name, s.created_at, s.owner, s.used_bytes, s.used_inodes
+/** A layer whose state is to become a committed one. */
+export interface NamedLayer {
+  readonly id: SnapshotId
+  readonly name: string
+  readonly parent: string | undefined
+}
+
+const COLUMNS = `s.id, s.name, s.kind, p.name AS parent_name, s.created_at, s.used_bytes, s.used_inodes
   FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent`
 
 /** The rows of one driver's states. Its methods are synchronous and each is one transaction. */
@@ -58,26 +63,34 @@ export class SnapshotRecords {
   }
 
   /** Registers a state that is about to be made; `finish` makes it visible. */
-  begin(name: string | undefined, kind: SnapshotKind, parent: string | undefined): SnapshotChain {
+  begin(key: string, kind: 'active' | 'view', parent: string | undefined): SnapshotChain {
     return this.#metadata.transaction(() => {
-      if (name !== undefined) this.#refuseTaken(name)
-      const below = parent === undefined ? undefined : this.#committed(parent)
-      const id = this.#insert(name, kind, below === undefined ? null : Number(below.id))
-      return [id, ...(below === undefined ? [] : this.chain(below.id))]
+      this.#refuseTaken(key)
+      const below = parent === undefined ? undefined : this.#committed(parent).id
+      const id = this.#insert(key, kind, below)
+      return [id, ...(below === undefined ? [] : this.chain(below))]
     })
   }
 
-  /** The state is there: the key or name is given to whoever asks from now on. */
+  /** Registers a layer of a stack, which keeps its parent where that is committed already; `commitStack` makes it visible. */
+  beginLayer(parent: string | undefined): SnapshotId {
+    return this.#metadata.transaction(() =>
+      this.#insert(null, 'committed', parent === undefined || !this.isCommitted(parent) ? undefined : this.get(parent).id),
+    )
+  }
+
+  /** The state is there: the key is given to whoever asks from now on. */
   finish(id: SnapshotId): void {
     this.#metadata.run('UPDATE snapshots SET owner = NULL WHERE id = ?', Number(id))
   }
 
   /** An active state becomes a committed one with another name. */
-  commit(name: string, key: string): void {
+  commit(name: string, active: SnapshotRecord): void {
     this.#metadata.transaction(() => {
       this.#refuseTaken(name)
-      const active = this.get(key)
-      if (active.kind !== 'active') throw notActive(key, active.kind)
+      const present = this.get(active.name)
+      // Removed and prepared anew in the meantime: the key stands for a state that nobody sealed.
+      if (present.id !== active.id) throw noSuchSnapshot(active.name)
       this.#metadata.run("UPDATE snapshots SET name = ?, kind = 'committed' WHERE id = ?", name, Number(active.id))
     })
   }
@@ -86,24 +99,16 @@ export class SnapshotRecords {
    * The layers of a stack become committed states, all at once, bottom first.
    * Returns the id that each name stands for: another one where somebody else was first.
    */
-  commitStack(
-    layers: readonly { readonly id: SnapshotId; readonly name: string; readonly parent: string | undefined }[],
-  ): ReadonlyMap<string, SnapshotId> {
+  commitStack(layers: readonly NamedLayer[]): ReadonlyMap<string, SnapshotId> {
     return this.#metadata.transaction(() => {
       const committed = new Map<string, SnapshotId>()
       for (const { id, name, parent } of layers) {
-        const present = this.find(name)
-        const own = present === undefined
-        if (own) {
+        if (!this.isCommitted(name)) {
+          this.#refuseTaken(name)
           const below = parent === undefined ? null : Number(this.#committed(parent).id)
-          this.#metadata.run(
-            "UPDATE snapshots SET name = ?, kind = 'committed', parent = ?, owner = NULL WHERE id = ?",
-            name,
-            below,
-            Number(id),
-          )
+          this.#metadata.run('UPDATE snapshots SET name = ?, parent = ?, owner = NULL WHERE id = ?', name, below, Number(id))
         }
-        committed.set(name, own ? id : present.id)
+        committed.set(name, this.get(name).id)
       }
       return committed
     })
@@ -116,9 +121,12 @@ export class SnapshotRecords {
 
   get(name: string): SnapshotRecord {
     const record = this.find(name)
-    if (record === undefined)
-      throw new StrataError('notFound', 'STRATA_NO_SUCH_SNAPSHOT', `Cannot find snapshot "${name}": no such snapshot`)
+    if (record === undefined) throw noSuchSnapshot(name)
     return record
+  }
+
+  isCommitted(name: string): boolean {
+    return this.find(name)?.kind === 'committed'
   }
 
   /** The state's id, then those below it down to the base. */
@@ -139,23 +147,34 @@ export class SnapshotRecords {
 
   /** Takes the row away; what is on disk under its id belongs to nobody from then on. */
   delete(name: string): SnapshotId {
-    return this.#metadata.transaction(() => {
-      const record = this.get(name)
-      const children = this.#metadata.get<{ n: number }>('SELECT count(*) AS n FROM snapshots WHERE parent = ?', Number(record.id))!.n
+    const remove = (): SnapshotId => {
+      const { id } = this.get(name)
+      let children = this.#children(id)
+      if (children > 0) {
+        this.deleteAbandoned()
+        children = this.#children(id)
+      }
       if (children > 0) {
         throw new StrataError(
           'conflict',
           'STRATA_SNAPSHOT_HAS_CHILDREN',
-          `Cannot remove snapshot "${name}": ${children} snapshots are based on it`,
+          `Cannot remove snapshot "${name}": ${children === 1 ? 'a snapshot is' : `${children} snapshots are`} based on it`,
         )
       }
-      this.deleteId(record.id)
-      return record.id
-    })
+      this.deleteId(id)
+      return id
+    }
+    return withReserve(this.#metadata, () => this.#metadata.transaction(remove))
   }
 
+  /** For use inside a transaction. */
   deleteId(id: SnapshotId): void {
     this.#metadata.run('DELETE FROM snapshots WHERE id = ?', Number(id))
+  }
+
+  /** Takes away the row of a state that did not come to be; what is on disk belongs to nobody from then on. */
+  discard(id: SnapshotId): void {
+    withReserve(this.#metadata, () => this.deleteId(id))
   }
 
   list(): readonly SnapshotRecord[] {
@@ -164,11 +183,24 @@ export class SnapshotRecords {
       .map(recordOf)
   }
 
+  /** The names of the states that may go: on which nothing stands, directly or through others, that is still being made. */
+  collectable(): readonly string[] {
+    return this.#metadata
+      .all<{ name: string }>(
+        `WITH RECURSIVE held(id) AS (
+           SELECT parent FROM snapshots WHERE owner IS NOT NULL AND parent IS NOT NULL
+           UNION SELECT s.parent FROM snapshots s JOIN held ON s.id = held.id WHERE s.parent IS NOT NULL)
+         SELECT name FROM snapshots WHERE driver = ? AND owner IS NULL AND name IS NOT NULL AND id NOT IN held ORDER BY id`,
+        this.#driver,
+      )
+      .map(({ name }) => name)
+  }
+
   /** Takes away the rows that processes which are gone left half-made. */
   deleteAbandoned(): void {
     this.#metadata.transaction(() => {
       const rows = this.#metadata.all<{ id: number; owner: string }>(
-        'SELECT id, owner FROM snapshots WHERE driver = ? AND owner IS NOT NULL ORDER BY id DESC',
+        'SELECT id, owner FROM snapshots WHERE driver = ? AND owner IS NOT NULL',
         this.#driver,
       )
       for (const row of rows) if (!isAlive(row.owner)) this.deleteId(idOf(row.id))
@@ -177,6 +209,15 @@ export class SnapshotRecords {
 
   has(id: SnapshotId): boolean {
     return this.#metadata.get('SELECT 1 FROM snapshots WHERE id = ?', Number(id)) !== undefined
+  }
+
+  /** Throws `alreadyExists` for a key or name that somebody has, or is about to have. */
+  refuseTaken(name: string): void {
+    this.#metadata.transaction(() => this.#refuseTaken(name))
+  }
+
+  #children(id: SnapshotId): number {
+    return this.#metadata.get<{ n: number }>('SELECT count(*) AS n FROM snapshots WHERE parent = ?', Number(id))!.n
   }
 
   #committed(name: string): SnapshotRecord {
@@ -202,22 +243,22 @@ export class SnapshotRecords {
     throw new StrataError('alreadyExists', 'STRATA_SNAPSHOT_EXISTS', `Cannot create snapshot "${name}": it exists already`)
   }
 
-  #insert(name: string | undefined, kind: SnapshotKind, parent: number | null): SnapshotId {
+  #insert(name: string | null, kind: SnapshotKind, parent: SnapshotId | undefined): SnapshotId {
     const row = this.#metadata.get<{ id: number }>(
       'INSERT INTO snapshots (driver, name, kind, parent, created_at, owner) VALUES (?, ?, ?, ?, ?, ?) RETURNING id',
       this.#driver,
-      name ?? null,
+      name,
       kind,
-      parent,
+      parent === undefined ? null : Number(parent),
       Date.now(),
-      OWNER,
+      thisOwner(),
     )
     return idOf(row!.id)
   }
 }
 
-export function notActive(key: string, kind: SnapshotKind): StrataError {
-  return new StrataError('conflict', 'STRATA_SNAPSHOT_NOT_ACTIVE', `Cannot commit snapshot "${key}": it is ${kind}, not active`)
+function noSuchSnapshot(name: string): StrataError {
+  return new StrataError('notFound', 'STRATA_NO_SUCH_SNAPSHOT', `Cannot find snapshot "${name}": no such snapshot`)
 }
 
 const idOf = (id: number): SnapshotId => String(id) as SnapshotId
@@ -230,23 +271,5 @@ function recordOf(row: Row): SnapshotRecord {
     parent: row.parent_name ?? undefined,
     createdAt: new Date(row.created_at),
     usage: row.used_bytes === null || row.used_inodes === null ? undefined : { bytes: row.used_bytes, inodes: row.used_inodes },
-  }
-}
-
-/** This process: a pid alone may be given to another process after this one's end. */
-const OWNER = `${process.pid}:${startTimeOf(process.pid)}`
-
-function isAlive(owner: string): boolean {
-  const [pid, startedAt] = owner.split(':')
-  return startTimeOf(Number(pid)) === startedAt
-}
-
-/** When a process started, in clock ticks since boot (proc(5), /proc/[pid]/stat field 22); '' when it is gone. */
-function startTimeOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  } catch {
-    return ''
   }
 }

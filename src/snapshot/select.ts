@@ -1,9 +1,8 @@
-import { mkdtemp, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeDirectory, StrataError } from '../base/index.ts'
-import { mount, unmount } from '../host/index.ts'
 import type { StorageDriver } from './driver.ts'
 import { Overlay2Driver } from './drivers/overlay2.ts'
+import { tryOverlay } from './drivers/overlayTrial.ts'
 import { VfsDriver } from './drivers/vfs.ts'
 
 /** How well a driver fits this kernel, this disk and this user. */
@@ -97,24 +96,6 @@ async function rootObstacle(directory: string): Promise<string | undefined> {
   return undefined
 }
 
-/** What the kernel and the disk allow is seen by doing it: a small overlay is mounted and unmounted. */
 async function overlayObstacle(directory: string): Promise<string | undefined> {
-  const obstacle = await rootObstacle(directory)
-  if (obstacle !== undefined) return obstacle
-  const trial = await mkdtemp(`${directory}-trial-`)
-  try {
-    const [lower, upper, work, merged] = await Promise.all(
-      ['lower', 'upper', 'work', 'merged'].map(async name => {
-        await mkdir(join(trial, name))
-        return join(trial, name)
-      }),
-    )
-    mount({ type: 'overlay', source: 'overlay', options: [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`] }, merged!)
-    unmount(merged!)
-    return undefined
-  } catch (error) {
-    return `an overlay cannot be mounted here: ${error instanceof Error ? error.message : String(error)}`
-  } finally {
-    await rm(trial, { recursive: true, force: true })
-  }
+  return (await rootObstacle(directory)) ?? (await tryOverlay(directory))
 }

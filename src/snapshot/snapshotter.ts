@@ -26,8 +26,9 @@ export interface SnapshotInfo {
  *     await snapshots.commit('base', 'work')          // 'work' is gone, 'base' may be a parent
  *     await snapshots.prepare('container-1', 'base')  // writable again, on top
  *
- * Several processes use one store at once. What a call has resolved survives power loss. A call that
- * a crash cut short has no effect that anyone sees; what it left on disk is removed by `removeOrphans`.
+ * Several processes use one store at once. What a call has resolved survives power loss; what is
+ * written through the mounts of an active state does from `commit` on. A call that failed, or that a
+ * crash cut short, has no effect that anyone sees; what it left on disk is removed by `removeOrphans`.
  *
  * Every method rejects with `notFound` (STRATA_NO_SUCH_SNAPSHOT) for a key, name or parent that is
  * not there, and with `alreadyExists` (STRATA_SNAPSHOT_EXISTS) for a key or name that is.
@@ -38,7 +39,7 @@ export interface Snapshotter extends AsyncDisposable {
 
   prepare(key: string, parent: string | undefined): Promise<readonly Mount[]>
   view(key: string, parent: string | undefined): Promise<readonly Mount[]>
-  /** Removes `key`. Rejects with `conflict` when it is not active. The mounts must be gone by then. */
+  /** Removes `key`. Rejects with `conflict` when it is not active; it stays as it was then. The mounts must be gone before. */
   commit(name: string, key: string): Promise<void>
   /** As at `prepare` or `view`, for an active snapshot or a view; a committed one is mounted through a view. */
   mounts(key: string): Promise<readonly Mount[]>
@@ -47,7 +48,7 @@ export interface Snapshotter extends AsyncDisposable {
   has(name: string): boolean
   /** What the state alone takes, without its parents. Counted once for a committed one. */
   usage(name: string): Promise<Usage>
-  /** Rejects with `conflict` (STRATA_SNAPSHOT_HAS_CHILDREN) while something stands on it. */
+  /** Rejects with `conflict` (STRATA_SNAPSHOT_HAS_CHILDREN) while something stands on it. The mounts must be gone before. */
   remove(name: string): Promise<void>
   list(): AsyncIterable<SnapshotInfo>
 
@@ -59,7 +60,7 @@ export interface Snapshotter extends AsyncDisposable {
   describe(name: string): Readonly<Record<string, string>>
   /** The layers of an image, taken side by side where the driver can, and visible all at once. */
   importStack(): LayerStack
-  /** The states as a collection sees them: each keeps its parent. */
+  /** The states as a collection sees them: each keeps its parent, and so does one that is being made. */
   collectable(): Collectable
   /** Removes what crashes left on disk. Safe while others work. Resolves with how many states went. */
   removeOrphans(): Promise<number>
@@ -68,17 +69,22 @@ export interface Snapshotter extends AsyncDisposable {
 /** Gives the name of a layer that is only known when its bytes have been read. */
 export type NameOfLayer = (applied: AppliedLayer) => string
 
-/** Layers on their way into a Snapshotter. Disposing of it without `commit` leaves nothing behind. */
+/**
+ * Layers on their way into a Snapshotter. Disposing of it without `commit` stops what is under way and
+ * leaves nothing behind.
+ */
 export interface LayerStack extends AsyncDisposable {
   /**
    * Takes the bytes of one layer, which becomes the committed state `name` on top of `parent`, which
-   * is committed already or is a name of this stack. The layers may be added at once, in any order.
+   * is committed already or is a name of this stack. The layers may be added at once, in any order; who
+   * waits for one before adding the next adds the lower ones first.
    * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when the bytes are not what `layer.diffId` says.
    */
   add(name: string | NameOfLayer, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer>
   /**
-   * Makes every added layer durable and then visible, all of them at once. A name that somebody
-   * else committed in the meantime is theirs: the layer is the same one, and ours is dropped.
+   * Waits for all layers that were added, and makes them durable and then visible, all of them at once.
+   * A name that somebody else committed in the meantime is theirs: the layer is the same one, and ours
+   * is dropped. Rejects, and nothing is visible, when a layer failed.
    * Resolves with the directory that holds each layer's content, by name.
    */
   commit(): Promise<ReadonlyMap<string, string>>

@@ -1,6 +1,7 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Mount } from '../../host/index.ts'
+import { errnoOf, StrataError } from '../../base/index.ts'
+import { CURRENT_DIRECTORY, type Mount, removeTree } from '../../host/index.ts'
 import {
   type AppliedLayer,
   applyLayer,
@@ -14,81 +15,84 @@ import {
 import { overlayUnion } from '../../union/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { diskUsage } from './diskUsage.ts'
+import { StateDirectories } from './stateDirectories.ts'
 import { syncDirectoryFileSystem } from './syncDirectory.ts'
 
 /*
  * overlay2/
- *   <id>/fs      what this state adds: a layer in overlayfs' own form, the upper directory while active
- *   <id>/work    overlayfs' scratch, for writable states
+ *   <id>/fs           what this state adds: a layer in overlayfs' own form, the upper directory while active
+ *   <id>/fs.pending   what completeLayer has left to do, until the layer is sealed
+ *   <id>/work         overlayfs' scratch, from the first mounts() of a writable state until it is sealed
  *
  * Ids are short numbers, so that the options of a mount with a hundred layers fit in a page; deeper
  * stacks go through the mount API that takes one layer a call (the kernel door chooses).
  */
 
+/** What the kernel takes as lower layers of one mount (OVL_MAX_STACK, fs/overlayfs/params.h). */
+const MAX_LOWERS = 500
+
 /** Docker's overlay2: kernel overlayfs over one directory per layer. Needs root and overlayfs in the kernel. */
 export class Overlay2Driver implements StorageDriver {
   readonly name = 'overlay2'
   readonly importsInParallel = true
-  readonly #root: string
+  readonly #states: StateDirectories
 
   /** @param root an existing directory for this driver alone, on a file system that can be an upper directory */
   constructor(root: string) {
-    this.#root = root
+    this.#states = new StateDirectories(root)
   }
 
-  async create(chain: SnapshotChain): Promise<void> {
-    const [id, parent] = chain
-    await mkdir(join(this.#root, id), { mode: 0o700 })
-    await mkdir(this.layerDirectory(id), { mode: 0o755 })
-    await mkdir(this.#work(id), { mode: 0o700 })
+  async create([id, parent]: SnapshotChain): Promise<void> {
+    await this.#states.create(id)
     // The upper directory's own attributes are those of the root that a container sees.
     if (parent !== undefined) copyRootAttributes(this.layerDirectory(parent), this.layerDirectory(id))
+    await this.#states.sync(id)
+  }
+
+  async importLayer([id]: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {
+    await this.#states.create(id)
+    return applyLayer(layer, this.layerDirectory(id), { dialect: 'overlay' })
   }
 
   async mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]> {
     const [id, ...below] = chain
     if (below.length === 0) return [{ type: 'bind', source: this.layerDirectory(id), options: ['bind', access] }]
-    if (access === 'rw') {
-      const lowers = below.map(lower => this.layerDirectory(lower)).join(':')
-      return [
-        {
-          type: 'overlay',
-          source: 'overlay',
-          options: [`lowerdir=${lowers}`, `upperdir=${this.layerDirectory(id)}`, `workdir=${this.#work(id)}`, ...FEATURES_OFF],
-        },
-      ]
-    }
-    const lowers = chain.map(lower => this.layerDirectory(lower)).join(':')
-    return [{ type: 'overlay', source: 'overlay', options: ['ro', `lowerdir=${lowers}`, ...READ_ONLY_FEATURES_OFF] }]
+    const lowers = access === 'rw' ? below : chain
+    if (lowers.length > MAX_LOWERS) throw tooDeep(lowers.length)
+    const lowerdir = `lowerdir=${lowers.map(lower => escaped(this.layerDirectory(lower))).join(':')}`
+    if (access === 'ro') return [{ type: 'overlay', source: 'overlay', options: ['ro', lowerdir, ...FEATURES_OFF] }]
+    const work = this.#work(id)
+    await makeIfAbsent(work)
+    return [
+      {
+        type: 'overlay',
+        source: 'overlay',
+        options: [lowerdir, `upperdir=${escaped(this.layerDirectory(id))}`, `workdir=${escaped(work)}`, ...FEATURES_OFF, 'index=off'],
+      },
+    ]
   }
 
-  importLayer(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {
-    return applyLayer(layer, this.layerDirectory(chain[0]), { dialect: 'overlay' })
-  }
-
-  async seal(chain: SnapshotChain): Promise<void> {
-    const [id, ...below] = chain
+  async seal([id, ...below]: SnapshotChain): Promise<void> {
     await completeLayer(
       this.layerDirectory(id),
       below.map(lower => this.layerDirectory(lower)),
     )
-    await rm(this.#work(id), { recursive: true, force: true })
+    await removeTree(CURRENT_DIRECTORY, this.#work(id))
   }
 
-  async sync(): Promise<void> {
-    syncDirectoryFileSystem(this.#root)
+  sync(): Promise<void> {
+    return syncDirectoryFileSystem(this.#states.root)
   }
 
-  usage(chain: SnapshotChain): Promise<Usage> {
-    return diskUsage(this.layerDirectory(chain[0]))
+  usage([id]: SnapshotChain): Promise<Usage> {
+    return diskUsage(this.layerDirectory(id))
   }
 
   async tree(chain: SnapshotChain): Promise<ReadableTree> {
     return overlayUnion(chain.map(id => this.layerDirectory(id)))
   }
 
-  async *changes(chain: SnapshotChain): AsyncGenerator<Change> {
-    const [id, ...below] = chain
+  async *changes([id, ...below]: SnapshotChain): AsyncGenerator<Change> {
     const lower = overlayUnion(below.map(each => this.layerDirectory(each)))
     try {
       yield* overlayChanges(this.layerDirectory(id), lower)
@@ -98,11 +102,10 @@ export class Overlay2Driver implements StorageDriver {
   }
 
   layerDirectory(id: SnapshotId): string {
-    return join(this.#root, id, 'fs')
+    return this.#states.files(id)
   }
 
-  describe(chain: SnapshotChain): Readonly<Record<string, string>> {
-    const [id, ...below] = chain
+  describe([id, ...below]: SnapshotChain): Readonly<Record<string, string>> {
     return {
       ...(below.length === 0 ? {} : { LowerDir: below.map(lower => this.layerDirectory(lower)).join(':') }),
       UpperDir: this.layerDirectory(id),
@@ -110,23 +113,45 @@ export class Overlay2Driver implements StorageDriver {
     }
   }
 
-  async remove(id: SnapshotId): Promise<void> {
-    await rm(join(this.#root, id), { recursive: true, force: true })
+  remove(id: SnapshotId): Promise<void> {
+    return this.#states.remove(id)
   }
 
-  async *list(): AsyncGenerator<SnapshotId> {
-    for (const name of await readdir(this.#root)) yield name as SnapshotId
+  list(): AsyncIterable<SnapshotId> {
+    return this.#states.list()
   }
 
   #work(id: SnapshotId): string {
-    return join(this.#root, id, 'work')
+    return join(this.#states.root, id, 'work')
   }
 }
 
 /**
  * What a container layer holds must be what it shows: with redirects or metadata-only copies (kernel
  * Documentation/filesystems/overlayfs.rst) an upper directory is no layer. The kernel's defaults for
- * these differ by configuration, so they are always said.
+ * these differ by configuration, so they are always said; `nofollow` also takes no redirect for one
+ * that somebody else has left in a directory.
  */
-const READ_ONLY_FEATURES_OFF: readonly string[] = ['redirect_dir=off', 'metacopy=off']
-const FEATURES_OFF: readonly string[] = [...READ_ONLY_FEATURES_OFF, 'index=off']
+const FEATURES_OFF: readonly string[] = ['redirect_dir=nofollow', 'metacopy=off']
+
+/** A path in an option of overlayfs, which takes a colon for the end of a layer. overlayfs.rst */
+function escaped(path: string): string {
+  return path.replaceAll(/[\\:]/g, '\\$&')
+}
+
+async function makeIfAbsent(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 })
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  }
+}
+
+function tooDeep(layers: number): StrataError {
+  return new StrataError(
+    'unsupported',
+    'STRATA_TOO_MANY_LAYERS',
+    `Cannot mount a stack of ${layers} layers: overlayfs takes at most ${MAX_LOWERS}`,
+    { hint: 'Use the storage driver vfs for this image.' },
+  )
+}

@@ -1,12 +1,12 @@
-import { closeSync, constants, openSync } from 'node:fs'
-import { syncFileSystem } from '../../host/index.ts'
+import { constants } from 'node:fs'
+import { close, CURRENT_DIRECTORY, openAt, syncFileSystem } from '../../host/index.ts'
 
 /** Makes everything that was written to the file system of a directory survive power loss. syncfs(2) */
-export function syncDirectoryFileSystem(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+export async function syncDirectoryFileSystem(path: string): Promise<void> {
+  const fd = openAt(CURRENT_DIRECTORY, path, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    syncFileSystem(fd)
+    await syncFileSystem(fd)
   } finally {
-    closeSync(fd)
+    close(fd)
   }
 }

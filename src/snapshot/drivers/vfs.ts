@@ -1,10 +1,9 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Mount } from '../../host/index.ts'
 import { type AppliedLayer, applyLayer, directoryTree, type LayerInput, type ReadableTree } from '../../layer/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { copyTree } from './copyTree.ts'
 import { diskUsage } from './diskUsage.ts'
+import { StateDirectories } from './stateDirectories.ts'
 import { syncDirectoryFileSystem } from './syncDirectory.ts'
 
 /*
@@ -19,34 +18,33 @@ import { syncDirectoryFileSystem } from './syncDirectory.ts'
 export class VfsDriver implements StorageDriver {
   readonly name = 'vfs'
   readonly importsInParallel = false
-  readonly #root: string
+  readonly #states: StateDirectories
 
   /** @param root an existing directory for this driver alone */
   constructor(root: string) {
-    this.#root = root
+    this.#states = new StateDirectories(root)
   }
 
   async create(chain: SnapshotChain): Promise<void> {
-    const [id, parent] = chain
-    await mkdir(join(this.#root, id), { mode: 0o700 })
-    await mkdir(this.layerDirectory(id), { mode: 0o755 })
-    if (parent !== undefined) copyTree(this.layerDirectory(parent), this.layerDirectory(id))
+    await this.#copy(chain)
+    await this.sync()
+  }
+
+  async importLayer(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {
+    await this.#copy(chain)
+    return applyLayer(layer, this.layerDirectory(chain[0]), { dialect: 'remove' })
   }
 
   async mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]> {
     return [{ type: 'bind', source: this.layerDirectory(chain[0]), options: ['bind', access] }]
   }
 
-  importLayer(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {
-    return applyLayer(layer, this.layerDirectory(chain[0]), { dialect: 'remove' })
-  }
-
   async seal(): Promise<void> {
     // The copy below was complete before the layer came, so nothing is left to do.
   }
 
-  async sync(): Promise<void> {
-    syncDirectoryFileSystem(this.#root)
+  sync(): Promise<void> {
+    return syncDirectoryFileSystem(this.#states.root)
   }
 
   usage(chain: SnapshotChain): Promise<Usage> {
@@ -58,18 +56,23 @@ export class VfsDriver implements StorageDriver {
   }
 
   layerDirectory(id: SnapshotId): string {
-    return join(this.#root, id, 'fs')
+    return this.#states.files(id)
   }
 
   describe(chain: SnapshotChain): Readonly<Record<string, string>> {
     return { RootDir: this.layerDirectory(chain[0]) }
   }
 
-  async remove(id: SnapshotId): Promise<void> {
-    await rm(join(this.#root, id), { recursive: true, force: true })
+  remove(id: SnapshotId): Promise<void> {
+    return this.#states.remove(id)
   }
 
-  async *list(): AsyncGenerator<SnapshotId> {
-    for (const name of await readdir(this.#root)) yield name as SnapshotId
+  list(): AsyncIterable<SnapshotId> {
+    return this.#states.list()
+  }
+
+  async #copy([id, parent]: SnapshotChain): Promise<void> {
+    await this.#states.create(id)
+    if (parent !== undefined) await copyTree(this.layerDirectory(parent), this.layerDirectory(id))
   }
 }

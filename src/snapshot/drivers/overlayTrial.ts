@@ -1,0 +1,60 @@
+import { statSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errnoOf } from '../../base/index.ts'
+import { CURRENT_DIRECTORY, mount, removeTree, unmount } from '../../host/index.ts'
+
+const PREFIX = 'trial-'
+/** A trial takes milliseconds: older ones are what a crash left. */
+const ABANDONED_MS = 10 * 60 * 1000
+
+/**
+ * Why layers cannot be directories of an overlay on the disk of this directory, or undefined when they
+ * can. What the kernel and the disk allow is seen by doing it: a file and a directory of a small
+ * overlay are removed, and the directory is made anew, which takes whiteouts and an opaque directory.
+ */
+export async function tryOverlay(directory: string): Promise<string | undefined> {
+  await removeAbandoned(directory)
+  const trial = await mkdtemp(join(directory, PREFIX))
+  const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map(name => join(trial, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ]
+  try {
+    for (const path of [lower, upper, work, merged, join(lower, 'replaced')]) await mkdir(path)
+    await writeFile(join(lower, 'replaced', 'old'), '')
+    await writeFile(join(lower, 'removed'), '')
+    mount({ type: 'overlay', source: 'overlay', options: [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`] }, merged)
+    try {
+      await rm(join(merged, 'removed'))
+      await rm(join(merged, 'replaced'), { recursive: true })
+      await mkdir(join(merged, 'replaced'))
+      const left = [...(await readdir(merged)), ...(await readdir(join(merged, 'replaced')))]
+      if (left.join() !== 'replaced') return 'the disk does not keep what an overlay removes'
+      return undefined
+    } finally {
+      unmount(merged, { detach: true })
+    }
+  } catch (error) {
+    return `an overlay does not work here: ${error instanceof Error ? error.message : String(error)}`
+  } finally {
+    await removeTree(CURRENT_DIRECTORY, trial)
+  }
+}
+
+async function removeAbandoned(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!name.startsWith(PREFIX)) continue
+    const path = join(directory, name)
+    const stats = statSync(path, { throwIfNoEntry: false })
+    if (stats === undefined || Date.now() - stats.mtimeMs < ABANDONED_MS) continue
+    try {
+      unmount(join(path, 'merged'), { detach: true })
+    } catch (error) {
+      if (errnoOf(error) !== 'EINVAL' && errnoOf(error) !== 'ENOENT') throw error
+    }
+    await removeTree(CURRENT_DIRECTORY, path)
+  }
+}

@@ -34,7 +34,7 @@ export async function borrowFiles(index: LayerIndex, links: readonly LayerNode[]
   for (const { path, linkOf = '' } of links) {
     const target = await resolve(linkOf, index, below)
     const own = target === undefined ? undefined : index.get(target)
-    if (target === undefined || own?.type === 'directory') throw missing(path, linkOf)
+    if (target === undefined || own?.type === 'directory' || isReplaced(index, parentPath(target))) throw missing(path, linkOf)
     const known = inodes.get(target) ?? inodes.values().find(inode => inode.paths.has(target))
     if (known !== undefined) {
       known.paths.add(path)
@@ -113,12 +113,25 @@ async function resolve(path: string, index: LayerIndex, below: MergedTree): Prom
   return done.join('/')
 }
 
-/** Tells whether a layer hides what the layers below have at a path. */
+/** What a layer has at a path and at those of the directories above it, the root first. */
+function* entriesTo(index: LayerIndex, path: string): Generator<LayerEntry> {
+  yield index.get('')!
+  for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
+    const entry = index.get(path.slice(0, end))
+    if (entry !== undefined) yield entry
+  }
+  const last = path === '' ? undefined : index.get(path)
+  if (last !== undefined) yield last
+}
+
+/** Tells whether a layer hides what the layers below have at a path that it has nothing at, or a whiteout. */
 function isHidden(index: LayerIndex, path: string): boolean {
-  const hides = (entry: LayerEntry | undefined): boolean => entry !== undefined && (entry.type !== 'directory' || entry.opaque === true)
-  if (index.get(path) !== undefined || hides(index.get(''))) return true
-  for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) if (hides(index.get(path.slice(0, end)))) return true
-  return false
+  return entriesTo(index, path).some(entry => entry.type !== 'directory' || entry.opaque === true)
+}
+
+/** Tells whether a layer has something else than directories on the way to what should be one; whiteouts only hide. */
+function isReplaced(index: LayerIndex, path: string): boolean {
+  return entriesTo(index, path).some(entry => entry.type !== 'directory' && entry.type !== 'whiteout')
 }
 
 function renamed(index: LayerIndex, node: TreeNode, path: string): BranchNode {

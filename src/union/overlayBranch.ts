@@ -64,8 +64,8 @@ export class OverlayBranch implements Branch {
 
   async close(): Promise<void> {
     this.#handles.clear()
-    await this.#files?.close()
     close(this.#root)
+    await this.#files?.close()
   }
 }
 

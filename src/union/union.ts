@@ -82,6 +82,7 @@ export class Union implements ReadableTree {
       const parent = await this.#parent('create', path)
       await this.#absent('create', path)
       if (isWhiteoutDevice(node)) throw fileError('EPERM', 'create', path)
+      for (const [key, value] of node.xattrs ?? []) checkXattr('create', path, { key, value, type: node.type })
       const inherits = node.gid === undefined && (parent.mode & SETGID) !== 0
       const xattrs = new Map(node.xattrs)
       if (node.type === 'directory' && (await this.#isBelow(path))) xattrs.set(OPAQUE_XATTR, OPAQUE_VALUE)

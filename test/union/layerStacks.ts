@@ -93,6 +93,11 @@ export async function unpack(scratch: string, stack: readonly (readonly Member[]
   return { directories, layers }
 }
 
+/** The index of any tar. */
+export async function indexLayerHere(tar: Uint8Array): Promise<LayerIndex> {
+  return (await applyHere(tar, undefined)).index
+}
+
 /** A layer whose content is in a tar in memory. */
 export function indexedLayer(index: LayerIndex, tar: Uint8Array): IndexedLayer {
   return {

@@ -116,8 +116,8 @@ async function takeArchived(stores: Stores, image: ArchivedImage, options: CallO
     const { diffId, extent } = image.layers[position]!
     const id = digestHex(parseDigest(diffId)).slice(0, 12)
     const total = extent.end - extent.start
-    onProgress?.({ id, status: 'Loading layer', current: 0, total })
-    await unpack.add(position, extent)
+    let current = 0
+    await unpack.add(position, extent, bytes => onProgress?.({ id, status: 'Loading layer', current: (current += bytes), total }))
     onProgress?.({ id, status: 'Loading layer', current: total, total })
   })
   const { contentBytes } = await unpack.commit()

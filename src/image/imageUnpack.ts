@@ -66,10 +66,10 @@ export class ImageUnpack implements AsyncDisposable {
   }
 
   /**
-   * Takes the bytes of a missing layer, compressed or not. Layers may be added at once, lower ones first.
+   * Takes the bytes of a missing layer, compressed or not; `onRead` is told how many were taken, piece by piece. Layers may be added at once, lower ones first.
    * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when they are not what the config says.
    */
-  async add(position: number, bytes: ByteStream | FileRange): Promise<void> {
+  async add(position: number, bytes: ByteStream | FileRange, onRead?: (bytes: number) => void): Promise<void> {
     const diffId = this.#diffIds[position]!
     if (this.#stack === undefined) {
       await this.#stores.layers.importTar('path' in bytes ? fileStream(bytes.path, bytes) : bytes, {
@@ -88,6 +88,7 @@ export class ImageUnpack implements AsyncDisposable {
         indexPath: staged.indexPath,
         headersPath: staged.headersPath,
         ...this.#signal,
+        ...(onRead === undefined ? {} : { onRead }),
       })
       this.#arrived.push({ chainId, applied, staged })
     } catch (error) {

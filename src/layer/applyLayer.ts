@@ -17,6 +17,8 @@ export interface LayerInput {
   readonly headersPath?: string
   readonly limits?: LayerLimits
   readonly signal?: AbortSignal
+  /** Told how many of `bytes` were taken, piece by piece; for progress. */
+  readonly onRead?: (bytes: number) => void
 }
 
 /**
@@ -46,6 +48,6 @@ function run(input: LayerInput, tree: { readonly directory: string; readonly dia
   return layerWorkers.run(
     { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, file, tree },
     'path' in bytes ? undefined : bytes,
-    input.signal,
+    { signal: input.signal, onRead: input.onRead },
   )
 }

@@ -4,7 +4,7 @@ import { type AppliedLayer, type LayerJob, runLayerJob } from './layerJob.ts'
 
 /*
  * The thread that applies layers, one job at a time. Between it and workerPool.ts:
- * `start`, then `chunk`s and `end` where the job has no file; `credit` for each chunk that is used up;
+ * `start`, then `chunk`s and `end` where the job has no file; `credit` for each piece of the layer that was taken;
  * `done` or `failed`. `cancel` makes a job fail at its next chunk.
  */
 
@@ -38,7 +38,7 @@ async function* sentChunks(): AsyncGenerator<Uint8Array> {
     for (let next = arrivals.shift(); next !== undefined; next = arrivals.shift()) {
       if (next === 'end') return
       if (next === 'cancel') continue
-      send({ type: 'credit', bytes: next.length })
+      onRead(next.length)
       yield next
     }
     cancelled.signal.throwIfAborted()
@@ -48,6 +48,8 @@ async function* sentChunks(): AsyncGenerator<Uint8Array> {
   }
 }
 
+const onRead = (bytes: number): void => send({ type: 'credit', bytes })
+
 function receive(arrival: Arrival): void {
   arrivals.push(arrival)
   wake?.()
@@ -56,7 +58,7 @@ function receive(arrival: Arrival): void {
 
 async function run(job: LayerJob): Promise<void> {
   try {
-    send({ type: 'done', applied: await runLayerJob(job, sentChunks(), cancelled.signal) })
+    send({ type: 'done', applied: await runLayerJob(job, sentChunks(), { signal: cancelled.signal, onRead }) })
   } catch (error) {
     const { kind, code, message, hint } = isStrataError(error) ? error : systemError('apply layer', error)
     send({ type: 'failed', error: { kind, code, message, hint } })

@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { type ByteStream, fileStream, StrataError, systemError } from '../base/index.ts'
+import { type ByteStream, fileStream, observed, StrataError, systemError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { writePending } from './completeLayer.ts'
@@ -60,8 +60,13 @@ export interface AppliedLayer {
  * Does a job in this thread.
  *
  * @param sent the layer's bytes for jobs without a file; decompressed here when they are compressed
+ * @param control.onRead told how many bytes of the job's file were read, piece by piece
  */
-export async function runLayerJob(job: LayerJob, sent: ByteStream, signal: AbortSignal): Promise<AppliedLayer> {
+export async function runLayerJob(
+  job: LayerJob,
+  sent: ByteStream,
+  { signal, onRead }: { readonly signal: AbortSignal; onRead(bytes: number): void },
+): Promise<AppliedLayer> {
   const { tree, headersPath, limits } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
   let applier: LayerApplier | undefined
@@ -71,7 +76,7 @@ export async function runLayerJob(job: LayerJob, sent: ByteStream, signal: Abort
       ...(headers === undefined ? {} : { headers }),
       ...(limits === undefined ? {} : { limits }),
     })
-    for await (const chunk of decompress(job.file === undefined ? sent : fileRange(job.file))) {
+    for await (const chunk of decompress(job.file === undefined ? sent : observed(fileRange(job.file), chunk => onRead(chunk.length)))) {
       signal.throwIfAborted()
       applier.write(chunk)
       release(chunk)

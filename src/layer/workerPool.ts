@@ -13,6 +13,12 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 }
 /** Under Node's type stripping the worker is the source, after the build it is JavaScript. */
 const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './applyWorker.ts' : './applyWorker.js', import.meta.url)
 
+export interface RunOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Told how many bytes of the layer were taken, piece by piece. */
+  readonly onRead?: ((bytes: number) => void) | undefined
+}
+
 /** Threads that apply layers, as many at once as there are cores. They never keep the process alive. */
 class WorkerPool {
   readonly #idle: { readonly worker: Worker; readonly timer: NodeJS.Timeout }[] = []
@@ -20,8 +26,8 @@ class WorkerPool {
   #busy = 0
 
   /** Runs a job on the next free thread. `bytes` is read as the thread takes it. */
-  async run(job: LayerJob, bytes: ByteStream | undefined, signal: AbortSignal | undefined): Promise<AppliedLayer> {
-    signal?.throwIfAborted()
+  async run(job: LayerJob, bytes: ByteStream | undefined, options: RunOptions): Promise<AppliedLayer> {
+    options.signal?.throwIfAborted()
     while (this.#busy >= availableParallelism()) {
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#waiting.push(resolve)
@@ -29,9 +35,9 @@ class WorkerPool {
     }
     this.#busy += 1
     const worker = this.#take()
-    const run = new Run(worker)
+    const run = new Run(worker, options)
     try {
-      return await run.run(job, bytes, signal)
+      return await run.run(job, bytes)
     } finally {
       this.#busy -= 1
       // A thread that did not say how its job ended is not fit for another.
@@ -70,18 +76,21 @@ class Run {
   /** The thread has said how the job ended, and is free again. */
   answered = false
   readonly #worker: Worker
+  readonly #options: RunOptions
   readonly #result = Promise.withResolvers<AppliedLayer>()
   #underWay = 0
   #over = false
   #wake: (() => void) | undefined
 
-  constructor(worker: Worker) {
+  constructor(worker: Worker, options: RunOptions) {
     this.#worker = worker
+    this.#options = options
     // Sending may fail first, and then nobody waits for the result.
     this.#result.promise.catch(() => undefined)
   }
 
-  async run(job: LayerJob, bytes: ByteStream | undefined, signal: AbortSignal | undefined): Promise<AppliedLayer> {
+  async run(job: LayerJob, bytes: ByteStream | undefined): Promise<AppliedLayer> {
+    const { signal } = this.#options
     const onMessage = (message: FromWorker): void => this.#receive(message)
     const onError = (cause: unknown): void => this.#fail(cause)
     const onExit = (code: number): void => this.#fail(`exit code ${code}`)
@@ -112,7 +121,7 @@ class Run {
         if (this.#over) return
         this.#underWay += chunk.length
         // A copy: the caller may still be writing the chunk to a file, and a transferred buffer is gone for it.
-        const copy = Uint8Array.from(chunk)
+        const copy = new Uint8Array(chunk)
         this.#post({ type: 'chunk', bytes: copy }, [copy.buffer])
       }
       this.#post({ type: 'end' })
@@ -128,8 +137,10 @@ class Run {
   }
 
   #receive(message: FromWorker): void {
-    if (message.type === 'credit') this.#underWay -= message.bytes
-    else {
+    if (message.type === 'credit') {
+      this.#underWay -= message.bytes
+      this.#options.onRead?.(message.bytes)
+    } else {
       this.answered = true
       this.#over = true
       if (message.type === 'done') this.#result.resolve(message.applied)

@@ -6,8 +6,8 @@ import { type ByteStream, StrataError } from '../base/index.ts'
 const BUFFER_BYTES = 4 * 1024 * 1024
 
 /**
- * Gives the bytes of one stream to two readers, each with memory of its own, at the pace of the slower
- * one. A failure of the source, and a reader that stops early, end both.
+ * Gives the bytes of one stream to two readers, who must both leave the chunks as they are, at the pace of
+ * the slower one. A failure of the source, and a reader that stops early, end both.
  */
 export function splitStream(source: ByteStream): readonly [ByteStream, ByteStream] {
   const second = new PassThrough({ highWaterMark: BUFFER_BYTES })
@@ -21,7 +21,7 @@ async function* firstReader(source: ByteStream, second: PassThrough): AsyncGener
   try {
     for await (const chunk of source) {
       if (second.destroyed) throw failure
-      if (!second.write(Uint8Array.from(chunk))) await Promise.race([once(second, 'drain'), once(second, 'close')])
+      if (!second.write(chunk)) await Promise.race([once(second, 'drain'), once(second, 'close')])
       yield chunk
     }
     second.end()

@@ -28,7 +28,8 @@ export async function launchMonitored(
     ...(log === undefined ? {} : { log }),
     terminal: config.Tty,
     stdin: config.OpenStdin,
-    leaveStdinOpen: config.OpenStdin && !config.StdinOnce,
+    // Who leaves a terminal may come back to it.
+    leaveStdinOpen: config.OpenStdin && (config.Tty || !config.StdinOnce),
     exitCommand: installation.exitCommand(id),
   })
   const attachment = streams === undefined ? undefined : attach(directory)

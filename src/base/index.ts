@@ -3,6 +3,7 @@ export { errnoOf, type ErrorDetails, type ErrorKind, isStrataError, StrataError,
 export { compareFileNames, decodeFileName, encodeFileName } from './fileNames.ts'
 export { makeDirectory, publishFile, readIfExists, syncDirectory, TemporaryDirectory } from './files.ts'
 export { createLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts'
+export { packageDirectory, packageVersion } from './package.ts'
 export { findProgram, type ProgramOptions, type ProgramResult, runProgram } from './processes.ts'
 export type { CallOptions, Progress, ProgressListener } from './progress.ts'
 export { type ByteStream, CHUNK_BYTES, drain, fileStream, observed, readAtMost, streamOf } from './streams.ts'

@@ -107,7 +107,7 @@ async function unknownVerb(words: readonly string[], group: boolean, surrounding
 }
 
 async function printVersion(surroundings: Surroundings): Promise<number> {
-  const { packageVersion } = await import('./packageVersion.ts')
+  const { packageVersion } = await import('../base/index.ts')
   surroundings.stdout.write(`Strata version ${packageVersion()}\n`)
   return 0
 }

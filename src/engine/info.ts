@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { cpus, hostname, release, totalmem } from 'node:os'
-import { errnoOf, isStrataError } from '../base/index.ts'
+import { errnoOf, isStrataError, packageVersion } from '../base/index.ts'
 import type { Containers } from '../container/index.ts'
 import { openRuntime, readRuntimeFacts, type RuntimeFacts } from '../runtime/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
@@ -49,7 +49,7 @@ export async function engineInfo(stores: Stores, containers: Containers | undefi
     MemTotal: totalmem(),
     Name: hostname(),
     Labels: [],
-    ServerVersion: ownVersion(),
+    ServerVersion: packageVersion(),
     Runtimes: runtime === undefined ? {} : { [runtime.name]: { path: runtime.path } },
     DefaultRuntime: runtime?.name ?? 'none',
     SecurityOptions: facts.seccomp ? ['name=seccomp,profile=builtin'] : [],
@@ -80,7 +80,7 @@ export async function engineVersion(): Promise<EngineVersion> {
   const { os, architecture } = hostPlatform()
   const facts = await readRuntimeFacts()
   const runtime = await findRuntime(facts)
-  const version = ownVersion()
+  const version = packageVersion()
   return {
     Platform: { Name: 'Strata Engine' },
     Components: [
@@ -124,8 +124,4 @@ function readSystemText(path: string): string | undefined {
     if (errnoOf(error) !== undefined) return undefined
     throw error
   }
-}
-
-function ownVersion(): string {
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
 }

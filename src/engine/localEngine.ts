@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { ByteStream, CallOptions, Logger } from '../base/index.ts'
-import { StrataError } from '../base/index.ts'
+import { packageDirectory, StrataError } from '../base/index.ts'
 import type {
   AttachedStreams,
   AttachmentEnd,
@@ -416,7 +415,7 @@ export class LocalEngine implements Engine {
 }
 
 /** What conmon calls when a container has ended: this installation's own command. */
-const PROGRAM = fileURLToPath(new URL('../../bin/strata', import.meta.url))
+const PROGRAM = join(packageDirectory(), 'bin', 'strata')
 
 /** Sockets live here, whose paths must be short; one folder for each root. */
 function runDirectoryOf(root: string): string {

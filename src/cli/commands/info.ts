@@ -1,7 +1,7 @@
 import { defineCommand, type Command } from '../command.ts'
 import type { EngineInfo } from '../../engine/index.ts'
 import { compileInspectFormat, inspectFormatOption } from '../inspectObjects.ts'
-import { packageVersion } from '../packageVersion.ts'
+import { packageVersion } from '../../base/index.ts'
 import { binarySize } from '../sizes.ts'
 
 export const command: Command = defineCommand({

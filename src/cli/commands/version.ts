@@ -1,7 +1,7 @@
 import { defineCommand, type Command } from '../command.ts'
 import type { EngineVersion } from '../../engine/index.ts'
 import { compileInspectFormat, inspectFormatOption } from '../inspectObjects.ts'
-import { packageVersion } from '../packageVersion.ts'
+import { packageVersion } from '../../base/index.ts'
 
 interface ClientVersion {
   readonly Version: string

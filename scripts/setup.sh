@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-run_packages="crun:crun conmon:conmon netavark:netavark iptables:iptables debootstrap:debootstrap busybox:busybox-static"
+run_packages="crun:crun conmon:conmon catatonit:catatonit netavark:netavark iptables:iptables debootstrap:debootstrap busybox:busybox-static"
 test_packages="docker-registry:docker-registry skopeo:skopeo umoci:umoci xz:xz-utils bzip2:bzip2 zstd:zstd getfattr:attr setcap:libcap2-bin ip:iproute2 mke2fs:e2fsprogs script:bsdutils htpasswd:apache2-utils"
 
 case ${1:-run} in

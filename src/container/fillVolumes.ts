@@ -58,7 +58,8 @@ async function fill(
     const place = new MountedTree([{ path: '', source: target, readOnly: false }])
     try {
       await extractTar(flatten(tree), place, '', { owner: 'keep' })
-      copyRootAttributes(`/proc/self/fd/${source}`, target)
+      // With a dot: it does not follow links, and this is one.
+      copyRootAttributes(`/proc/self/fd/${source}/.`, target)
     } finally {
       await place.close()
       await tree.close()

@@ -33,11 +33,11 @@ import { makeStubs } from './stubs.ts'
 export async function prepareRun(
   installation: Installation,
   record: ContainerRecord,
-  consoleSize: ConsoleSize | undefined,
+  how: { readonly consoleSize?: ConsoleSize | undefined; readonly disposable?: boolean } = {},
 ): Promise<readonly string[]> {
   const { id, definition } = record
   const { options, config } = definition
-  const rootfs = await mountRootfs(installation, id)
+  const rootfs = await mountRootfs(installation, id, how)
   const namespaces = await sharedNamespaces(installation, record)
   const endpoint = await connect(installation, record)
   const etc = await provideEtc(installation, record, endpoint)
@@ -51,7 +51,7 @@ export async function prepareRun(
     user,
     mounts: [...etc, ...(await userMounts(installation, record))],
     namespaces: { ...namespaces, ...(endpoint === undefined ? {} : { network: { path: endpoint.namespacePath } }) },
-    consoleSize,
+    consoleSize: how.consoleSize,
     seccomp: definition.seccompProfile === undefined ? undefined : readSeccomp(record, user, facts),
   }
   const { spec, warnings } = planBundle(bundleOptions(record, start), facts)

@@ -1,7 +1,7 @@
 import { StrataError } from '../base/index.ts'
 import { attach, type ConsoleSize } from '../runtime/index.ts'
 import { noSuchContainer } from './containerRecords.ts'
-import { isForeground, launchForeground } from './foregroundRun.ts'
+import { foregroundStreams, launchForeground } from './foregroundRun.ts'
 import type { Installation } from './installation.ts'
 import { followMonitored, launchMonitored } from './monitoredRun.ts'
 import { prepareRun } from './prepareRun.ts'
@@ -53,11 +53,16 @@ async function launch(
   try {
     const { streams, size } = await withFirstSize(record, given)
     signal?.throwIfAborted()
-    const warnings = await prepareRun(installation, record, size)
+    const inForeground = foregroundStreams(record, streams)
+    // Only one that nobody else has seen yet was never mounted before, and will not be again.
+    const disposable =
+      inForeground !== undefined && record.state.status === 'creating' && record.definition.mounts.every(({ type }) => type !== 'volume')
+    const warnings = await prepareRun(installation, record, { consoleSize: size, disposable })
     signal?.throwIfAborted()
-    const { ended } = isForeground(record, streams)
-      ? await launchForeground(installation, record, streams)
-      : await launchMonitored(installation, record, streams)
+    const { ended } =
+      inForeground === undefined
+        ? await launchMonitored(installation, record, streams)
+        : await launchForeground(installation, record, inForeground)
     // Who does not look at it is not disturbed by its failure.
     ended?.catch(() => undefined)
     return { warnings, ended: ended ?? NEVER }

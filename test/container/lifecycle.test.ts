@@ -55,10 +55,12 @@ for (const autoRemove of [true, false]) {
     const left = await workshop.containers.list({ all: true })
     assert.deepEqual(
       left.map(({ status, exitCode }) => [status, exitCode]),
-      autoRemove ? [] : [
-        ['created', 126],
-        ['created', 127],
-      ],
+      autoRemove
+        ? []
+        : [
+            ['created', 126],
+            ['created', 127],
+          ],
     )
     for (const { id } of left) await workshop.containers.remove(id)
     assert.deepEqual(remains(workshop), [])

@@ -147,7 +147,9 @@ export function remains({ root, runDirectory }: Workshop): readonly string[] {
   const mounts = [...mountsBelow(root), ...mountsBelow(runDirectory)].map(({ target }) => `mount ${target}`)
   const list = (path: string): readonly string[] => (existsSync(path) ? readdirSync(path) : [])
   const directories = list(join(runDirectory, 'c')).map(name => `run directory ${name}`)
-  const states = list(join(runDirectory, 'runtime')).filter(name => /^[0-9a-f]{64}$/.test(name)).map(name => `runtime state ${name}`)
+  const states = list(join(runDirectory, 'runtime'))
+    .filter(name => /^[0-9a-f]{64}$/.test(name))
+    .map(name => `runtime state ${name}`)
   return [...mounts, ...directories, ...states]
 }
 

@@ -18,25 +18,31 @@ export async function stopContainer(installation: Installation, record: Containe
   const { config } = record.definition
   const signal = parseSignal(options.signal ?? config.StopSignal ?? 'TERM')
   const seconds = options.timeoutSeconds ?? config.StopTimeout ?? DEFAULT_TIMEOUT_SECONDS
+  if (!(await signalToStop(installation, record, signal))) return
+  if (seconds < 0) {
+    await conclude(installation, record.id)
+    return
+  }
+  if (!(await concludeWithin(installation, record.id, seconds * 1000))) await endProcess(installation, record)
+}
+
+/** Whether there is an end to wait for. With the lock: a start that is under way is completed before, so that it fails for no such reason. */
+async function signalToStop(installation: Installation, record: ContainerRecord, signal: number): Promise<boolean> {
+  using _ = await installation.locks.acquire(record.id)
   const marked = installation.records.update(record.id, state => ({
     ...state,
     stoppedByUser: true,
     status: state.status === 'restarting' ? 'exited' : state.status,
   }))
-  if (marked === undefined || !hasProcess(marked.state)) return
+  if (marked === undefined || !hasProcess(marked.state)) return false
   await deliver(installation, marked, signal)
   if (marked.state.status === 'paused') await resume(installation, marked)
-  if (seconds < 0) {
-    await conclude(installation, record.id)
-    return
-  }
-  if (!(await concludeWithin(installation, record.id, seconds * 1000))) await endProcess(installation, marked)
+  return true
 }
 
 /** Kills what is left of a container, and waits until it is cleaned up after. No policy starts it again. */
 export async function endProcess(installation: Installation, record: ContainerRecord): Promise<void> {
-  installation.records.update(record.id, state => ({ ...state, stoppedByUser: true }))
-  await deliver(installation, record, KILL)
+  if (!(await signalToStop(installation, record, KILL))) return
   if (await concludeWithin(installation, record.id, KILL_TIMEOUT_MS)) return
   throw new StrataError('unavailable', 'STRATA_WILL_NOT_DIE', `Cannot stop container "${record.name}": its process does not end`, {
     hint: 'It may wait for a disk or a network that does not answer.',
@@ -47,9 +53,14 @@ export async function endProcess(installation: Installation, record: ContainerRe
 export async function killContainer(installation: Installation, record: ContainerRecord, signal: string = 'KILL'): Promise<void> {
   const number = parseSignal(signal)
   const isEnd = number === KILL || number === parseSignal(record.definition.config.StopSignal ?? 'TERM')
-  const present = installation.records.update(record.id, state => (isEnd && hasProcess(state) ? { ...state, stoppedByUser: true } : state))
-  if (present === undefined || !hasProcess(present.state) || isStale(installation, present)) throw notRunning(record, 'kill')
-  if (!(await deliver(installation, present, number))) throw notRunning(record, 'kill')
+  {
+    using _ = await installation.locks.acquire(record.id)
+    const present = installation.records.update(record.id, state =>
+      isEnd && hasProcess(state) ? { ...state, stoppedByUser: true } : state,
+    )
+    if (present === undefined || !hasProcess(present.state) || isStale(installation, present)) throw notRunning(record, 'kill')
+    if (!(await deliver(installation, present, number))) throw notRunning(record, 'kill')
+  }
   if (number === KILL) await concludeWithin(installation, record.id, KILL_TIMEOUT_MS)
 }
 
@@ -66,7 +77,8 @@ async function deliver(installation: Installation, { id, state }: ContainerRecor
       return true
     } catch (error) {
       const isGone = isStrataError(error, 'conflict') || isStrataError(error, 'notFound')
-      if (!isGone) throw error
+      // A process that ends in this moment gives a runtime many things to complain of.
+      if (!isGone && (await runtime.state(id))?.status === 'running') throw error
       const { run } = state
       const isBeingMade = run?.kind === 'foreground' && isAlive(run.monitor) && isStrataError(error, 'notFound')
       if (!isBeingMade || waited >= MAKING_TIMEOUT_MS) return false

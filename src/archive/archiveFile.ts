@@ -24,31 +24,27 @@ const MAX_LINKS = 40
  * are symlinks to another layer's.
  */
 export class ArchiveFile {
-  readonly path: string
+  /** What messages call it. */
+  readonly name: string
   readonly #members: ReadonlyMap<string, Member>
 
-  private constructor(path: string, members: ReadonlyMap<string, Member>) {
-    this.path = path
+  private constructor(name: string, members: ReadonlyMap<string, Member>) {
+    this.name = name
     this.#members = members
   }
 
-  /** Rejects with `dataLoss` for a truncated archive and `invalidArgument` for a file that is none. */
-  static async open(path: string): Promise<ArchiveFile> {
+  /** Rejects with `dataLoss` for a truncated archive and `invalidArgument` for a file that is none. @param name what messages call it */
+  static async open(path: string, name: string = path): Promise<ArchiveFile> {
     try {
       await using file = await open(path, 'r')
-      return new ArchiveFile(path, await scan(file, path))
+      return new ArchiveFile(name, await scan(file, { path, name }))
     } catch (error) {
-      throw systemError(`read archive "${path}"`, error)
+      throw systemError(`read archive "${name}"`, error)
     }
   }
 
   has(name: string): boolean {
     return this.#find(name) !== undefined
-  }
-
-  /** All names, as they are in the archive but for leading `./` and trailing `/`. */
-  names(): Iterable<string> {
-    return this.#members.keys()
   }
 
   /** Where a file is; rejects with `dataLoss` (STRATA_ARCHIVE_INCOMPLETE) when the archive lacks it. */
@@ -58,7 +54,7 @@ export class ArchiveFile {
       throw new StrataError(
         'dataLoss',
         'STRATA_ARCHIVE_INCOMPLETE',
-        `Cannot read archive "${this.path}": it names "${name}", which it does not have`,
+        `Cannot read archive "${this.name}": it names "${name}", which it does not have`,
       )
     }
     return member.extent
@@ -71,7 +67,7 @@ export class ArchiveFile {
 
   /** A small file, whole. @param limit the most bytes that are accepted */
   read(name: string, limit: number): Promise<Buffer> {
-    return readAtMost(this.open(name), limit, `"${name}" of archive "${this.path}"`)
+    return readAtMost(this.open(name), limit, `"${name}" of archive "${this.name}"`)
   }
 
   #find(name: string): Member | undefined {
@@ -98,7 +94,7 @@ function normalize(name: string, from: string): string | undefined {
   return parts.join('/')
 }
 
-async function scan(file: FileHandle, path: string): Promise<ReadonlyMap<string, Member>> {
+async function scan(file: FileHandle, archive: { readonly path: string; readonly name: string }): Promise<ReadonlyMap<string, Member>> {
   const { size } = await file.stat()
   const members = new Map<string, Member>()
   for (let at = 0; at < size;) {
@@ -110,14 +106,14 @@ async function scan(file: FileHandle, path: string): Promise<ReadonlyMap<string,
       throw new StrataError(
         'dataLoss',
         'STRATA_ARCHIVE_TRUNCATED',
-        `Cannot read archive "${path}": it ends in the middle of "${entry.path}"`,
+        `Cannot read archive "${archive.name}": it ends in the middle of "${entry.path}"`,
         {
           hint: 'Make or copy the archive again.',
         },
       )
     }
     const name = normalize(entry.path, '')
-    if (name !== undefined) members.set(name, { type: entry.type, linkPath: entry.linkPath, extent: { path, start, end } })
+    if (name !== undefined) members.set(name, { type: entry.type, linkPath: entry.linkPath, extent: { path: archive.path, start, end } })
     at = Math.ceil(end / BLOCK) * BLOCK
   }
   return members

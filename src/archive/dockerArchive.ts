@@ -14,7 +14,7 @@ interface Item {
 
 /** Reads the images of a docker-archive: `manifest.json` names config, tags and layer tars of each. */
 export async function readDockerArchive(archive: ArchiveFile): Promise<readonly ArchivedImage[]> {
-  const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.path)
+  const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.name)
   return Promise.all(items.map(item => readItem(archive, item)))
 }
 
@@ -23,7 +23,7 @@ async function readItem(archive: ArchiveFile, item: Item): Promise<ArchivedImage
   const config = parseImageConfig(configBytes)
   const diffIds = config.rootfs.diff_ids
   if (diffIds.length !== item.Layers.length) {
-    throw invalid(archive.path, `"${item.Config}" has ${diffIds.length} layers and ${DOCKER_MANIFEST} has ${item.Layers.length}`)
+    throw invalid(archive.name, `"${item.Config}" has ${diffIds.length} layers and ${DOCKER_MANIFEST} has ${item.Layers.length}`)
   }
   const layers = item.Layers.map((name, index) => ({ diffId: diffIds[index]!, descriptor: undefined, extent: archive.extent(name) }))
   return { names: item.RepoTags.map(parseReference), config, configBytes, manifest: undefined, layers }

@@ -22,7 +22,7 @@ export async function readLegacyArchive(archive: ArchiveFile): Promise<readonly 
   const tops = new Map<string, Reference[]>()
   for (const [repository, tags] of Object.entries(await readJson(archive, LEGACY_REPOSITORIES))) {
     for (const [tag, id] of Object.entries(tags as Readonly<Record<string, unknown>>)) {
-      if (typeof id !== 'string') throw invalid(archive.path, `tag "${tag}" of "${LEGACY_REPOSITORIES}" names no layer`)
+      if (typeof id !== 'string') throw invalid(archive.name, `tag "${tag}" of "${LEGACY_REPOSITORIES}" names no layer`)
       tops.set(id, [...(tops.get(id) ?? []), parseReference(`${repository}:${tag}`)])
     }
   }
@@ -53,8 +53,8 @@ async function readImage(archive: ArchiveFile, top: string, names: readonly Refe
 async function readStack(archive: ArchiveFile, top: string): Promise<readonly LegacyLayer[]> {
   const stack: LegacyLayer[] = []
   for (let id: string | undefined = top; id !== undefined;) {
-    if (!LEGACY_ID.test(id)) throw invalid(archive.path, `"${id}" is no layer id`)
-    if (stack.length >= LIMITS.layers) throw invalid(archive.path, `an image has more than ${LIMITS.layers} layers`)
+    if (!LEGACY_ID.test(id)) throw invalid(archive.name, `"${id}" is no layer id`)
+    if (stack.length >= LIMITS.layers) throw invalid(archive.name, `an image has more than ${LIMITS.layers} layers`)
     const json = await readJson(archive, `${id}/json`)
     stack.unshift({ id, json })
     id = typeof json['parent'] === 'string' && json['parent'] !== '' ? json['parent'] : undefined
@@ -106,7 +106,7 @@ async function readJson(archive: ArchiveFile, name: string): Promise<Readonly<Re
     const parsed: unknown = JSON.parse(bytes.toString())
     if (typeof parsed === 'object' && parsed !== null) return parsed as Readonly<Record<string, unknown>>
   } catch (cause) {
-    throw invalid(archive.path, `"${name}" is not JSON`, cause)
+    throw invalid(archive.name, `"${name}" is not JSON`, cause)
   }
-  throw invalid(archive.path, `"${name}" is no JSON object`)
+  throw invalid(archive.name, `"${name}" is no JSON object`)
 }

@@ -70,7 +70,7 @@ async function readBlob(archive: ArchiveFile, target: Descriptor, limit: number)
     throw new StrataError(
       'dataLoss',
       'STRATA_DIGEST_MISMATCH',
-      `Cannot read archive "${archive.path}": "${blobPath(target.digest)}" is not what its digest says`,
+      `Cannot read archive "${archive.name}": "${blobPath(target.digest)}" is not what its digest says`,
     )
   }
   return bytes

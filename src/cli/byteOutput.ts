@@ -29,7 +29,12 @@ export async function writeArchiveTo(invocation: Invocation, path: string | unde
     return
   }
   if (await isRegularOrAbsent(path)) {
-    await publishFile(path, await open())
+    const bytes = await open()
+    try {
+      await publishFile(path, bytes)
+    } catch (error) {
+      throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
+    }
     return
   }
   // A device or a FIFO is written to as it is: renaming would replace it.

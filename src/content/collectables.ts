@@ -8,6 +8,8 @@ interface ContentParts {
   readonly records: BlobRecords
   readonly files: BlobFiles
   readonly ingests: IngestDirectory
+  /** Also what could be resumed. */
+  readonly interrupted: boolean
   /** Takes the file of a blob out of the store, unless a record says that it is needed. */
   readonly sweep: (digest: Digest) => void
 }
@@ -49,10 +51,10 @@ function unrecordedFiles({ records, files, sweep }: ContentParts): Collectable {
   }
 }
 
-function abandonedIngests({ ingests }: ContentParts): Collectable {
+function abandonedIngests({ ingests, interrupted }: ContentParts): Collectable {
   return {
     kind: 'ingest',
-    list: () => ingests.abandoned(),
+    list: () => ingests.abandoned(interrupted),
     references: () => [],
     drop: () => undefined,
     destroy: async id => ingests.delete(id),

@@ -241,6 +241,7 @@ test('a collection keeps what a manifest names, and removes unrecorded files and
     for (const name of readdirSync(join(opened.root, 'ingest'))) utimesSync(join(opened.root, 'ingest', name), dayAgo, dayAgo)
     await using _young = await content.ingest('young')
   }
+  await using busy = await content.ingest('busy')
   const removed = await opened.collect([
     { kind: 'blob', id: image.target.digest },
     { kind: 'blob', id: 'no digest' },
@@ -250,7 +251,14 @@ test('a collection keeps what a manifest names, and removes unrecorded files and
     ['blob', 'blob file', 'ingest'],
   )
   assert.equal(removed[0]?.id, loose.target.digest)
+  assert.equal(readdirSync(join(opened.root, 'ingest')).length, 2)
+  const ingests = content.collectables({ interrupted: true }).find(({ kind }) => kind === 'ingest')!
+  const interrupted = [...ingests.list()]
+  assert.equal(interrupted.length, 1, 'not the one that is being written')
+  for (const id of [...interrupted, ...readdirSync(join(opened.root, 'ingest'))]) await ingests.destroy?.(id)
   assert.equal(readdirSync(join(opened.root, 'ingest')).length, 1)
+  await busy.write(streamOf(Buffer.from('busy')))
+  await busy.commit({ mediaType: MEDIA_TYPES.layer })
   for (const { target, bytes } of [config, kept, image]) assert.equal(await read(content, target), bytes.toString())
   assert.deepEqual(await problemsOf(content), [])
 })

@@ -200,9 +200,19 @@ export class DiskContentStore implements ContentStore {
     })
   }
 
-  /** The kinds of the content store for `collect`: blobs, files without a record, ingests that nobody resumes. */
-  collectables(): readonly Collectable[] {
-    return contentCollectables({ records: this.#records, files: this.#files, ingests: this.#ingests, sweep: digest => this.#sweep(digest) })
+  /**
+   * The kinds of the content store for `collect`: blobs, files without a record, ingests that nobody resumes.
+   *
+   * @param options.interrupted true: also ingests that killed processes left less than a day ago, which could be resumed
+   */
+  collectables({ interrupted = false }: { readonly interrupted?: boolean } = {}): readonly Collectable[] {
+    return contentCollectables({
+      records: this.#records,
+      files: this.#files,
+      ingests: this.#ingests,
+      interrupted,
+      sweep: digest => this.#sweep(digest),
+    })
   }
 
   /**

@@ -4,11 +4,14 @@ import { join } from 'node:path'
 import { errnoOf, StrataError, systemError } from '../base/index.ts'
 import { type Descriptor, digestAlgorithm } from '../oci/index.ts'
 import { DiskIngest, type Publish, StoredIngest } from './ingest.ts'
-import { PartialFile } from './partialFile.ts'
+import { PartialFile, whenFree } from './partialFile.ts'
 import type { BlobInfo, CommitOptions, Ingest, IngestOptions } from './store.ts'
 
-/** A partial file that nobody wrote to for a day is nobody's. */
+/** Who wants to resume does so within a day. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000
+
+/** Begins the names of partial files that nobody resumes: no key leads to them. */
+const ONCE = 'put-'
 
 export interface IngestDirectoryOptions {
   readonly publish: Publish
@@ -28,13 +31,15 @@ export class IngestDirectory {
 
   /** Begins an ingest that nobody resumes: bytes that cannot be had from the middle. */
   async begin(target: Descriptor): Promise<Ingest> {
-    const key = randomBytes(16).toString('hex')
-    const path = join(this.#path, `put-${key}`)
-    try {
-      const file = await PartialFile.create(path, digestAlgorithm(target.digest))
-      return new DiskIngest(key, file, { target, publish: this.#options.publish })
-    } catch (error) {
-      throw systemError(`create "${path}"`, error)
+    for (;;) {
+      const key = randomBytes(16).toString('hex')
+      const path = join(this.#path, `${ONCE}${key}`)
+      try {
+        const file = await PartialFile.create(path, digestAlgorithm(target.digest))
+        if (file !== undefined) return new DiskIngest(key, file, { target, publish: this.#options.publish })
+      } catch (error) {
+        throw systemError(`create "${path}"`, error)
+      }
     }
   }
 
@@ -59,18 +64,26 @@ export class IngestDirectory {
     }
   }
 
-  /** Names of partial files that nobody resumes any more. */
-  abandoned(): readonly string[] {
+  /**
+   * Names of partial files that no process has open and nobody resumes any more.
+   *
+   * @param interrupted true: also those that could still be resumed
+   */
+  abandoned(interrupted: boolean): readonly string[] {
     const before = Date.now() - ABANDONED_AFTER_MS
     return this.#names().filter(name => {
-      const stats = lstatSync(join(this.#path, name), { throwIfNoEntry: false })
-      return stats !== undefined && stats.mtimeMs < before
+      const path = join(this.#path, name)
+      const stats = lstatSync(path, { throwIfNoEntry: false })
+      if (stats === undefined) return false
+      const mayBeResumed = !interrupted && !name.startsWith(ONCE) && stats.mtimeMs >= before
+      return !mayBeResumed && whenFree(path, () => undefined)
     })
   }
 
-  /** Deletes a partial file, by its name. */
+  /** Deletes a partial file, by its name, unless a process has opened it meanwhile. */
   delete(name: string): void {
-    rmSync(join(this.#path, name), { recursive: true, force: true })
+    const path = join(this.#path, name)
+    whenFree(path, () => rmSync(path, { recursive: true, force: true }))
   }
 
   async #open(path: string, { target, signal }: IngestOptions): Promise<PartialFile | undefined> {

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rm, stat } from 'node:fs/promises'
 import { type ByteStream, CHUNK_BYTES, errnoOf, systemError } from '../base/index.ts'
-import { lockFile } from '../host/index.ts'
+import { close, CURRENT_DIRECTORY, lockFile, openAt, tryLockFile } from '../host/index.ts'
 import type { DigestAlgorithm } from '../oci/index.ts'
 
 /** Chunks below this many bytes are gathered before they are written. */
@@ -30,9 +30,22 @@ export class PartialFile implements AsyncDisposable {
     this.#hash = createHash(algorithm)
   }
 
-  /** Begins a file that must not exist. */
-  static async create(path: string, algorithm: DigestAlgorithm): Promise<PartialFile> {
-    return new PartialFile(path, await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, MODE), algorithm)
+  /**
+   * Begins a file that must not exist, and locks it as `resume` does.
+   *
+   * @returns undefined when a collection took it before it was locked
+   */
+  static async create(path: string, algorithm: DigestAlgorithm): Promise<PartialFile | undefined> {
+    const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, MODE)
+    try {
+      await lockFile(handle.fd, 'exclusive')
+      if (await isStillAt(path, handle)) return new PartialFile(path, handle, algorithm)
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+    await handle.close()
+    return undefined
   }
 
   /**
@@ -190,6 +203,24 @@ export class PartialFile implements AsyncDisposable {
       at += bytesRead
       yield buffer.subarray(0, bytesRead)
     }
+  }
+}
+
+/** Does `work` while nobody else has the file open here; returns false where somebody has it, or it is gone. */
+export function whenFree(path: string, work: () => void): boolean {
+  let fd: number
+  try {
+    fd = openAt(CURRENT_DIRECTORY, path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw systemError(`open "${path}"`, error)
+  }
+  try {
+    if (!tryLockFile(fd, 'exclusive')) return false
+    work()
+    return true
+  } finally {
+    close(fd)
   }
 }
 

@@ -8,14 +8,18 @@ export interface Collected {
   readonly reclaimedBytes: number
 }
 
-/**
- * Removes what no image, container or lease reaches.
- *
- * @param containers what containers hold; asked inside the transaction
- */
-export async function collectGarbage(stores: Stores, containers: () => Iterable<Resource>): Promise<Collected> {
+export interface CollectGarbageOptions {
+  /** What containers hold; asked inside the transaction. */
+  readonly containers: () => Iterable<Resource>
+  /** Also what killed commands were making, and could be taken up again. */
+  readonly interrupted: boolean
+}
+
+/** Removes what no image, container or lease reaches. */
+export async function collectGarbage(stores: Stores, { containers, interrupted }: CollectGarbageOptions): Promise<Collected> {
   const { metadata, leases, content, layers, images } = stores
   const snapshots = await stores.snapshots()
+  if (interrupted) leases.endAbandoned()
   const sizes = new Map<string, number>()
   for await (const { digest, size, state } of content.list()) if (state === 'kept') sizes.set(keyOf('blob', digest), size)
   for await (const { diffId, contentBytes } of layers.list()) sizes.set(keyOf('layer', diffId), contentBytes)
@@ -23,13 +27,18 @@ export async function collectGarbage(stores: Stores, containers: () => Iterable<
     collect({
       metadata,
       leases,
-      kinds: [...content.collectables(), ...layers.collectables(), ...(snapshots === undefined ? [] : [snapshots.collectable()])],
+      kinds: [
+        ...content.collectables({ interrupted }),
+        ...layers.collectables(),
+        ...(snapshots === undefined ? [] : [snapshots.collectable()]),
+      ],
       *roots() {
         for (const image of images.list()) yield* images.references(image.manifest.digest)
         yield* containers()
       },
     }),
   )
+  if (interrupted) await snapshots?.removeOrphans()
   await new Trash(stores.root).empty()
   return { removed, reclaimedBytes: removed.reduce((sum, { kind, id }) => sum + (sizes.get(keyOf(kind, id)) ?? 0), 0) }
 }

@@ -1,4 +1,3 @@
-import { request } from 'undici'
 import { type ByteStream, type CallOptions, fileStream, mapConcurrently, observed, streamOf, StrataError } from '../base/index.ts'
 import type { ArchivedImage } from '../archive/index.ts'
 import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer } from '../image/index.ts'
@@ -17,6 +16,7 @@ import {
   withTag,
 } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
+import { openRootfs } from './rootfsSource.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { ImportOptions, LoadedImage, LoadOptions, PulledImage, PullOptions } from './images.ts'
 import type { Stores } from './stores.ts'
@@ -31,7 +31,7 @@ export async function importImage(
   const platform = platformOf(options.platform)
   const config = changeConfig({}, options.changes ?? [])
   await using lease = stores.leases.create()
-  const { bytes, total } = typeof source === 'string' ? await openSource(source, options.signal) : { bytes: source, total: undefined }
+  const { bytes, total } = typeof source === 'string' ? await openRootfs(source, options.signal) : { bytes: source, total: undefined }
   const layer = await takeNewLayer(reported(bytes, total, options), [], {
     layers: stores.layers,
     snapshots: await stores.snapshots(),
@@ -53,23 +53,6 @@ export async function importImage(
   return { imageId: facts.id }
 }
 
-async function openSource(
-  source: string,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly bytes: ByteStream; readonly total: number | undefined }> {
-  if (!/^https?:\/\//.test(source)) return { bytes: fileStream(source), total: undefined }
-  const { statusCode, headers, body } = await request(source, {
-    ...(signal === undefined ? {} : { signal }),
-    maxRedirections: 10,
-  } as Parameters<typeof request>[1])
-  if (statusCode !== 200) {
-    await body.dump()
-    throw new StrataError('unavailable', 'STRATA_DOWNLOAD', `Cannot import "${source}": the server answers ${statusCode}`)
-  }
-  const total = Number(headers['content-length'])
-  return { bytes: body, total: Number.isSafeInteger(total) ? total : undefined }
-}
-
 function reported(bytes: ByteStream, total: number | undefined, { onProgress }: CallOptions): ByteStream {
   let current = 0
   return observed(bytes, chunk => {
@@ -85,8 +68,8 @@ export async function loadImages(
   options: LoadOptions & CallOptions,
 ): Promise<readonly LoadedImage[]> {
   const { plainArchive, readArchive } = await import('../archive/index.ts')
-  await using plain = await plainArchive(source, stores.root)
-  const images = await readArchive(plain.path, platformOf(options.platform))
+  await using plain = await plainArchive(source, stores.scratchDirectory())
+  const images = await readArchive(plain, platformOf(options.platform))
   await using lease = stores.leases.create()
   const taken: { readonly facts: ImageFacts; readonly names: readonly Reference[] }[] = []
   for (const image of images) taken.push({ facts: await takeArchived(stores, image, { ...options, lease }), names: image.names })

@@ -17,7 +17,8 @@ export interface ImageUser {
 export interface RemovalContext {
   readonly stores: Stores
   readonly users: readonly ImageUser[]
-  collect(): Promise<Collected>
+  /** @param interrupted also what killed commands were making */
+  collect(interrupted: boolean): Promise<Collected>
 }
 
 /** Removes a name, or an image with all its names; docker's rules for what is refused without force. */
@@ -32,6 +33,11 @@ export async function removeImage(context: RemovalContext, text: string, options
     return removals
   }
   refuseUsed(context, image, { text, options, byName: name !== undefined })
+  if (name !== undefined && context.users.some(({ imageId, running }) => imageId === image.id && running)) {
+    // By force a running container's image loses its name only.
+    stores.changeImages(() => removals.push(...untag(stores, name, image)))
+    return removals
+  }
   if (name === undefined && repositories(image).size > 1 && options.force !== true) {
     throw new StrataError(
       'conflict',
@@ -43,7 +49,7 @@ export async function removeImage(context: RemovalContext, text: string, options
     )
   }
   stores.changeImages(() => removals.push(...deleteImage(context, image.id, options)))
-  await context.collect()
+  await context.collect(false)
   return removals
 }
 
@@ -67,7 +73,7 @@ export async function pruneImages(context: RemovalContext, options: ImagePruneOp
       removed.push(...deleteImage(context, id as ImageId, {}))
     }
   })
-  const { reclaimedBytes } = await context.collect()
+  const { reclaimedBytes } = await context.collect(true)
   return { removed, reclaimedBytes }
 }
 

@@ -343,7 +343,7 @@ export class LocalEngine implements Engine {
     }))
     const stores = await this.#open()
     const { collectGarbage } = await import('./garbage.ts')
-    return { stores, users, collect: () => collectGarbage(stores, held) }
+    return { stores, users, collect: interrupted => collectGarbage(stores, { containers: held, interrupted }) }
   }
 
   /** Finds or pulls the image of a container, unpacks it where it is not, and keeps it until `use` is done. */

@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../base/index.ts'
 import { type DiskContentStore, openContent } from '../content/index.ts'
@@ -46,6 +47,13 @@ export class Stores {
 
   get layers(): LayerStore {
     return (this.#layers ??= openLayers({ root: this.root, metadata: this.metadata, content: this.content }))
+  }
+
+  /** A place for files of one command: a prune takes what a crash leaves there, as it does with ingests. */
+  scratchDirectory(): string {
+    const directory = join(this.root, 'ingest')
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    return directory
   }
 
   /** Undefined where nothing can be mounted: images are then kept as tars. */

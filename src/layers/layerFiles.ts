@@ -1,13 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { lstatSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { constants, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errnoOf, syncDirectory, systemError } from '../base/index.ts'
+import { close, CURRENT_DIRECTORY, openAt, statFd, tryLockFile } from '../host/index.ts'
 import { renameDurably, syncDirectoryNow, type Trash } from '../metadata/index.ts'
 import { type DiffId, digestHex, parseDiffId } from '../oci/index.ts'
-
-/** A layer that nobody worked on for a day is nobody's. */
-const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000
 
 /** A place for the files of a layer while they are written. Disposing of it deletes what was not recorded. */
 export interface StagedLayer extends AsyncDisposable {
@@ -42,20 +40,31 @@ export class LayerFiles {
     return join(this.#directory(diffId), 'layer.tar')
   }
 
-  /** Makes an empty place for the files of a layer. */
+  /** Makes an empty place for the files of a layer, locked (flock) as long as this process works on it. */
   stage(): StagedLayer & { readonly tarPath: string } {
-    const directory = join(this.#partial, randomBytes(12).toString('hex'))
-    try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 })
-    } catch (error) {
-      throw systemError(`create "${directory}"`, error)
-    }
+    let directory: string
+    let lock: number | undefined
+    do {
+      directory = join(this.#partial, randomBytes(12).toString('hex'))
+      try {
+        mkdirSync(directory, { recursive: true, mode: 0o700 })
+        // Undefined when a collection looked at it, or took it, before it was locked.
+        lock = lockDirectory(directory)
+      } catch (error) {
+        throw systemError(`create "${directory}"`, error)
+      }
+    } while (lock === undefined)
+    let unlock: (() => void) | undefined = close.bind(undefined, lock)
     return {
       directory,
       indexPath: join(directory, 'index'),
       headersPath: join(directory, 'headers.zst'),
       tarPath: join(directory, 'layer.tar'),
-      [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+      async [Symbol.asyncDispose]() {
+        await rm(directory, { recursive: true, force: true })
+        unlock?.()
+        unlock = undefined
+      },
     }
   }
 
@@ -103,24 +112,46 @@ export class LayerFiles {
     return names(this.#layers).map(name => parseDiffId(`sha256:${name}`))
   }
 
-  /** Names of staged layers that nobody works on any more. */
+  /** Names of staged layers that no process works on any more. */
   abandoned(): readonly string[] {
-    const before = Date.now() - ABANDONED_AFTER_MS
     return names(this.#partial).filter(name => {
-      const stats = lstatSync(join(this.#partial, name), { throwIfNoEntry: false })
-      return stats !== undefined && stats.mtimeMs < before
+      const lock = lockDirectory(join(this.#partial, name))
+      if (lock !== undefined) close(lock)
+      return lock !== undefined
     })
   }
 
   /** Deletes a staged layer, by its name. */
   deleteAbandoned(name: string): void {
-    rmSync(join(this.#partial, name), { recursive: true, force: true })
+    const directory = join(this.#partial, name)
+    const lock = lockDirectory(directory)
+    if (lock === undefined) return
+    try {
+      rmSync(directory, { recursive: true, force: true })
+    } finally {
+      close(lock)
+    }
   }
 
   #directory(diffId: DiffId): string {
     // The type promises a valid DiffId; a cast must not become a path.
     return join(this.#layers, digestHex(parseDiffId(diffId)))
   }
+}
+
+/** Locks a directory that nobody else has locked; undefined where somebody has, or it is gone. */
+function lockDirectory(path: string): number | undefined {
+  let fd: number
+  try {
+    fd = openAt(CURRENT_DIRECTORY, path, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw systemError(`open "${path}"`, error)
+  }
+  // A directory that was removed has no links left.
+  if (tryLockFile(fd, 'exclusive') && statFd(fd).links > 0) return fd
+  close(fd)
+  return undefined
 }
 
 function names(directory: string): readonly string[] {

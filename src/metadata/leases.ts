@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { isStrataError, StrataError } from '../base/index.ts'
+import { isAlive, isStrataError, StrataError, thisOwner } from '../base/index.ts'
 import type { Metadata } from './metadata.ts'
 
 /** Something that a collection can remove: a blob by its digest, a layer by its DiffId, a snapshot by its id, … */
@@ -42,6 +42,7 @@ const MIGRATIONS = [
      id TEXT NOT NULL,
      PRIMARY KEY (lease, kind, id)
    ) STRICT, WITHOUT ROWID;`,
+  `ALTER TABLE leases ADD COLUMN owner TEXT NOT NULL DEFAULT '';`,
 ]
 
 /** The leases of one root, of all processes. */
@@ -58,11 +59,12 @@ export class Leases {
     const ttlMs = options.ttlMs ?? DAY_MS
     const id = randomBytes(12).toString('hex')
     this.#metadata.run(
-      'INSERT INTO leases (id, expires_at, boot_id, expires_uptime) VALUES (?, ?, ?, ?)',
+      'INSERT INTO leases (id, expires_at, boot_id, expires_uptime, owner) VALUES (?, ?, ?, ?, ?)',
       id,
       Date.now() + ttlMs,
       bootId(),
       uptimeMs() + ttlMs,
+      thisOwner(),
     )
     return new MetadataLease(this.#metadata, id)
   }
@@ -78,6 +80,17 @@ export class Leases {
   /** Forgets the leases whose time is over. */
   expire(): void {
     this.#metadata.run(`DELETE FROM leases WHERE ${EXPIRED}`, ...now())
+  }
+
+  /**
+   * Ends the leases of processes that are gone. Without this their leases hold for the rest of their time, so that
+   * a pull that was killed can be taken up again.
+   */
+  endAbandoned(): void {
+    this.#metadata.transaction(() => {
+      for (const { id, owner } of this.#metadata.all<{ id: string; owner: string }>('SELECT id, owner FROM leases'))
+        if (!isAlive(owner)) this.#metadata.run('DELETE FROM leases WHERE id = ?', id)
+    })
   }
 }
 

@@ -1,7 +1,6 @@
-import { StrataError } from '../base/index.ts'
+import { isAlive, StrataError, thisOwner } from '../base/index.ts'
 import { type Metadata, withReserve } from '../metadata/index.ts'
 import type { SnapshotChain, SnapshotId, Usage } from './driver.ts'
-import { isAlive, thisOwner } from './owner.ts'
 import type { SnapshotInfo, SnapshotKind } from './snapshotter.ts'
 
 /*

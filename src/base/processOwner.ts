@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 
 /*
- * Who is making a state: the boot, the pid namespace, the pid, and when that process started. A pid
+ * Who is making something: the boot, the pid namespace, the pid, and when that process started. A pid
  * alone is given to other processes later, and counts from one in every namespace and after every boot.
  */
 

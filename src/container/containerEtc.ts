@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { type Endpoint, hostnameFile, hostsFile, parseNetworkMode, readHostResolvConf, resolvConfFile } from '../network/index.ts'
 import type { BundleMount } from '../runtime/index.ts'
@@ -20,8 +20,10 @@ export async function provideEtc(
   const { options, mounts } = definition
   mkdirSync(installation.paths.directory(id), { recursive: true, mode: 0o710 })
   for (const [name, text] of Object.entries(await etcTexts(record, endpoint))) {
-    // Made by root and read by every user of the container, whatever the umask is.
-    writeFileSync(installation.paths.etc(id, name as (typeof NAMES)[number]), text, { mode: 0o644 })
+    const path = installation.paths.etc(id, name as (typeof NAMES)[number])
+    writeFileSync(path, text)
+    // For every user of the container, whatever the umask is.
+    chmodSync(path, 0o644)
   }
   const taken = new Set(mounts.map(({ target }) => target))
   return NAMES.filter(name => !taken.has(`/etc/${name}`)).map((name): BundleMount => ({
@@ -29,6 +31,7 @@ export async function provideEtc(
     source: installation.paths.etc(id, name),
     target: `/etc/${name}`,
     readonly: options.readOnly === true,
+    nonRecursive: true,
   }))
 }
 

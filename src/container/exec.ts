@@ -20,7 +20,7 @@ import type { Installation } from './installation.ts'
 import { mergeEnvironment } from './mergedConfig.ts'
 import { identityOf, isAlive } from './processIdentity.ts'
 import type { ContainerRecord } from './record.ts'
-import { feed, forward, relay } from './relay.ts'
+import { feed, forwardOutput, relay, writeTo } from './relay.ts'
 import type { ExecOptions, ExecRun } from './requests.ts'
 import { notRunning } from './stop.ts'
 import type { AttachedStreams, AttachmentEnd, TerminalSize } from './streams.ts'
@@ -104,7 +104,7 @@ async function followForeground(installation: Installation, child: ForegroundPro
   if (child.stdin !== undefined && streams.stdin !== undefined) {
     feed(streams.stdin, child.stdin).catch((error: unknown) => installation.logger.warn('the input of a command broke off', { error }))
   }
-  const output = Promise.all([forward(child.stdout, streams.stdout, undefined), forward(child.stderr, streams.stderr, undefined)])
+  const output = forwardOutput(child, { stdout: bytes => writeTo(streams.stdout, bytes), stderr: bytes => writeTo(streams.stderr, bytes) })
   const exitCode = await child.ended
   await output
   return { kind: 'exited', exitCode }

@@ -5,7 +5,7 @@ import type { Installation } from './installation.ts'
 import { logFile } from './logFile.ts'
 import { currentProcess, identityOf } from './processIdentity.ts'
 import { type ContainerRecord, NO_PROCESS, runningState } from './record.ts'
-import { feed, forward } from './relay.ts'
+import { feed, forwardOutput, writeTo } from './relay.ts'
 import { settle } from './settle.ts'
 import type { AttachedStreams, AttachmentEnd } from './streams.ts'
 
@@ -49,10 +49,11 @@ async function follow(
     // Input may go on when the process has ended: nobody waits for it.
     feed(streams.stdin, child.stdin).catch((error: unknown) => installation.logger.warn('the input of a container broke off', { error }))
   }
-  const output = Promise.all([
-    forward(child.stdout, streams.stdout, log && (bytes => log.write('stdout', bytes))),
-    forward(child.stderr, streams.stderr, log && (bytes => log.write('stderr', bytes))),
-  ])
+  const passOn = async (stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void> => {
+    log?.write(stream, bytes)
+    await writeTo(streams[stream], bytes)
+  }
+  const output = forwardOutput(child, { stdout: bytes => passOn('stdout', bytes), stderr: bytes => passOn('stderr', bytes) })
   let exitCode = 0
   let failure: { readonly error: unknown } | undefined
   try {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { isStrataError, StrataError, systemError } from '../base/index.ts'
 import { ConfinedRoot, mount } from '../host/index.ts'
 import { type Endpoint, parseNetworkMode, publishAll } from '../network/index.ts'
@@ -136,7 +136,8 @@ async function userMounts(installation: Installation, { id, definition }: Contai
           target: each.target,
           readonly: each.readOnly,
           propagation: each.propagation,
-          nonRecursive: !each.recursive,
+          // A file has nothing mounted below it, and crun takes "recursively read-only" for directories alone.
+          nonRecursive: !each.recursive || !statSync(each.source).isDirectory(),
         })
         break
       case 'volume':

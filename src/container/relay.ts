@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 import { type ByteStream, errnoOf } from '../base/index.ts'
-import type { Attachment } from '../runtime/index.ts'
+import type { Attachment, ForegroundProcess } from '../runtime/index.ts'
 import { DetachKeys } from './detachKeys.ts'
 import type { AttachedStreams, TerminalSize } from './streams.ts'
 
@@ -26,17 +26,39 @@ export async function feed(source: ByteStream, target: Writable): Promise<void> 
   target.end()
 }
 
-/** Passes on what a process writes, to the caller and to the log. */
-export async function forward(
-  source: Readable | undefined,
-  target: Writable | undefined,
-  log: ((bytes: Uint8Array) => void) | undefined,
-): Promise<void> {
-  if (source === undefined) return
-  for await (const chunk of source as AsyncIterable<Buffer>) {
-    log?.(chunk)
-    await writeTo(target, chunk)
+/** How long the first word on the error stream waits to see whether it is the process's own. */
+const COMPLAINT_MS = 100
+
+type Take = (bytes: Uint8Array) => Promise<void>
+
+/**
+ * Passes on what a process of the foreground writes, to the end. When it could not be started, the
+ * runtime complains on the same stream: `ended` rejects with that, and nobody shall read it twice.
+ */
+export async function forwardOutput(child: ForegroundProcess, take: { readonly stdout: Take; readonly stderr: Take }): Promise<void> {
+  const started = Promise.withResolvers<boolean>()
+  child.ended.then(
+    () => started.resolve(true),
+    () => started.resolve(false),
+  )
+  const forwardStdout = async (): Promise<void> => {
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      started.resolve(true)
+      // What was held back of the error stream came before this.
+      await started.promise
+      await take.stdout(chunk)
+    }
   }
+  const forwardStderr = async (): Promise<void> => {
+    for await (const chunk of child.stderr as AsyncIterable<Buffer>) {
+      const timer = setTimeout(() => started.resolve(true), COMPLAINT_MS)
+      const isOwn = await started.promise
+      clearTimeout(timer)
+      if (!isOwn) return
+      await take.stderr(chunk)
+    }
+  }
+  await Promise.all([forwardStdout(), forwardStderr()])
 }
 
 /**
@@ -45,7 +67,7 @@ export async function forward(
  */
 export async function relay(attachment: Attachment, streams: AttachedStreams, tty: boolean): Promise<'ended' | 'detached'> {
   const detached = Promise.withResolvers<'detached'>()
-  const output = forwardOutput(attachment, streams, tty)
+  const output = forwardAttached(attachment, streams, tty)
   if (streams.stdin !== undefined) {
     const keys = tty ? new DetachKeys(streams.detachKeys) : undefined
     feedAttachment(attachment, streams.stdin, { keys, tty }).then(
@@ -63,7 +85,7 @@ export async function relay(attachment: Attachment, streams: AttachedStreams, tt
   }
 }
 
-async function forwardOutput(attachment: Attachment, streams: AttachedStreams, tty: boolean): Promise<void> {
+async function forwardAttached(attachment: Attachment, streams: AttachedStreams, tty: boolean): Promise<void> {
   for await (const { stream, bytes } of attachment.output()) {
     await writeTo(tty || stream === 'stdout' ? streams.stdout : streams.stderr, bytes)
   }

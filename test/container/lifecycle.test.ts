@@ -154,3 +154,31 @@ test('pause() and unpause() change what others see; start() of a paused containe
   await workshop.containers.remove(id, { force: true })
   assert.deepEqual(remains(workshop), [])
 })
+
+test('a read-only container has its own files in /etc and a tmpfs to write to; binds of files may be read-only', { skip }, async () => {
+  const command = ['sh', '-c', 'grep -c localhost /etc/hosts; touch /x 2>&1; touch /tmp/x && echo wrote; touch /etc/machine 2>&1']
+  const options = { command, autoRemove: true, readOnly: true, tmpfs: { '/tmp': 'size=1m' }, binds: ['/etc/hostname:/etc/machine:ro'] }
+  const { stdout } = await runToEnd(workshop, busybox, options)
+  assert.equal(stdout, '2\ntouch: /x: Read-only file system\nwrote\ntouch: /etc/machine: Read-only file system\n')
+})
+
+test('a command that cannot be run is told once: by the rejection, not on the error stream', { skip }, async () => {
+  const stderr = new Sink()
+  const options = { image: busybox.name, command: ['nothing-of-that-name'], network: 'none', autoRemove: true }
+  const { ended } = await workshop.containers.run(options, busybox, { stderr })
+  await assert.rejects(ended, { code: 'STRATA_COMMAND_NOT_FOUND' })
+  assert.equal(stderr.text, '')
+})
+
+test('what is written to both streams at first comes in its order', { skip }, async () => {
+  const both = new Sink()
+  const options = {
+    image: busybox.name,
+    command: ['sh', '-c', 'echo 1 >&2; sleep 0.02; echo 2; sleep 0.02; echo 3 >&2'],
+    network: 'none',
+    autoRemove: true,
+  }
+  const { ended } = await workshop.containers.run(options, busybox, { stdout: both, stderr: both })
+  await ended
+  assert.equal(both.text, '1\n2\n3\n')
+})

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { errnoOf, findProgram, makeDirectory, runProgram, StrataError, systemError } from '../base/index.ts'
@@ -128,9 +128,11 @@ export class Monitor {
     const { directory, process } = session
     await makeDirectory(directory)
     const specPath = join(directory, 'process.json')
+    // A runtime that has given the terminal away complains into it, where nobody looks for the reason of a failure.
+    const runtimeLog = join(directory, 'log.json')
     await writeFile(specPath, formatSpec(process), { mode: 0o600 })
     const args = [
-      ...this.#commonArguments(session.id, directory, session.exitCommand),
+      ...this.#commonArguments(session.id, directory, session.exitCommand, process.terminal ? ['--log', runtimeLog] : []),
       ...logArguments(undefined),
       ...['--exec', '--exec-process-spec', specPath],
       ...(session.attach === true ? ['--exec-attach'] : []),
@@ -139,7 +141,7 @@ export class Monitor {
     ]
     if (session.attach !== true) {
       using started = this.#spawn(args, ['ignore', 'ignore', 'pipe', 'pipe'])
-      return { pid: await started.processId(action), monitorPid: started.monitorPid }
+      return { pid: await started.processId(action, runtimeLog), monitorPid: started.monitorPid }
     }
     using started = this.#spawn(args, ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'])
     started.proceed()
@@ -147,15 +149,20 @@ export class Monitor {
     const attachment = attach(directory)
     try {
       started.proceed()
-      return { pid: await started.processId(action), monitorPid: started.monitorPid, attachment }
+      return { pid: await started.processId(action, runtimeLog), monitorPid: started.monitorPid, attachment }
     } catch (error) {
       attachment.close()
       throw error
     }
   }
 
-  #commonArguments(id: string, directory: string, exitCommand: readonly string[] | undefined): string[] {
-    const { file, args } = this.#runtime.command(['--log-format', 'json'])
+  #commonArguments(
+    id: string,
+    directory: string,
+    exitCommand: readonly string[] | undefined,
+    runtimeOptions: readonly string[] = [],
+  ): string[] {
+    const { file, args } = this.#runtime.command(['--log-format', 'json', ...runtimeOptions])
     const [program, ...rest] = exitCommand ?? []
     return [
       // One fork less, and the process that is started is the monitor: no pid file, which conmon would sync.
@@ -175,8 +182,10 @@ export class Monitor {
       const value = process.env[name]
       if (value !== undefined) env[name] = value
     }
+    // Where the exit command runs as well, and conmon leaves a file when memory runs out: not where the user happens to be.
+    const cwd = this.#runtime.stateDirectory
     // detached: a Ctrl-C that interrupts us does not reach a monitor that is about to start.
-    return new StartingMonitor(spawn(this.path, args, { stdio, env, detached: true }))
+    return new StartingMonitor(spawn(this.path, args, { stdio, env, cwd, detached: true }))
   }
 }
 
@@ -232,8 +241,11 @@ class StartingMonitor implements Disposable {
     this.#check(action, await this.#next(action, reports))
   }
 
-  async processId(action: string): Promise<number> {
-    return this.#check(action, await this.#next(action, this.#reports))
+  /** @param runtimeLog where the runtime may have written why it failed */
+  async processId(action: string, runtimeLog?: string): Promise<number> {
+    const report = await this.#next(action, this.#reports)
+    const log = report.data < 0 && runtimeLog !== undefined ? await readFile(runtimeLog, 'utf8').catch(() => '') : ''
+    return this.#check(action, log === '' ? report : { data: -1, message: log })
   }
 
   async #next(action: string, reports: AsyncIterator<SyncMessage, undefined>): Promise<SyncMessage> {

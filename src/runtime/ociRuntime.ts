@@ -80,14 +80,15 @@ interface OpenedRuntime {
 export class OciRuntime {
   readonly name: 'crun' | 'runc'
   readonly path: string
-  readonly #stateDirectory: string
+  /** Outlives every container. */
+  readonly stateDirectory: string
   readonly #cgroups: RuntimeFacts['cgroups']
   readonly #programs: OpenedRuntime['programs']
 
   constructor(opened: OpenedRuntime) {
     this.name = opened.name
     this.path = opened.path
-    this.#stateDirectory = opened.stateDirectory
+    this.stateDirectory = opened.stateDirectory
     this.#cgroups = opened.facts.cgroups
     this.#programs = opened.programs
   }
@@ -106,7 +107,7 @@ export class OciRuntime {
   command(args: readonly string[]): RuntimeCommand {
     const { layout, covered } = this.#cgroups
     const unmanaged = layout === 'none' && this.name === 'crun' ? ['--cgroup-manager', 'disabled'] : []
-    const own = ['--root', this.#stateDirectory, ...unmanaged, ...args]
+    const own = ['--root', this.stateDirectory, ...unmanaged, ...args]
     if (covered === undefined || this.name === 'runc') return { file: this.path, args: own }
     const { unshare, mount } = this.#programs
     const script = '"$1" -t tmpfs none "$2" && shift 2 && exec "$@"'
@@ -182,7 +183,7 @@ export class OciRuntime {
 
   /** Changes the limits of a container; those that are not named stay. */
   async update(id: string, resources: Omit<RuntimeResources, 'devices'>): Promise<void> {
-    await using scratch = await TemporaryDirectory.create(this.#stateDirectory, '.update-')
+    await using scratch = await TemporaryDirectory.create(this.stateDirectory, '.update-')
     const path = join(scratch.path, 'resources.json')
     await writeFile(path, JSON.stringify(resources), { mode: 0o600 })
     await this.#call(`update container "${id}"`, ['update', '--resources', path, checkedId(id)])
@@ -226,10 +227,11 @@ export class OciRuntime {
     stdio: ForegroundStdio,
     plan: (scratch: string) => readonly string[] | Promise<readonly string[]>,
   ): Promise<ForegroundProcess> {
-    const scratch = await TemporaryDirectory.create(this.#stateDirectory, '.run-')
+    const scratch = await TemporaryDirectory.create(this.stateDirectory, '.run-')
     try {
       const { file, args } = this.command([...logArguments(scratch.path), ...(await plan(scratch.path))])
-      return new ForegroundProcess(spawn(file, args, { stdio: [...stdio] }), action, scratch)
+      // detached: Ctrl-C at our terminal is ours to pass on, or the container would get it twice.
+      return new ForegroundProcess(spawn(file, args, { stdio: [...stdio], detached: true }), action, scratch)
     } catch (error) {
       await scratch[Symbol.asyncDispose]()
       throw systemError(action, error)

@@ -19,7 +19,7 @@ const MEANINGS: readonly (readonly [pattern: RegExp, kind: ErrorKind, code: `STR
   ],
   [/container .*already exists|container with id exists/i, 'alreadyExists', 'STRATA_CONTAINER_EXISTS', 'there is one of that id already'],
   [
-    /(?:is )?not (?:running|in `?(?:created|running|paused))|exec\.fifo.*No such file|process already finished|setns\(.*No such process|container not running|cannot .* a (?:stopped|paused) container|not paused/i,
+    /(?:is )?not (?:running|in `?(?:created|running|paused))|exec\.fifo.*No such file|process already finished|open pidfd: No such process|setns\(.*No such process|container not running|cannot .* a (?:stopped|paused) container|not paused/i,
     'conflict',
     'STRATA_CONTAINER_STATE',
   ],

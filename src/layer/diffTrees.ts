@@ -7,8 +7,8 @@ import { isOverlayXattr } from './whiteout.ts'
 /**
  * What has to be done to `lower` to get `upper`, sorted by path. Files are the same when everything
  * about them is, content included; content is not compared only where both names are one inode.
- * Names that are hard links of each other in one tree and not in the other count as modified. The
- * root is listed when its mode, owner or xattrs differ; its time belongs to no layer.
+ * Names that are hard links of each other in one tree and not in the other count as modified, as many
+ * of them as have to be made anew. The root is listed when its mode, owner or xattrs differ; its time belongs to no layer.
  *
  * @param lower undefined stands for nothing at all
  */
@@ -92,15 +92,22 @@ export class TreeChanges {
     return [...this.#changes.values()].sort((a, b) => comparePaths(a.path, b.path))
   }
 
-  /** A layer can only link what is in it, so with one name of an inode all its names are in the layer. */
+  /**
+   * A layer can only link what is in it, so with one name of an inode all its names are in the layer. Names
+   * that are left alone stay linked as they are below; of those that must no longer be, the first one stays.
+   */
   async #addLinks(): Promise<void> {
     for (const names of this.#upperLinks.groups()) {
-      const sameBelow = names.every(name => this.#lowerLinks.sameGroup(names, name))
-      if (sameBelow && !names.some(name => this.#changes.has(name))) continue
+      const below = this.#lowerLinks.inodeOf(names[0]!)
+      const linkedBelow = below !== undefined && names.every(name => this.#lowerLinks.inodeOf(name) === below)
+      if (linkedBelow && !names.some(name => this.#changes.has(name))) continue
       for (const path of names) await this.#modify(path)
     }
     for (const names of this.#lowerLinks.groups()) {
-      for (const path of names) if (!this.#upperLinks.sameGroup(names, path)) await this.#modify(path)
+      const [first, ...others] = names.filter(name => !this.#changes.has(name))
+      if (first === undefined) continue
+      const inode = this.#upperLinks.inodeOf(first)
+      for (const path of others) if (inode === undefined || this.#upperLinks.inodeOf(path) !== inode) await this.#modify(path)
     }
   }
 
@@ -201,11 +208,9 @@ class LinkGroups {
     for (const names of this.#byInode.values()) if (names.length > 1) yield names
   }
 
-  /** Tells whether the inode of `name` has exactly these names here too. */
-  sameGroup(names: readonly string[], name: string): boolean {
-    const inode = this.#inodeOf.get(name)
-    const own = inode === undefined ? [] : this.#byInode.get(inode)!
-    return own.length === names.length && names.every(each => this.#inodeOf.get(each) === inode)
+  /** Undefined where a name has its inode alone. */
+  inodeOf(name: string): string | undefined {
+    return this.#inodeOf.get(name)
   }
 }
 

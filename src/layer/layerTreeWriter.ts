@@ -3,15 +3,18 @@ import { errnoOf, StrataError } from '../base/index.ts'
 import {
   close,
   ConfinedRoot,
+  CURRENT_DIRECTORY,
   linkAt,
   makeNodeAt,
   openAt,
   openDirectoryAt,
   readDirectory,
   readInto,
+  readlinkAt,
   removeTreeAt,
   setTimesFd,
   setXattrFd,
+  statAt,
   symlinkAt,
   truncate,
   writeAll,
@@ -20,6 +23,7 @@ import { removeOtherXattrs, setAttributesAt, setAttributesFd } from './attribute
 import { LayerDirectories } from './layerDirectories.ts'
 import { type Inode, LayerDirectory, type LayerModel, type LayerName, subtree } from './layerModel.ts'
 import { quotePath } from './layerPath.ts'
+import { separateInode } from './separateInode.ts'
 import { OPAQUE_VALUE, OPAQUE_XATTR, WHITEOUT_DEVICE } from './whiteout.ts'
 
 /**
@@ -42,6 +46,8 @@ export class LayerTreeWriter {
   readonly #model: LayerModel
   readonly #dialect: Dialect
   readonly #path: string
+  /** Inodes of lower layers that the layer has made its own by linking to them. */
+  readonly #linkedBelow = new Set<bigint>()
   #file: { readonly fd: number; readonly inode: Inode; extent: number; done: number } | undefined
 
   constructor(path: string, model: LayerModel, dialect: Dialect) {
@@ -170,6 +176,11 @@ export class LayerTreeWriter {
     using root = new ConfinedRoot(this.#path)
     try {
       root.at(target, (from, name) => {
+        const stat = statAt(from, name)
+        // The other names below do not become names of what the layer has, as they do not in overlayfs.
+        if (stat.type !== 'directory' && stat.links > 1 && !this.#linkedBelow.has(stat.inode) && !this.#hasNode(from, name))
+          separateInode(from, name, stat)
+        this.#linkedBelow.add(statAt(from, name).inode)
         const to = this.#directories.fdOf(node.parent!)
         this.#create(to, node.name, () => linkAt(from, name, to, node.name))
       })
@@ -179,6 +190,21 @@ export class LayerTreeWriter {
       if (errno !== 'ENOENT' && errno !== 'ENOTDIR' && errno !== 'ELOOP' && errno !== 'EPERM') throw error
       throw missingLinkTarget(node.path, target, error)
     }
+  }
+
+  /** Tells whether a name on disk is one of the layer: the target of a link may lead back into it through a symlink below. */
+  #hasNode(directory: number, name: string): boolean {
+    const pathOf = (fd: number): string => readlinkAt(CURRENT_DIRECTORY, `/proc/self/fd/${fd}`)
+    let at: LayerName | undefined = this.#model.root
+    for (const part of [
+      ...pathOf(directory)
+        .slice(pathOf(this.#directories.fdOf(this.#model.root)).length)
+        .split('/'),
+      name,
+    ]) {
+      if (part !== '') at = at instanceof LayerDirectory ? at.children.get(part) : undefined
+    }
+    return at !== undefined
   }
 
   /** Creates something; what is in the way is of a lower layer, and goes. */

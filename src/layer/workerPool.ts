@@ -111,8 +111,11 @@ class Run {
   }
 
   async #sendAll(bytes: ByteStream): Promise<void> {
+    const chunks = bytes[Symbol.asyncIterator]()
     try {
-      for await (const chunk of bytes) {
+      for (;;) {
+        const chunk = await this.#next(chunks)
+        if (chunk === undefined || this.#over) break
         while (!this.#over && this.#underWay >= WINDOW_BYTES) {
           const { promise, resolve } = Promise.withResolvers<void>()
           this.#wake = resolve
@@ -124,12 +127,27 @@ class Run {
         const copy = new Uint8Array(chunk)
         this.#post({ type: 'chunk', bytes: copy }, [copy.buffer])
       }
-      this.#post({ type: 'end' })
+      if (!this.#over) this.#post({ type: 'end' })
     } catch (error) {
       this.#post({ type: 'cancel' })
       await this.#result.promise.catch(() => undefined)
       throw error
+    } finally {
+      // A source that has stalled answers this only when it goes on.
+      const closed = chunks.return?.()
+      closed?.catch(() => undefined)
     }
+  }
+
+  /** The next chunk; undefined at the end, and as soon as the thread has ended the job: the source may have stalled. */
+  #next(chunks: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>()
+    this.#wake = () => {
+      if (this.#over) resolve(undefined)
+    }
+    this.#wake()
+    chunks.next().then(next => resolve(next.done === true ? undefined : next.value), reject)
+    return promise
   }
 
   #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {

@@ -84,14 +84,15 @@ export class DriverLayerStack implements LayerStack {
     }
   }
 
+  /** The chain of a parent that is whole. What this stack has itself counts, also when somebody else commits the same meanwhile. */
   async #wholeChainOf(name: string): Promise<SnapshotChain> {
-    if (!this.#records.isCommitted(name)) {
-      const below = await this.#awaited(name)
-      await below.applied
-      this.#stop.signal.throwIfAborted()
-      await this.#driver.seal(this.#chainOf(below))
-    }
-    return this.#chainOfName(name)
+    if (!this.#named.has(name) && this.#records.isCommitted(name)) return this.#records.chain(this.#records.get(name).id)
+    const below = await this.#awaited(name)
+    await below.applied
+    this.#stop.signal.throwIfAborted()
+    const chain = this.#chainOf(below)
+    await this.#driver.seal(chain)
+    return chain
   }
 
   #know(name: string, layer: StackedLayer): void {
@@ -132,11 +133,6 @@ export class DriverLayerStack implements LayerStack {
     }
     if (at.parent !== undefined) chain.push(...this.#records.chain(this.#records.get(at.parent).id))
     return chain
-  }
-
-  #chainOfName(name: string): SnapshotChain {
-    const stacked = this.#named.get(name)
-    return stacked === undefined ? this.#records.chain(this.#records.get(name).id) : this.#chainOf(stacked)
   }
 }
 

@@ -8,13 +8,14 @@ export function listImages(images: ImageStore, options: ImageListOptions): reado
   const since = options.since === undefined ? undefined : createdAtOf(images.resolve(options.since))
   const records = images.list()
   const parents = new Set(records.map(({ parentId }) => parentId))
-  return mergeById(records).filter(image => {
+  const all = mergeById(records)
+  const { references } = options
+  return (references === undefined ? all : all.flatMap(image => named(image, references))).filter(image => {
     if (options.all !== true && image.tags.length + image.digests.length === 0 && parents.has(image.id as ImageRecord['id'])) return false
     if (options.dangling !== undefined && options.dangling !== (image.tags.length === 0)) return false
     if (before !== undefined && image.createdAt >= before) return false
     if (since !== undefined && image.createdAt <= since) return false
     if (options.until !== undefined && image.createdAt >= options.until) return false
-    if (options.references !== undefined && !options.references.some(pattern => matchesPattern(image, pattern))) return false
     return (options.labels ?? []).every(label => hasLabel(image.labels, label))
   })
 }
@@ -60,10 +61,16 @@ function summaryOf(image: ImageRecord): ImageSummary {
 /** An image that does not tell is as old as can be, as docker shows it. */
 const createdAtOf = (image: ImageRecord): Date => image.createdAt ?? new Date(0)
 
-/** docker's `reference` filter: a shell pattern over the familiar name with or without the tag, or with the digest. */
-function matchesPattern(image: ImageSummary, pattern: string): boolean {
-  const regexp = shellPattern(familiarPattern(pattern))
-  return [...image.tags, ...image.digests].some(name => regexp.test(name) || regexp.test(repositoryOf(name)))
+/**
+ * docker's `reference` filter: a shell pattern over the familiar name with or without the tag, or with the digest. An image
+ * is listed under those of its names only that match.
+ */
+function named(image: ImageSummary, patterns: readonly string[]): readonly ImageSummary[] {
+  const regexps = patterns.map(pattern => shellPattern(familiarPattern(pattern)))
+  const matches = (name: string): boolean => regexps.some(regexp => regexp.test(name) || regexp.test(repositoryOf(name)))
+  const tags = image.tags.filter(matches)
+  const digests = image.digests.filter(matches)
+  return tags.length + digests.length === 0 ? [] : [{ ...image, tags, digests }]
 }
 
 function repositoryOf(name: string): string {

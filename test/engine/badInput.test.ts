@@ -6,8 +6,8 @@ import { after, before, describe, test } from 'node:test'
 import { helloExecutable } from '../../scripts/fixtures/helloExecutable.ts'
 import { mount, unmount } from '../../src/host/index.ts'
 import { describeBytes, digestOf, MEDIA_TYPES } from '../../src/oci/index.ts'
-import { encodeTarHeader, TAR_END, tarPadding } from '../../src/tar/index.ts'
 import { must, strata } from '../support/commands.ts'
+import { tarOf } from '../support/tars.ts'
 
 /*
  * What people meet: each case is one command, one sentence on stderr, docker's exit code, and a store
@@ -24,28 +24,6 @@ after(() => rm(scratch, { recursive: true, force: true }))
 
 async function freshRoot(): Promise<string> {
   return join(await mkdtemp(join(scratch, 'store-')), 'root')
-}
-
-function tarOf(files: Readonly<Record<string, Uint8Array | { readonly link: string }>>): Buffer {
-  const parts = Object.entries(files).flatMap(([path, content]) => {
-    const isLink = 'link' in content
-    const bytes = isLink ? new Uint8Array() : content
-    const header = {
-      type: isLink ? ('symlink' as const) : ('file' as const),
-      path,
-      linkPath: isLink ? content.link : '',
-      mode: 0o755,
-      uid: 0,
-      gid: 0,
-      userName: '',
-      groupName: '',
-      size: bytes.length,
-      modifiedAt: { seconds: 0, nanoseconds: 0 },
-      xattrs: new Map<string, Uint8Array>(),
-    }
-    return [encodeTarHeader(header), bytes, tarPadding(bytes.length)]
-  })
-  return Buffer.concat([...parts, TAR_END])
 }
 
 const LAYER = tarOf({ hello: helloExecutable('hello') })

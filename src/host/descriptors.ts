@@ -35,6 +35,14 @@ export function close(fd: number): void {
   }
 }
 
+const ends = Buffer.alloc(8)
+
+/** A new pipe; Node's own, between it and a child, is a socket, which nobody can open by name. pipe(2) */
+export function makePipe(): { readonly read: number; readonly write: number } {
+  if (libc().pipe2(ends, O_CLOEXEC) < 0) throw lastError('pipe2')
+  return { read: ends.readInt32LE(0), write: ends.readInt32LE(4) }
+}
+
 /** Writes some of `bytes`, at `position` or where the descriptor stands; returns how many. */
 export function write(fd: number, bytes: Uint8Array, position?: number): number {
   for (;;) {

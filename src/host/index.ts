@@ -11,6 +11,7 @@ export { copyFile } from './copyFile.ts'
 export {
   close,
   CURRENT_DIRECTORY,
+  makePipe,
   O_PATH,
   openAt,
   openDirectoryAt,

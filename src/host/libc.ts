@@ -18,6 +18,7 @@ type Pointer = Uint8Array | null
 /** The calls that are bound, with the types that koffi converts. All return -1 and set errno on failure. */
 interface Libc {
   openat(dir: number, name: KernelName, flags: number, mode: number): number
+  pipe2(ends: Pointer, flags: number): number
   close(fd: number): number
   read(fd: number, buffer: Pointer, length: number): number
   write(fd: number, buffer: Pointer, length: number): number
@@ -59,6 +60,7 @@ interface Libc {
 
 const PROTOTYPES: Readonly<Record<keyof Libc, string>> = {
   openat: 'int openat(int, const char *, int, uint32_t)',
+  pipe2: 'int pipe2(void *, int)',
   close: 'int close(int)',
   read: 'int64_t read(int, void *, uint64_t)',
   write: 'int64_t write(int, void *, uint64_t)',

@@ -20,6 +20,7 @@ import type { Installation } from './installation.ts'
 import { mergeEnvironment } from './mergedConfig.ts'
 import { identityOf, isAlive } from './processIdentity.ts'
 import type { ContainerRecord } from './record.ts'
+import { ProcessPipes, spawnWith } from './processPipes.ts'
 import { feed, forwardOutput, relay, writeTo } from './relay.ts'
 import type { ExecOptions, ExecRun } from './requests.ts'
 import { notRunning } from './stop.ts'
@@ -90,8 +91,9 @@ async function execForeground(
   { execId, process, streams }: Session,
 ): Promise<ExecRun> {
   const runtime = await installation.runtime()
-  const child = await runtime.exec({ id, process, stdio: [streams?.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
-  const ended = followForeground(installation, child, streams ?? {})
+  const pipes = new ProcessPipes(streams?.stdin !== undefined)
+  const child = await spawnWith(pipes, () => runtime.exec({ id, process, stdio: pipes.stdio }))
+  const ended = followForeground(installation, { child, pipes, streams: streams ?? {} })
   ended.catch(() => undefined)
   return {
     execId,
@@ -100,11 +102,17 @@ async function execForeground(
   }
 }
 
-async function followForeground(installation: Installation, child: ForegroundProcess, streams: AttachedStreams): Promise<AttachmentEnd> {
-  if (child.stdin !== undefined && streams.stdin !== undefined) {
-    feed(streams.stdin, child.stdin).catch((error: unknown) => installation.logger.warn('the input of a command broke off', { error }))
+async function followForeground(
+  installation: Installation,
+  { child, pipes, streams }: { readonly child: ForegroundProcess; readonly pipes: ProcessPipes; readonly streams: AttachedStreams },
+): Promise<AttachmentEnd> {
+  if (pipes.stdin !== undefined && streams.stdin !== undefined) {
+    feed(streams.stdin, pipes.stdin).catch((error: unknown) => installation.logger.warn('the input of a command broke off', { error }))
   }
-  const output = forwardOutput(child, { stdout: bytes => writeTo(streams.stdout, bytes), stderr: bytes => writeTo(streams.stderr, bytes) })
+  const output = forwardOutput(pipes, child.ended, {
+    stdout: bytes => writeTo(streams.stdout, bytes),
+    stderr: bytes => writeTo(streams.stderr, bytes),
+  })
   const exitCode = await child.ended
   await output
   return { kind: 'exited', exitCode }

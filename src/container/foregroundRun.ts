@@ -5,6 +5,7 @@ import type { Installation } from './installation.ts'
 import { logFile } from './logFile.ts'
 import { currentProcess, identityOf } from './processIdentity.ts'
 import { type ContainerRecord, NO_PROCESS, runningState } from './record.ts'
+import { ProcessPipes, spawnWith } from './processPipes.ts'
 import { feed, forwardOutput, writeTo } from './relay.ts'
 import { settle } from './settle.ts'
 import type { AttachedStreams, AttachmentEnd } from './streams.ts'
@@ -29,31 +30,29 @@ export async function launchForeground(
   const { id, definition } = record
   const runtime = await installation.runtime()
   const withInput = definition.config.OpenStdin && streams.stdin !== undefined
-  const child = await runtime.run({
-    id,
-    bundle: installation.paths.bundle(id),
-    stdio: [withInput ? 'pipe' : 'ignore', 'pipe', 'pipe'],
-  })
+  const bundle = installation.paths.bundle(id)
+  const pipes = new ProcessPipes(withInput)
+  const child = await spawnWith(pipes, () => runtime.run({ id, bundle, stdio: pipes.stdio }))
   const monitor = (child.pid === undefined ? undefined : identityOf(child.pid)) ?? NO_PROCESS
   installation.records.update(id, state => runningState(state, { kind: 'foreground', monitor, keeper: currentProcess() }))
-  return { ended: follow(installation, record, { child, streams }) }
+  return { ended: follow(installation, record, { child, pipes, streams }) }
 }
 
 async function follow(
   installation: Installation,
   record: ContainerRecord,
-  { child, streams }: { readonly child: ForegroundProcess; readonly streams: AttachedStreams },
+  { child, pipes, streams }: { readonly child: ForegroundProcess; readonly pipes: ProcessPipes; readonly streams: AttachedStreams },
 ): Promise<AttachmentEnd> {
   const log = openLog(installation, record)
-  if (child.stdin !== undefined && streams.stdin !== undefined) {
+  if (pipes.stdin !== undefined && streams.stdin !== undefined) {
     // Input may go on when the process has ended: nobody waits for it.
-    feed(streams.stdin, child.stdin).catch((error: unknown) => installation.logger.warn('the input of a container broke off', { error }))
+    feed(streams.stdin, pipes.stdin).catch((error: unknown) => installation.logger.warn('the input of a container broke off', { error }))
   }
   const passOn = async (stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void> => {
     log?.write(stream, bytes)
     await writeTo(streams[stream], bytes)
   }
-  const output = forwardOutput(child, { stdout: bytes => passOn('stdout', bytes), stderr: bytes => passOn('stderr', bytes) })
+  const output = forwardOutput(pipes, child.ended, { stdout: bytes => passOn('stdout', bytes), stderr: bytes => passOn('stderr', bytes) })
   let exitCode = 0
   let failure: { readonly error: unknown } | undefined
   try {

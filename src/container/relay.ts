@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { type ByteStream, errnoOf } from '../base/index.ts'
-import type { Attachment, ForegroundProcess } from '../runtime/index.ts'
+import type { Attachment } from '../runtime/index.ts'
 import { DetachKeys } from './detachKeys.ts'
+import type { ProcessPipes } from './processPipes.ts'
 import type { AttachedStreams, TerminalSize } from './streams.ts'
 
 /** Writes with respect for back-pressure. A reader that has gone away is no error: the process writes on for the log. */
@@ -35,14 +36,18 @@ type Take = (bytes: Uint8Array) => Promise<void>
  * Passes on what a process of the foreground writes, to the end. When it could not be started, the
  * runtime complains on the same stream: `ended` rejects with that, and nobody shall read it twice.
  */
-export async function forwardOutput(child: ForegroundProcess, take: { readonly stdout: Take; readonly stderr: Take }): Promise<void> {
+export async function forwardOutput(
+  pipes: Pick<ProcessPipes, 'stdout' | 'stderr'>,
+  ended: Promise<number>,
+  take: { readonly stdout: Take; readonly stderr: Take },
+): Promise<void> {
   const started = Promise.withResolvers<boolean>()
-  child.ended.then(
+  ended.then(
     () => started.resolve(true),
     () => started.resolve(false),
   )
   const forwardStdout = async (): Promise<void> => {
-    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    for await (const chunk of pipes.stdout as AsyncIterable<Buffer>) {
       started.resolve(true)
       // What was held back of the error stream came before this.
       await started.promise
@@ -50,7 +55,7 @@ export async function forwardOutput(child: ForegroundProcess, take: { readonly s
     }
   }
   const forwardStderr = async (): Promise<void> => {
-    for await (const chunk of child.stderr as AsyncIterable<Buffer>) {
+    for await (const chunk of pipes.stderr as AsyncIterable<Buffer>) {
       const timer = setTimeout(() => started.resolve(true), COMPLAINT_MS)
       const isOwn = await started.promise
       clearTimeout(timer)

@@ -23,7 +23,7 @@ for (const autoRemove of [true, false]) {
   const how = autoRemove ? 'in the foreground' : 'under its monitor'
 
   test(`run() gives output, error output and exit code of a container ${how}`, { skip }, async () => {
-    const command = ['sh', '-c', 'echo out; echo err >&2; exit 7']
+    const command = ['sh', '-c', 'echo out > /dev/stdout; echo err > /dev/stderr; exit 7']
     const { exitCode, stdout, stderr, id } = await runToEnd(workshop, busybox, { command, autoRemove })
     assert.deepEqual({ exitCode, stdout, stderr }, { exitCode: 7, stdout: 'out\n', stderr: 'err\n' })
     const left = (await workshop.containers.list({ all: true })).map(each => [each.id, each.status, each.exitCode])

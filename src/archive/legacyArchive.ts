@@ -21,7 +21,7 @@ interface LegacyLayer {
 export async function readLegacyArchive(archive: ArchiveFile): Promise<readonly ArchivedImage[]> {
   const tops = new Map<string, Reference[]>()
   for (const [repository, tags] of Object.entries(await readJson(archive, LEGACY_REPOSITORIES))) {
-    for (const [tag, id] of Object.entries(tags as Readonly<Record<string, unknown>>)) {
+    for (const [tag, id] of Object.entries(tags ?? {})) {
       if (typeof id !== 'string') throw invalid(archive.name, `tag "${tag}" of "${LEGACY_REPOSITORIES}" names no layer`)
       tops.set(id, [...(tops.get(id) ?? []), parseReference(`${repository}:${tag}`)])
     }

@@ -7,6 +7,7 @@ import {
   type Digest,
   digestOf,
   enterIndex,
+  formatPlatform,
   IMAGE_LAYOUT,
   isIndex,
   LIMITS,
@@ -33,6 +34,14 @@ export async function readOciArchive(archive: ArchiveFile, platform: Platform): 
   for (const root of index.manifests) {
     const manifest = await choose(archive, root, platform, [])
     if (manifest !== undefined) images.push(await readImage(archive, manifest, nameOf(root)))
+  }
+  if (images.length === 0 && index.manifests.length > 0) {
+    throw new StrataError(
+      'notFound',
+      'STRATA_NO_SUCH_PLATFORM',
+      `Cannot read archive "${archive.name}": it has no image for ${formatPlatform(platform)}`,
+      { hint: 'Choose another platform with --platform.' },
+    )
   }
   return images
 }

@@ -1,5 +1,6 @@
 import { type ByteStream, type CallOptions, readAtMost, StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
+import type { Lease } from '../metadata/index.ts'
 import { formatReference, LIMITS, parseManifest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { PushedTag, PushOptions, SaveOptions } from './images.ts'
 import type { Stores } from './stores.ts'
@@ -24,6 +25,7 @@ export async function pushImages(
   const pushed: PushedTag[] = []
   for (const { reference, image } of images) {
     const tag = reference.tag ?? 'latest'
+    await using lease = holdImage(stores, image)
     const { descriptor } = await pushImage(repository, image, stores.content, {
       tag,
       compression: options.compression ?? 'gzip',
@@ -34,6 +36,15 @@ export async function pushImages(
     pushed.push({ tag, manifestDigest: descriptor.digest, manifestBytes: descriptor.size })
   }
   return pushed
+}
+
+/** Keeps an image whole while it is read, even when somebody removes it meanwhile. */
+function holdImage(stores: Stores, { id, manifest }: ImageRecord): Lease {
+  const lease = stores.leases.create()
+  for (const resource of stores.images.references(manifest.digest)) lease.add(resource)
+  if (stores.images.get(manifest.digest) !== undefined) return lease
+  lease.release()
+  throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot read image "${id}": it was removed meanwhile`)
 }
 
 /** The names that a repository has here. */
@@ -52,6 +63,8 @@ export async function saveImages(stores: Stores, texts: readonly string[], optio
     if (name !== undefined) entry.names.set(formatReference(name), name)
   }
   void stores.layers
+  await using held = new AsyncDisposableStack()
+  for (const { image } of asked.values()) held.use(holdImage(stores, image))
   const images = await Promise.all(
     [...asked.values()].map(async ({ image, names }) => ({
       names: [...names.values()],
@@ -60,7 +73,12 @@ export async function saveImages(stores: Stores, texts: readonly string[], optio
       diffIds: image.diffIds,
     })),
   )
-  return writeArchive(images, stores.content, options.format ?? 'docker')
+  const archive = writeArchive(images, stores.content, options.format ?? 'docker')
+  const leases = held.move()
+  return (async function* () {
+    await using _leases = leases
+    yield* archive
+  })()
 }
 
 /** An id means an image without a name, a name with a tag itself, and a repository alone all its tags here. */

@@ -16,28 +16,32 @@ export interface ImageUser {
 
 export interface RemovalContext {
   readonly stores: Stores
-  readonly users: readonly ImageUser[]
+  /** Asked inside the transaction. */
+  users(): readonly ImageUser[]
   /** @param interrupted also what killed commands were making */
   collect(interrupted: boolean): Promise<Collected>
 }
 
 /** Removes a name, or an image with all its names; docker's rules for what is refused without force. */
 export async function removeImage(context: RemovalContext, text: string, options: ImageRemoveOptions): Promise<readonly ImageRemoval[]> {
+  // Looked up and removed in one transaction: a name that somebody gives meanwhile is not lost.
+  const removals = context.stores.changeImages(() => removeNow(context, text, options))
+  if (removals.some(({ kind }) => kind === 'deleted')) await context.collect(false)
+  return removals
+}
+
+function removeNow(context: RemovalContext, text: string, options: ImageRemoveOptions): readonly ImageRemoval[] {
   const { stores } = context
   const image = stores.images.resolve(text)
   const name = nameIn(text, image)
-  const removals: ImageRemoval[] = []
-  const references = stores.images.withId(image.id).reduce((count, { names }) => count + names.length, 0)
-  if (name !== undefined && references > 1) {
-    stores.changeImages(() => removals.push(...untag(stores, name, image)))
-    return removals
+  if (name !== undefined) {
+    const names = stores.images.withId(image.id).reduce((count, each) => count + each.names.length, 0)
+    if (names > (name.digest === undefined ? 1 : 0)) return untag(stores, name, image)
   }
-  refuseUsed(context, image, { text, options, byName: name !== undefined })
-  if (name !== undefined && context.users.some(({ imageId, running }) => imageId === image.id && running)) {
-    // By force a running container's image loses its name only.
-    stores.changeImages(() => removals.push(...untag(stores, name, image)))
-    return removals
-  }
+  const users = context.users()
+  refuseUsed(users, stores, { image, text, options, byName: name !== undefined })
+  // By force a running container's image loses its name only.
+  if (name !== undefined && users.some(({ imageId, running }) => imageId === image.id && running)) return untag(stores, name, image)
   if (name === undefined && repositories(image).size > 1 && options.force !== true) {
     throw new StrataError(
       'conflict',
@@ -48,14 +52,18 @@ export async function removeImage(context: RemovalContext, text: string, options
       },
     )
   }
-  stores.changeImages(() => removals.push(...deleteImage(context, image.id, options)))
-  await context.collect(false)
-  return removals
+  return deleteImage(stores, users, { id: image.id, ...options })
 }
 
 /** Removes dangling images, or all that no container has, and then what nothing reaches. */
 export async function pruneImages(context: RemovalContext, options: ImagePruneOptions): Promise<PruneReport<ImageRemoval>> {
-  const { stores, users } = context
+  const removed = context.stores.changeImages(() => pruneNow(context, options))
+  const { reclaimedBytes } = await context.collect(true)
+  return { removed, reclaimedBytes }
+}
+
+function pruneNow({ stores, users: readUsers }: RemovalContext, options: ImagePruneOptions): readonly ImageRemoval[] {
+  const users = readUsers()
   const used = new Set(users.map(({ imageId }) => imageId))
   const candidates = listImages(stores.images, { all: true, ...(options.until === undefined ? {} : { until: options.until }) }).filter(
     image =>
@@ -65,16 +73,9 @@ export async function pruneImages(context: RemovalContext, options: ImagePruneOp
       !(options.labelsAbsent ?? []).some(label => hasLabel(image.labels, label)),
   )
   const children = new Set(stores.images.list().map(({ parentId }) => parentId))
-  const removed: ImageRemoval[] = []
-  stores.changeImages(() => {
-    for (const { id } of candidates) {
-      // A parent goes when its last child goes.
-      if (options.all !== true && children.has(id as ImageId)) continue
-      removed.push(...deleteImage(context, id as ImageId, {}))
-    }
-  })
-  const { reclaimedBytes } = await context.collect(true)
-  return { removed, reclaimedBytes }
+  // A parent goes when its last child goes.
+  const free = candidates.filter(({ id }) => options.all === true || !children.has(id as ImageId))
+  return free.flatMap(({ id }) => deleteImage(stores, users, { id: id as ImageId }))
 }
 
 /** The name that the user meant, when it was a name. */
@@ -96,9 +97,15 @@ function untag(stores: Stores, name: Reference, image: ImageRecord): readonly Im
   return removals
 }
 
-function deleteImage({ stores, users }: RemovalContext, id: ImageId, options: ImageRemoveOptions): readonly ImageRemoval[] {
-  const removals: ImageRemoval[] = []
+function deleteImage(
+  stores: Stores,
+  users: readonly ImageUser[],
+  { id, ...options }: ImageRemoveOptions & { readonly id: ImageId },
+): readonly ImageRemoval[] {
   const images = stores.images.withId(id)
+  // It went as the parent of another.
+  if (images.length === 0) return []
+  const removals: ImageRemoval[] = []
   for (const image of images) {
     for (const name of [...image.names, ...image.repositoryDigests]) removals.push({ kind: 'untagged', name })
     stores.images.delete(image.manifest.digest)
@@ -111,17 +118,18 @@ function deleteImage({ stores, users }: RemovalContext, id: ImageId, options: Im
     record.names.length + record.repositoryDigests.length === 0 &&
     !stores.images.list().some(({ parentId }) => parentId === parent) &&
     !users.some(({ imageId }) => imageId === parent)
-  if (isFree && options.keepParents !== true) removals.push(...deleteImage({ stores, users, collect: never }, record.id, options))
+  if (isFree && options.keepParents !== true) removals.push(...deleteImage(stores, users, { id: record.id }))
   return removals
 }
 
-const never = (): Promise<never> => Promise.reject(new Error('a removal collects once, at its end'))
+interface RefusalCase {
+  readonly image: ImageRecord
+  readonly text: string
+  readonly options: ImageRemoveOptions
+  readonly byName: boolean
+}
 
-function refuseUsed(
-  { users, stores }: RemovalContext,
-  image: ImageRecord,
-  { text, options, byName }: { readonly text: string; readonly options: ImageRemoveOptions; readonly byName: boolean },
-): void {
+function refuseUsed(users: readonly ImageUser[], stores: Stores, { image, text, options, byName }: RefusalCase): void {
   const user = users.find(({ imageId, running }) => imageId === image.id && running) ?? users.find(({ imageId }) => imageId === image.id)
   if (user !== undefined && (user.running || options.force !== true)) {
     const hint = user.running ? 'Stop and remove the container first.' : 'Remove the container first, or use --force.'

@@ -38,7 +38,7 @@ import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import { listImages } from './imageList.ts'
-import type { RemovalContext } from './imageRemoval.ts'
+import type { ImageUser, RemovalContext } from './imageRemoval.ts'
 import type {
   HistoryEntry,
   ImageListOptions,
@@ -116,9 +116,8 @@ export class LocalEngine implements Engine {
 
   async tag(source: string, target: string): Promise<void> {
     const name = withDefaultTag(parseReference(target))
-    const { manifest } = this.#images.resolve(source)
     const stores = await this.#open()
-    stores.changeImages(() => this.#images.setName(name, manifest.digest))
+    stores.changeImages(() => this.#images.setName(name, this.#images.resolve(source).manifest.digest))
   }
 
   async removeImage(reference: string, options: ImageRemoveOptions = {}): Promise<readonly ImageRemoval[]> {
@@ -126,7 +125,6 @@ export class LocalEngine implements Engine {
   }
 
   async pruneImages(options: ImagePruneOptions & CallOptions = {}): Promise<PruneReport<ImageRemoval>> {
-    await (await (await this.#open()).snapshots())?.removeOrphans()
     return (await import('./imageRemoval.ts')).pruneImages(await this.#removal(), options)
   }
 
@@ -336,11 +334,12 @@ export class LocalEngine implements Engine {
       }
     }
     const running = new Set((await containers?.list())?.map(({ id }) => id))
-    const users = (containers?.images() ?? []).map(({ containerId, imageId }) => ({
-      containerId,
-      imageId,
-      running: running.has(containerId),
-    }))
+    const users = (): readonly ImageUser[] =>
+      (containers?.images() ?? []).map(({ containerId, imageId }) => ({
+        containerId,
+        imageId,
+        running: running.has(containerId),
+      }))
     const stores = await this.#open()
     const { collectGarbage } = await import('./garbage.ts')
     return { stores, users, collect: interrupted => collectGarbage(stores, { containers: held, interrupted }) }

@@ -1,4 +1,4 @@
-import { StrataError, systemError } from '../base/index.ts'
+import { isStrataError, StrataError, systemError } from '../base/index.ts'
 import type { Mount } from '../host/index.ts'
 import { type Change, diffTrees, type ReadableTree } from '../layer/index.ts'
 import type { Collectable, Metadata } from '../metadata/index.ts'
@@ -148,8 +148,13 @@ export class DriverSnapshotter implements Snapshotter {
     let removed = 0
     for await (const id of this.#driver.list()) {
       if (this.#records.has(id)) continue
-      await during('remove what a crash left', () => this.#driver.remove(id))
-      removed += 1
+      try {
+        await during('remove what a crash left', () => this.#driver.remove(id))
+        removed += 1
+      } catch (error) {
+        // Another process removes it at the same time.
+        if (!isStrataError(error, 'notFound')) throw error
+      }
     }
     return removed
   }

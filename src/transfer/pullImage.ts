@@ -116,7 +116,10 @@ class LayerPull {
       const bytes = this.#counted(await this.#repository.open(layer, { signal }), 0)
       const [kept, unpacked] = splitStream(bytes)
       // Both must have let go of the stream before the ingest is left.
-      const [written, added] = await Promise.allSettled([ingest.write(kept), unpack.add(position, unpacked)])
+      const [written, added] = await Promise.allSettled([
+        orGiveBack(kept, ingest.write(kept)),
+        orGiveBack(unpacked, unpack.add(position, unpacked)),
+      ])
       for (const outcome of [added, written]) if (outcome.status === 'rejected') throw outcome.reason
       await ingest.commit(layer, { lease })
       return
@@ -140,5 +143,15 @@ class LayerPull {
       yield chunk
     }
     report(position, 'Download complete')
+  }
+}
+
+/** A reader that fails before it reads still holds its stream, and with it the other reader. */
+async function orGiveBack(bytes: ByteStream, read: Promise<void>): Promise<void> {
+  try {
+    await read
+  } catch (error) {
+    await bytes[Symbol.asyncIterator]().return?.()
+    throw error
   }
 }

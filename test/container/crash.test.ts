@@ -36,7 +36,7 @@ function begin(task: Task): Started {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const output = new Sink()
-  child.stdout!.pipe(output)
+  child.stdout.pipe(output)
   return { child, output, ended: new Promise(resolve => child.once('close', () => resolve())) }
 }
 

@@ -37,7 +37,9 @@ export async function prepareRun(
 ): Promise<readonly string[]> {
   const { id, definition } = record
   const { options, config } = definition
-  const rootfs = await mountRootfs(installation, id, how)
+  const { cgroups } = await installation.facts()
+  const withoutDevices = cgroups.layout === 'none' && options.privileged !== true
+  const rootfs = await mountRootfs(installation, id, { disposable: how.disposable === true, withoutDevices })
   const namespaces = await sharedNamespaces(installation, record)
   const endpoint = await connect(installation, record)
   const etc = await provideEtc(installation, record, endpoint)

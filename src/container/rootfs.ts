@@ -23,18 +23,25 @@ import type { HeldLock } from './locks.ts'
  *
  * @param how.disposable nothing of it is wanted after a crash, and it is never mounted again: what is
  *   written need not reach the disk, which saves a wait for it at the unmount
+ * @param how.withoutDevices device nodes in it mean nothing: where no cgroup says which ones may be used
  */
-export async function mountRootfs(installation: Installation, id: string, how: { readonly disposable?: boolean } = {}): Promise<string> {
+export async function mountRootfs(installation: Installation, id: string, how: RootfsOptions = {}): Promise<string> {
   const rootfs = installation.paths.rootfs(id)
   mkdirSync(rootfs, { recursive: true, mode: 0o700 })
   if (isMountPoint(rootfs)) return rootfs
-  for (const each of await installation.snapshots.mounts(id)) mount(how.disposable === true ? unsynced(each) : each, rootfs)
+  for (const each of await installation.snapshots.mounts(id)) mount(adjusted(each, how), rootfs)
   return rootfs
 }
 
+export interface RootfsOptions {
+  readonly disposable?: boolean
+  readonly withoutDevices?: boolean
+}
+
 /** kernel overlayfs.rst, "Volatile mount": it leaves a mark in the work directory because of which it cannot be mounted again. */
-function unsynced(each: Mount): Mount {
-  return each.type === 'overlay' ? { ...each, options: [...each.options, 'volatile'] } : each
+function adjusted(each: Mount, { disposable, withoutDevices }: RootfsOptions): Mount {
+  const more = [...(disposable === true && each.type === 'overlay' ? ['volatile'] : []), ...(withoutDevices === true ? ['nodev'] : [])]
+  return { ...each, options: [...each.options, ...more] }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type ByteStream, type CallOptions, fileStream, mapConcurrently, observed, streamOf, StrataError } from '../base/index.ts'
 import type { ArchivedImage } from '../archive/index.ts'
-import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer } from '../image/index.ts'
+import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import {
   digestHex,
@@ -112,6 +112,7 @@ async function takeArchived(stores: Stores, image: ArchivedImage, options: CallO
     if (layerCompression(descriptor.mediaType) === 'none' && descriptor.digest === parseDigest(diffId))
       content.recordDerivable(descriptor, diffId, { lease })
     else {
+      if (!unpack.missing.includes(position)) await verifyLayer(fileStream(extent.path, extent), diffId)
       await content.put(descriptor, fileStream(extent.path, extent), { lease })
       content.setUncompressed(descriptor, diffId)
     }

@@ -25,7 +25,7 @@ export async function pushImages(
   const pushed: PushedTag[] = []
   for (const { reference, image } of images) {
     const tag = reference.tag ?? 'latest'
-    await using lease = holdImage(stores, image)
+    await using _lease = holdImage(stores, image)
     const { descriptor } = await pushImage(repository, image, stores.content, {
       tag,
       compression: options.compression ?? 'gzip',

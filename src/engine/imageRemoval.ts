@@ -17,7 +17,7 @@ export interface ImageUser {
 export interface RemovalContext {
   readonly stores: Stores
   /** Asked inside the transaction. */
-  users(): readonly ImageUser[]
+  readonly users: () => readonly ImageUser[]
   /** @param interrupted also what killed commands were making */
   collect(interrupted: boolean): Promise<Collected>
 }

@@ -1,6 +1,6 @@
 import { type ByteStream, type CallOptions, mapConcurrently, streamOf } from '../base/index.ts'
 import type { DiskContentStore } from '../content/index.ts'
-import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores } from '../image/index.ts'
+import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
@@ -41,6 +41,9 @@ export async function pullImage(
   await using unpack = ImageUnpack.begin(diffIds, stores, { lease, ...(signal === undefined ? {} : { signal }) })
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
+  // A layer that came in another form is here without the blob that this manifest names.
+  for (const [position, layer] of manifest.layers.entries())
+    if (layer.digest !== parseDigest(diffIds[position]!) && !(await content.has(layer))) missing.add(position)
   for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')
   const arriving = new Map<string, Promise<void>>()
   await mapConcurrently(missing, LAYERS_AT_ONCE, async (position, failed) => {
@@ -106,6 +109,8 @@ class LayerPull {
 
   async run(diffId: DiffId): Promise<void> {
     const { layer, lease, signal, unpack, position } = this.#options
+    const take = (bytes: ByteStream): Promise<void> =>
+      unpack.missing.includes(position) ? unpack.add(position, bytes) : verifyLayer(bytes, diffId)
     // A plain tar is kept once, as the layer; its blob is derived from that.
     if (layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)) {
       await unpack.add(position, this.#counted(await this.#repository.open(layer, { signal }), 0))
@@ -116,10 +121,7 @@ class LayerPull {
       const bytes = this.#counted(await this.#repository.open(layer, { signal }), 0)
       const [kept, unpacked] = splitStream(bytes)
       // Both must have let go of the stream before the ingest is left.
-      const [written, added] = await Promise.allSettled([
-        orGiveBack(kept, ingest.write(kept)),
-        orGiveBack(unpacked, unpack.add(position, unpacked)),
-      ])
+      const [written, added] = await Promise.allSettled([orGiveBack(kept, ingest.write(kept)), orGiveBack(unpacked, take(unpacked))])
       for (const outcome of [added, written]) if (outcome.status === 'rejected') throw outcome.reason
       await ingest.commit(layer, { lease })
       return
@@ -131,7 +133,7 @@ class LayerPull {
     } else {
       lease.add({ kind: 'blob', id: layer.digest })
     }
-    await unpack.add(position, await this.#content.open(layer, { signal }))
+    await take(await this.#content.open(layer, { signal }))
   }
 
   async *#counted(bytes: ByteStream, start: number): AsyncGenerator<Uint8Array> {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { ProgramResult } from '../../src/base/index.ts'
-import { MEDIA_TYPES } from '../../src/oci/index.ts'
+import { digestOf, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { must, strata } from '../support/commands.ts'
 import { type CraftedLayer, ImageCrafter } from '../support/craftedImages.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
@@ -133,6 +133,20 @@ describe('pull', () => {
       assert.equal(inspected[0].RootFS.Layers.length, layers.length, tag)
       assert.deepEqual(await filesOf(named(`:${tag}`)), files, tag)
     }
+    await emptyStore()
+  })
+
+  test('pull brings the blobs of layers that are here in another form, and none that is not that layer', async () => {
+    const tar = join(scratch, 'one.tar')
+    writeFileSync(tar, one.tar)
+    await lines('import', tar, 'local')
+    await crafter.image('known', [one])
+    await lines('pull', '-q', named(':known'))
+    assert.deepEqual(await filesOf(named(':known')), ['one/file'])
+    await crafter.image('lying', [two], { rootfs: { type: 'layers', diff_ids: [digestOf(one.tar)] } })
+    await fails(/its bytes are those of/, 'pull', named(':lying'))
+    await emptyStore()
+    await fails(/its bytes are those of/, 'pull', named(':lying'))
     await emptyStore()
   })
 

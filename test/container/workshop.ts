@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { busyboxRootfs } from '../../scripts/fixtures/rootFilesystems.ts'
 import { type ByteStream, fileStream, findProgram, silentLogger } from '../../src/base/index.ts'
 import { type ContainerImage, type ContainerOptions, type Containers, openContainers } from '../../src/container/index.ts'
@@ -82,6 +83,8 @@ export async function openWorkshop(where?: { readonly root: string; readonly run
       await snapshots[Symbol.asyncDispose]()
       metadata.close()
       if (where !== undefined) return
+      // Exit commands of containers that have just ended would make their directories anew.
+      for (let tries = 0; tries < 100 && processesWith(runDirectory).length > 0; tries += 1) await sleep(50)
       for (const directory of [runDirectory, root]) {
         for (const { target } of mountsBelow(directory).toReversed()) unmount(target, { detach: true })
         await rm(directory, { recursive: true, force: true })

@@ -65,7 +65,7 @@ export interface AppliedLayer {
 export async function runLayerJob(
   job: LayerJob,
   sent: ByteStream,
-  { signal, onRead }: { readonly signal: AbortSignal; onRead(bytes: number): void },
+  { signal, onRead }: { readonly signal: AbortSignal; readonly onRead: (bytes: number) => void },
 ): Promise<AppliedLayer> {
   const { tree, headersPath, limits } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)

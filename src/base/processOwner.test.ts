@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { Writable } from 'node:stream'
 import { test } from 'node:test'
 import { isAlive, thisOwner } from './processOwner.ts'
 
@@ -19,14 +20,16 @@ test('isAlive() believes in processes that cannot be seen from here', () => {
 })
 
 test('isAlive() is false for a process that has ended and only waits to be reaped', async () => {
-  const child = spawn('sh', ['-c', 'sleep 0.05 & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 30'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
+  // The shell becomes a program that never reaps the child it started; the child ends with its input.
+  const child = spawn('sh', ['-c', 'cat <&3 >/dev/null & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 30 3<&-'], {
+    stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
   })
   try {
     const [line] = (await once(child.stdout, 'data')) as [Buffer]
     const [pid = '', startedAt = ''] = line.toString().trim().split(' ')
     const owner = withPart(2, pid).split(' ').with(3, startedAt).join(' ')
     assert.equal(isAlive(owner), true)
+    ;(child.stdio[3] as Writable).end()
     while (isAlive(owner)) await new Promise(resolve => setTimeout(resolve, 10))
   } finally {
     child.kill('SIGKILL')

@@ -91,11 +91,11 @@ describe('SeqpacketSocket', () => {
     const started = performance.now()
     // Four pending reads would have stopped these for good.
     for (let i = 0; i < 50; i += 1) await import('node:fs/promises').then(({ stat }) => stat(scratch))
-    assert.ok(performance.now() - started < 2000)
+    assert.ok(performance.now() - started < 20_000)
     const cpu = process.cpuUsage()
     await sleep(500)
     const { user, system } = process.cpuUsage(cpu)
-    assert.ok(user + system < 250_000, `${user + system} µs of CPU for 12 idle sockets in 0.5 s`)
+    assert.ok(user + system < 400_000, `${user + system} µs of CPU for 12 idle sockets in 0.5 s`)
     for (const { socket, peer } of quiet) {
       socket.close()
       close(peer)
@@ -117,7 +117,8 @@ describe('SeqpacketSocket', () => {
     say(peer, Buffer.from('\x02key'))
     const { value } = await first
     assert.equal(String(value), '\x02key')
-    assert.ok(performance.now() - started < 200)
+    // Far below any timeout, far above a busy machine's delays.
+    assert.ok(performance.now() - started < 5000)
     socket.close()
     close(peer)
     assert.deepEqual(await messages.next(), { value: undefined, done: true })

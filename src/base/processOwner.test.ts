@@ -25,7 +25,7 @@ test('isAlive() is false for a process that has ended and only waits to be reape
     stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
   })
   try {
-    const [line] = (await once(child.stdout, 'data')) as [Buffer]
+    const [line] = (await once(child.stdout!, 'data')) as [Buffer]
     const [pid = '', startedAt = ''] = line.toString().trim().split(' ')
     const owner = withPart(2, pid).split(' ').with(3, startedAt).join(' ')
     assert.equal(isAlive(owner), true)

@@ -1,7 +1,7 @@
 import { type ByteStream, StrataError } from '../base/index.ts'
 
-/** How far the second reader may be behind the first: 4 MiB. */
-const BUFFER_BYTES = 4 * 1024 * 1024
+/** How far the second reader may be behind the first: 1 MiB. */
+const BUFFER_BYTES = 1024 * 1024
 
 /**
  * Gives the bytes of one stream to two readers, who must both leave the chunks as they are, at the pace of

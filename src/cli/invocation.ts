@@ -1,3 +1,4 @@
+import { StrataError } from '../base/index.ts'
 import type { Engine } from '../engine/index.ts'
 import { formatError } from './errors.ts'
 import { engineOptions, type Globals } from './globals.ts'
@@ -26,7 +27,9 @@ export class Invocation {
   interruption(): AbortSignal {
     if (this.#stopListening === undefined) {
       const stops = (['SIGINT', 'SIGTERM'] as const).map(name =>
-        this.surroundings.onSignal(name, () => this.#interrupted.abort(new Error(`interrupted by ${name}`))),
+        this.surroundings.onSignal(name, () =>
+          this.#interrupted.abort(new StrataError('cancelled', 'STRATA_CANCELLED', `interrupted by ${name}`)),
+        ),
       )
       this.#stopListening = () => stops.forEach(stop => stop())
     }

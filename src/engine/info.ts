@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { cpus, hostname, release, totalmem } from 'node:os'
-import { errnoOf, isStrataError, packageVersion } from '../base/index.ts'
+import { cpus, hostname, release, tmpdir, totalmem } from 'node:os'
+import { errnoOf, isStrataError, packageVersion, TemporaryDirectory } from '../base/index.ts'
 import type { Containers } from '../container/index.ts'
 import { openRuntime, readRuntimeFacts, type RuntimeFacts } from '../runtime/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
@@ -13,7 +13,8 @@ const INFO = ['CREATE TABLE IF NOT EXISTS installation (id TEXT PRIMARY KEY) STR
 /** What there is and what works here, and for what does not: why, and what to do. */
 export async function engineInfo(stores: Stores, containers: Containers | undefined): Promise<EngineInfo> {
   const facts = await readRuntimeFacts()
-  const runtime = await findRuntime(facts)
+  await using scratch = await TemporaryDirectory.create(tmpdir(), 'strata-info-')
+  const runtime = await findRuntime(facts, scratch.path)
   const snapshots = await stores.snapshots()
   const drivers = await stores.driverFitness()
   const all = (await containers?.list({ all: true })) ?? []
@@ -79,7 +80,8 @@ function warningsOf({ cgroups, seccomp }: RuntimeFacts, has: { readonly runtime:
 export async function engineVersion(): Promise<EngineVersion> {
   const { os, architecture } = hostPlatform()
   const facts = await readRuntimeFacts()
-  const runtime = await findRuntime(facts)
+  await using scratch = await TemporaryDirectory.create(tmpdir(), 'strata-info-')
+  const runtime = await findRuntime(facts, scratch.path)
   const version = packageVersion()
   return {
     Platform: { Name: 'Strata Engine' },
@@ -96,9 +98,10 @@ export async function engineVersion(): Promise<EngineVersion> {
   }
 }
 
-async function findRuntime(facts: RuntimeFacts): Promise<Awaited<ReturnType<typeof openRuntime>> | undefined> {
+/** @param stateDirectory one of its own: an ordinary user may not write where containers are kept */
+async function findRuntime(facts: RuntimeFacts, stateDirectory: string): Promise<Awaited<ReturnType<typeof openRuntime>> | undefined> {
   try {
-    return await openRuntime({ stateDirectory: '/run/strata/runtime', facts })
+    return await openRuntime({ stateDirectory, facts })
   } catch (error) {
     if (isStrataError(error)) return undefined
     throw error

@@ -1,4 +1,4 @@
-import { type ByteStream, type CallOptions, readAtMost, StrataError } from '../base/index.ts'
+import { type ByteStream, type CallOptions, isStrataError, readAtMost, StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { formatReference, LIMITS, parseManifest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
@@ -83,13 +83,20 @@ export async function saveImages(stores: Stores, texts: readonly string[], optio
 
 /** An id means an image without a name, a name with a tag itself, and a repository alone all its tags here. */
 function imagesMeant(stores: Stores, text: string): readonly { readonly image: ImageRecord; readonly name: Reference | undefined }[] {
-  const image = stores.images.find(text)
-  const isId = image !== undefined && (image.id === text || image.id.startsWith(`sha256:${text}`))
-  if (isId) return [{ image, name: undefined }]
-  const asked = parseReference(text)
-  if (asked.tag === undefined && asked.digest === undefined) {
-    const tagged = tagsOf(stores, asked).map(name => ({ image: stores.images.named(name)!, name }))
-    if (tagged.length > 0) return tagged
+  const repository = repositoryIn(text)
+  const tagged = repository === undefined ? [] : tagsOf(stores, repository)
+  if (tagged.length > 0) return tagged.map(name => ({ image: stores.images.named(name)!, name }))
+  const name = stores.images.nameMeant(text)
+  return [{ image: stores.images.resolve(text), name: name?.digest === undefined ? name : undefined }]
+}
+
+/** A reference that is nothing but a repository; undefined for every other, and for what is no reference. */
+function repositoryIn(text: string): Reference | undefined {
+  try {
+    const reference = parseReference(text)
+    return reference.tag === undefined && reference.digest === undefined ? reference : undefined
+  } catch (error) {
+    if (isStrataError(error, 'invalidArgument')) return undefined
+    throw error
   }
-  return [{ image: stores.images.resolve(text), name: asked.digest === undefined ? asked : undefined }]
 }

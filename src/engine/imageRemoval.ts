@@ -1,6 +1,6 @@
 import { StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
-import { familiarName, type ImageId, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, type ImageId, parseReference, type Reference } from '../oci/index.ts'
 import type { Collected } from './garbage.ts'
 import { hasLabel, listImages } from './imageList.ts'
 import type { ImagePruneOptions, ImageRemoval, ImageRemoveOptions } from './images.ts'
@@ -33,7 +33,7 @@ export async function removeImage(context: RemovalContext, text: string, options
 function removeNow(context: RemovalContext, text: string, options: ImageRemoveOptions): readonly ImageRemoval[] {
   const { stores } = context
   const image = stores.images.resolve(text)
-  const name = nameIn(text, image)
+  const name = stores.images.nameMeant(text)
   if (name !== undefined) {
     const names = stores.images.withId(image.id).reduce((count, each) => count + each.names.length, 0)
     if (names > (name.digest === undefined ? 1 : 0)) return untag(stores, name, image)
@@ -76,12 +76,6 @@ function pruneNow({ stores, users: readUsers }: RemovalContext, options: ImagePr
   // A parent goes when its last child goes.
   const free = candidates.filter(({ id }) => options.all === true || !children.has(id as ImageId))
   return free.flatMap(({ id }) => deleteImage(stores, users, { id: id as ImageId }))
-}
-
-/** The name that the user meant, when it was a name. */
-function nameIn(text: string, image: ImageRecord): Reference | undefined {
-  if (image.id === text || image.id.startsWith(`sha256:${text}`) || image.id.startsWith(text)) return undefined
-  return withDefaultTag(parseReference(text))
 }
 
 function untag(stores: Stores, name: Reference, image: ImageRecord): readonly ImageRemoval[] {

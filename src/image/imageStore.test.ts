@@ -70,6 +70,15 @@ test('two manifests of one config are one id, which no prefix finds ambiguous', 
   assert.equal(images.withId(id('a1')).length, 2)
 })
 
+test('nameMeant() tells a name from an id, also where the id begins with the name', () => {
+  const digest = put('b', id('b'))
+  assert.equal(images.nameMeant('b'), undefined)
+  images.setName(parseReference('b'), digest)
+  assert.deepEqual(images.nameMeant('b'), { domain: 'docker.io', path: 'library/b', tag: 'latest' })
+  assert.equal(images.nameMeant('b0'), undefined)
+  assert.equal(images.nameMeant('b'.padEnd(64, '0')), undefined)
+})
+
 test('setName() moves a name and tells who had it; the one that lost it stays', () => {
   const first = put('first', id('1'))
   const second = put('second', id('2'))

@@ -92,6 +92,8 @@ const SELECT = `SELECT images.*,
   (SELECT json_group_array(repository || '@' || digest) FROM image_digests WHERE image_digests.manifest = images.manifest) AS digests
   FROM images`
 
+const WHOLE_ID = /^(?:sha256:)?([0-9a-f]{64})$/
+
 /** Names → images. Methods are synchronous; each that writes is one durable transaction. */
 export class ImageStore {
   readonly #metadata: Metadata
@@ -217,7 +219,7 @@ export class ImageStore {
     const record = this.find(text)
     if (record !== undefined) return record
     // What can be no name at all is told as such.
-    if (!/^(?:sha256:)?[0-9a-f]{64}$/.test(text)) parseReference(text)
+    if (!WHOLE_ID.test(text)) parseReference(text)
     throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot find image "${text}": no such image`, {
       hint: `Get it with \`strata pull\`, \`strata load\` or \`strata import\`; \`strata images\` lists what is here.`,
     })
@@ -225,9 +227,15 @@ export class ImageStore {
 
   /** As `resolve`, with undefined for an image that is not here. Unparsable names are not here either. */
   find(text: string): ImageRecord | undefined {
-    const whole = /^(?:sha256:)?([0-9a-f]{64})$/.exec(text)?.[1]
+    const whole = WHOLE_ID.exec(text)?.[1]
     if (whole !== undefined) return this.withId(`sha256:${whole}` as ImageId)[0]
     return this.#byName(text) ?? this.#byPrefix(text)
+  }
+
+  /** The name that `text` is here, where it is one and not an id: names come before prefixes of ids. */
+  nameMeant(text: string): Reference | undefined {
+    if (WHOLE_ID.test(text) || this.#byName(text) === undefined) return undefined
+    return withDefaultTag(parseReference(text))
   }
 
   list(): readonly ImageRecord[] {

@@ -128,11 +128,11 @@ async function removeUnfinished(installation: Installation, record: ContainerRec
   return true
 }
 
-/** Ids that have files and no record. */
+/** Ids that have files and no record; a runtime that outlived its killed caller may even have made a container for one. */
 async function leftovers(installation: Installation): Promise<readonly string[]> {
   const { paths } = installation
   const found = new Set<string>()
-  for (const directory of [paths.bundles, paths.directory('')]) {
+  for (const directory of [paths.bundles, paths.runtimeState, paths.directory('')]) {
     const names = await readdir(directory).catch(() => [])
     for (const name of names) if (/^[0-9a-f]{64}$/.test(name) && installation.records.get(name) === undefined) found.add(name)
   }

@@ -44,3 +44,8 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
   npm ci --no-audit --no-fund --loglevel=error
   touch node_modules/.package-lock.json
 fi
+
+# The npm of Debian and Ubuntu (9.2) leaves out the links to programs of optional packages.
+for node in node_modules/node-linux-*/bin/node; do
+  [ ! -x "$node" ] || ln -sf "../${node#node_modules/}" node_modules/.bin/node
+done

@@ -10,9 +10,19 @@ import type { AttachedStreams, TerminalSize } from './streams.ts'
 export async function writeTo(target: Writable | undefined, bytes: Uint8Array): Promise<void> {
   if (target === undefined || target.destroyed || target.writableEnded) return
   try {
-    if (!target.write(bytes) && !target.destroyed) await Promise.race([once(target, 'drain'), once(target, 'close')])
+    if (!target.write(bytes) && !target.destroyed) await drained(target)
   } catch (error) {
     if (!['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'].includes((error as { code?: string }).code ?? '')) throw error
+  }
+}
+
+/** Waits until a stream takes more, or none ever again. Leaves no listener behind: a stream drains a thousand times. */
+async function drained(target: Writable): Promise<void> {
+  const settled = new AbortController()
+  try {
+    await Promise.race(['drain', 'close'].map(event => once(target, event, { signal: settled.signal })))
+  } finally {
+    settled.abort()
   }
 }
 

@@ -166,13 +166,14 @@ for (const which of [0, 1]) {
       'find run/legit srv/empty srv/dir/f srv/file srv/to-file -printf "%y %p %l %m %U:%G %s\\n" | sort',
     )
     assert.equal(
-      listing,
+      // How large a directory is depends on the disk.
+      listing.replaceAll(/^(d .*) \d+$/gm, '$1'),
       [
-        'd srv/empty  755 0:0 4096',
-        'd srv/empty/d  755 0:0 4096',
-        'd srv/empty/d/inner  755 0:0 4096',
-        'd srv/empty/made  755 0:0 4096',
-        'd srv/empty/made/inner  755 0:0 4096',
+        'd srv/empty  755 0:0',
+        'd srv/empty/d  755 0:0',
+        'd srv/empty/d/inner  755 0:0',
+        'd srv/empty/made  755 0:0',
+        'd srv/empty/made/inner  755 0:0',
         'f run/legit  751 0:0 1',
         'f srv/dir/f  751 0:0 1',
         'f srv/empty/d/inner/x  644 0:0 1',

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { after, before, describe, test } from 'node:test'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { layeredImage } from '../../scripts/fixtures/layeredImage.ts'
 import { type Engine, openEngine } from '../../src/engine/index.ts'
+import { mount, unmount } from '../../src/host/index.ts'
 import { must } from '../support/commands.ts'
 import { startRegistry } from '../support/loopbackRegistry.ts'
 import { treeFacts } from '../support/treeFacts.ts'
@@ -134,13 +136,17 @@ describe('independent judges', { skip: isRoot ? false : 'umoci unpacks owners an
   test('an ordinary user loads, saves and pushes without unpacking', async () => {
     await using registry = await startRegistry()
     const home = await mkdtemp(join(tmpdir(), 'strata-user-'))
+    // The checkout may lie where other users cannot look.
+    const checkout = join(home, 'checkout')
+    await mkdir(checkout)
+    mount({ type: 'bind', source: fileURLToPath(new URL('../..', import.meta.url)), options: ['bind', 'ro'] }, checkout)
     try {
       await must('chown', '65534:65534', home)
       const archive = join(home, 'in.tar')
       await must('cp', await archived('docker-archive'), archive)
       await must('chmod', '644', archive)
       const program = `
-        import { openEngine } from ${JSON.stringify(new URL('../../src/engine/index.ts', import.meta.url).href)}
+        import { openEngine } from ${JSON.stringify(pathToFileURL(join(checkout, 'src/engine/index.ts')).href)}
         import { createWriteStream } from 'node:fs'
         import { pipeline } from 'node:stream/promises'
         process.setgid(65534); process.setuid(65534); process.env.HOME = ${JSON.stringify(home)}
@@ -158,6 +164,7 @@ describe('independent judges', { skip: isRoot ? false : 'umoci unpacks owners an
       await must('tar', '-C', layout, '-xf', join(home, 'out.tar'))
       assert.deepEqual(await unpacked(layout, '1'), expected)
     } finally {
+      unmount(checkout)
       await rm(home, { recursive: true, force: true })
     }
   })

@@ -157,6 +157,9 @@ async function factsOfArchive(path: string): Promise<Facts> {
     result[pathOf(entry.path)] = first === undefined ? fact : { ...first, firstName: pathOf(entry.linkPath) }
     if (first !== undefined) first.firstName = pathOf(entry.linkPath)
   }
+  // Which of an inode's names comes first depends on the disk that the archiver read.
+  const names = Map.groupBy(Object.keys(result), path => result[path]!.firstName)
+  for (const [first, paths] of names) if (first !== '') for (const path of paths) result[path]!.firstName = paths.toSorted()[0]!
   return result
 }
 

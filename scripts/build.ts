@@ -1,30 +1,63 @@
 /*
- * Builds the package into dist/: JavaScript in few files, because loading two hundred modules costs more than
- * most commands, and the declarations of the library. ADR 0003.
+ * Builds the package into dist/: the command as one CommonJS file, because Node's ES module loader costs more
+ * than most commands; the library as ES modules with shared chunks; its declarations come from tsc. ADR 0003.
  */
 import { rm } from 'node:fs/promises'
+import { createRequire, isBuiltin } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { build, type BuildOptions, type Plugin } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-await rm(`${root}dist`, { recursive: true, force: true })
-await build({
+const common: BuildOptions = {
   absWorkingDir: root,
-  entryPoints: {
-    start: 'src/cli/start.ts',
-    engine: 'src/engine/index.ts',
-    testing: 'src/testing/index.ts',
-    // A thread is started from a file, which has to lie beside the chunk that starts it.
-    applyWorker: 'src/layer/applyWorker.ts',
-  },
   outdir: 'dist',
   bundle: true,
-  splitting: true,
-  format: 'esm',
   platform: 'node',
   target: 'node24',
-  packages: 'external',
   sourcemap: true,
+  minifyWhitespace: true,
+  minifySyntax: true,
+  minifyIdentifiers: true,
   logLevel: 'warning',
+}
+
+/**
+ * Node's own modules as objects whose properties load the module when one is read: a short command then never pays
+ * for node:crypto or node:child_process only because a file that it needs imports them for another function.
+ */
+const builtinsWhenUsed: Plugin = {
+  name: 'built-in modules when they are used',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path, pluginData }) =>
+      isBuiltin(path) && pluginData !== 'itself' ? { path, namespace: 'builtin' } : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => {
+      const names = Object.keys(createRequire(import.meta.url)(path) as object)
+      const getters = names.map(name => `get ${JSON.stringify(name)}() { return itself()[${JSON.stringify(name)}] }`)
+      const contents = `let loaded\nconst itself = () => (loaded ??= require(${JSON.stringify(path)}))\nmodule.exports = { ${getters.join(', ')} }`
+      return { contents, pluginData: 'itself' }
+    })
+  },
+}
+
+await rm(`${root}dist`, { recursive: true, force: true })
+await build({
+  ...common,
+  // A thread is started from a file, which has to lie beside the one that starts it.
+  entryPoints: { start: 'src/cli/start.ts', applyWorker: 'src/layer/applyWorker.ts' },
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  plugins: [builtinsWhenUsed],
+  // These bring files beside their code, which they look for at run time.
+  external: ['koffi', 'undici', 'xz-decompress'],
+  define: { 'import.meta.url': 'moduleUrl' },
+  banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
+})
+await build({
+  ...common,
+  entryPoints: { engine: 'src/engine/index.ts', testing: 'src/testing/index.ts', applyWorker: 'src/layer/applyWorker.ts' },
+  format: 'esm',
+  splitting: true,
+  packages: 'external',
 })

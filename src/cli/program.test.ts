@@ -77,7 +77,7 @@ describe('bin/strata', () => {
     const home = join(directory, 'bare')
     await mkdir(join(home, 'bin'), { recursive: true })
     await cp(PROGRAM, join(home, 'bin', 'strata'))
-    await writeFile(join(home, 'bin', 'start.js'), 'console.log("started", process.argv.slice(2).join())')
+    await writeFile(join(home, 'bin', 'start.cjs'), 'console.log("started", process.argv.slice(2).join())')
     const { stdout } = await runProgram(join(home, 'bin', 'strata'), ['a', 'b c'], {
       env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin` },
     })

@@ -21,7 +21,8 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-const status = await main(process.argv.slice(2), processSurroundings())
-// A read of the terminal that is still under way keeps a process alive that has nothing left to do.
-// Errors of the last writes come first: they are told in the next turn.
-setImmediate(() => process.exit(status))
+void main(process.argv.slice(2), processSurroundings()).then(status => {
+  // A read of the terminal that is still under way keeps a process alive that has nothing left to do.
+  // Errors of the last writes come first: they are told in the next turn.
+  setImmediate(() => process.exit(status))
+})

@@ -1,6 +1,6 @@
 import { isStrataError, StrataError } from '../base/index.ts'
 import type { Metadata } from '../metadata/index.ts'
-import type { ContainerDefinition, ContainerRecord, ContainerState } from './record.ts'
+import { type ContainerDefinition, type ContainerRecord, type ContainerState, isPassing } from './record.ts'
 import { VOLUME_SCHEMA } from './volumeRecords.ts'
 
 /*
@@ -52,7 +52,8 @@ export class ContainerRecords {
 
   /** Throws `conflict` (STRATA_NAME_IN_USE) when another container has the name. */
   insert(record: ContainerRecord): void {
-    this.#metadata.transaction(() => {
+    // Nobody is told of a container that is being created: durable with what finishes it.
+    this.#metadata.passingTransaction(() => {
       this.#refuseTaken(record.name, record.id)
       this.#metadata.run(
         'INSERT INTO containers (id, name, created_at, version, image_id, definition, state) VALUES (?, ?, ?, ?, ?, ?, ?)',
@@ -73,13 +74,19 @@ export class ContainerRecords {
 
   /** Reads, changes and writes a state as one step; undefined when the container is gone. */
   update(id: string, change: (state: ContainerState, record: ContainerRecord) => ContainerState): ContainerRecord | undefined {
-    return this.#metadata.transaction(() => {
+    const update = (): ContainerRecord | undefined => {
       const record = this.get(id)
       if (record === undefined) return undefined
       const state = change(record.state, record)
       if (state !== record.state) this.#metadata.run('UPDATE containers SET state = ? WHERE id = ?', JSON.stringify(state), id)
       return { ...record, state }
-    })
+    }
+    return this.#isPassing(id) ? this.#metadata.passingTransaction(update) : this.#metadata.transaction(update)
+  }
+
+  #isPassing(id: string): boolean {
+    const definition = this.get(id)?.definition
+    return definition !== undefined && isPassing(definition)
   }
 
   rename(id: string, name: string): void {
@@ -89,16 +96,14 @@ export class ContainerRecords {
     })
   }
 
-  delete(id: string): void {
-    this.#metadata.run('DELETE FROM containers WHERE id = ?', id)
-  }
-
-  /** Deletes a container and those of its volumes that nobody else has, and gives their names. */
-  deleteWithVolumes(id: string, volumes: readonly string[]): readonly string[] {
-    return this.#metadata.transaction(() => {
-      this.delete(id)
-      return volumes.filter(volume => this.#deleteUnused(volume))
-    })
+  /** Deletes a container and those of its volumes that nobody else has, which `moveAside` is told in the same transaction. */
+  delete(id: string, volumes: readonly string[], moveAside: (volume: string) => void): void {
+    const remove = (): void => {
+      this.#metadata.run('DELETE FROM containers WHERE id = ?', id)
+      for (const volume of volumes) if (this.#deleteUnused(volume)) moveAside(volume)
+    }
+    if (volumes.length === 0 && this.#isPassing(id)) this.#metadata.passingTransaction(remove)
+    else this.#metadata.transaction(remove)
   }
 
   #deleteUnused(volume: string): boolean {

@@ -13,7 +13,7 @@ import { type MountSource, parseVolumesFrom, planMounts } from './mountPlan.ts'
 import { checkName, randomName } from './names.ts'
 import type { ContainerOptions } from './options.ts'
 import { currentProcess } from './processIdentity.ts'
-import { type ContainerDefinition, type ContainerRecord, INITIAL_STATE } from './record.ts'
+import { type ContainerDefinition, type ContainerRecord, INITIAL_STATE, isPassing } from './record.ts'
 import { removeIfUnfinished, removeLocked } from './remove.ts'
 
 /** A container that exists for nobody yet: `finish` or the start makes it visible. */
@@ -38,7 +38,7 @@ export async function createContainer(
   ensureVolumes(installation, definition.mounts)
   const record = await insert(installation, { id, definition })
   try {
-    await installation.snapshots.prepare(id, image.chainId)
+    await installation.snapshots.prepare(id, image.chainId, { passing: isPassing(definition) })
     mkdirSync(installation.paths.directory(id), { recursive: true, mode: 0o710 })
     if (definition.mounts.some(mount => mount.type === 'volume' && mount.copyUp)) {
       const { fillVolumes } = await import('./fillVolumes.ts')

@@ -78,6 +78,11 @@ export interface ContainerRecord {
   readonly state: ContainerState
 }
 
+/** Whether it goes at its end, which power loss is as well: its records need not survive that. */
+export function isPassing({ options }: ContainerDefinition): boolean {
+  return options.autoRemove === true
+}
+
 export const INITIAL_STATE: ContainerState = {
   status: 'created',
   exitCode: 0,

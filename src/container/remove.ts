@@ -56,9 +56,7 @@ export async function removeLocked(
     throw systemError(`remove container "${record.name}"`, error)
   }
   const anonymous = definition.mounts.flatMap(mount => (how.volumes && mount.type === 'volume' && mount.anonymous ? [mount.volume] : []))
-  installation.metadata.transaction(() => {
-    for (const volume of installation.records.deleteWithVolumes(id, anonymous)) installation.volumes.moveAside(volume)
-  })
+  installation.records.delete(id, anonymous, volume => installation.volumes.moveAside(volume))
   how.lock.forget()
   await removeFiles(installation, id)
   if (anonymous.length > 0) await installation.volumes.emptyTrash()

@@ -166,13 +166,27 @@ function bind(): Libc & System {
   koffi = createRequire(import.meta.url)('koffi') as Koffi
   // The running program itself: it holds whichever libc Node is linked with.
   const library = koffi.load(null)
-  const bound: Record<string, unknown> = {}
-  for (const [name, prototype] of Object.entries(PROTOTYPES)) bound[name] = library.func(prototype)
+  const bound = {}
+  for (const [name, prototype] of Object.entries(PROTOTYPES)) bindWhenUsed(bound, name, () => library.func(prototype))
   for (const [name, [x64, arm64, parameters]] of Object.entries(SYSTEM)) {
     const number = architecture === 'x64' ? x64 : arm64
-    bound[name] = withNumber(library.func(`int64_t syscall(int64_t, ${parameters})`), number, parameters.split(',').length)
+    bindWhenUsed(bound, name, () =>
+      withNumber(library.func(`int64_t syscall(int64_t, ${parameters})`), number, parameters.split(',').length),
+    )
   }
-  return bound as unknown as Libc & System
+  return bound as Libc & System
+}
+
+/** A command needs few of the calls, and to bind all of them takes some milliseconds. */
+function bindWhenUsed(calls: object, name: string, bind: () => unknown): void {
+  const define = (property: PropertyDescriptor): unknown => Object.defineProperty(calls, name, { ...property, configurable: true })
+  define({
+    get: () => {
+      const value = bind()
+      define({ value })
+      return value
+    },
+  })
 }
 
 /** Makes a call in another thread, for one that may wait for the disk. Rejects with the Node-shaped error where it fails. */

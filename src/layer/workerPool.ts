@@ -1,4 +1,6 @@
 import { availableParallelism } from 'node:os'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { type ByteStream, StrataError } from '../base/index.ts'
 import type { FromWorker, ToWorker } from './applyWorker.ts'
@@ -10,8 +12,8 @@ const WINDOW_BYTES = 4 * 1024 * 1024
 const IDLE_MS = 2_000
 /** What a thread makes it either keeps to the end or drops at once: more room for young objects was slower and took 50 MB more. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 }
-/** Under Node's type stripping the worker is the source, after the build it is JavaScript. */
-const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './applyWorker.ts' : './applyWorker.js', import.meta.url)
+/** The worker is of the kind that this file is: the source under Node's type stripping, after the build .js or .cjs. */
+const WORKER_URL = new URL(`./applyWorker${extname(fileURLToPath(import.meta.url))}`, import.meta.url)
 
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined

@@ -12,11 +12,12 @@ export interface Resource {
 /**
  * Keeps resources from being collected while something is made of them. Who makes something adds a
  * resource first and looks whether it exists afterwards, in a transaction; then it exists until the
- * lease ends. A resource can be added before it exists.
+ * lease ends. A resource can be added before it exists. Leases need not survive power loss, which also
+ * ends the processes that they are for.
  */
 export interface Lease extends AsyncDisposable {
   readonly id: string
-  /** Holds one more resource. Durable when it returns; inside a transaction, with it. Throws `conflict` when the lease has ended. */
+  /** Holds one more resource. Throws `conflict` when the lease has ended. */
   add(resource: Resource): void
   /** Ends the lease. Calling it again does nothing. */
   release(): void
@@ -58,13 +59,15 @@ export class Leases {
   create(options: LeaseOptions = {}): Lease {
     const ttlMs = options.ttlMs ?? DAY_MS
     const id = randomBytes(12).toString('hex')
-    this.#metadata.run(
-      'INSERT INTO leases (id, expires_at, boot_id, expires_uptime, owner) VALUES (?, ?, ?, ?, ?)',
-      id,
-      Date.now() + ttlMs,
-      bootId(),
-      uptimeMs() + ttlMs,
-      thisOwner(),
+    this.#metadata.passingTransaction(() =>
+      this.#metadata.run(
+        'INSERT INTO leases (id, expires_at, boot_id, expires_uptime, owner) VALUES (?, ?, ?, ?, ?)',
+        id,
+        Date.now() + ttlMs,
+        bootId(),
+        uptimeMs() + ttlMs,
+        thisOwner(),
+      ),
     )
     return new MetadataLease(this.#metadata, id)
   }
@@ -136,7 +139,9 @@ class MetadataLease implements Lease {
 
   add(resource: Resource): void {
     try {
-      this.#metadata.run('INSERT OR IGNORE INTO lease_resources (lease, kind, id) VALUES (?, ?, ?)', this.id, resource.kind, resource.id)
+      this.#metadata.passingTransaction(() =>
+        this.#metadata.run('INSERT OR IGNORE INTO lease_resources (lease, kind, id) VALUES (?, ?, ?)', this.id, resource.kind, resource.id),
+      )
     } catch (error) {
       // The only constraint that this can violate is the one on the lease.
       if (!isStrataError(error, 'conflict')) throw error
@@ -147,7 +152,7 @@ class MetadataLease implements Lease {
   }
 
   release(): void {
-    this.#metadata.run('DELETE FROM leases WHERE id = ?', this.id)
+    this.#metadata.passingTransaction(() => this.#metadata.run('DELETE FROM leases WHERE id = ?', this.id))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -35,6 +35,12 @@ export interface Metadata extends Disposable {
    * that can fail alone. `work` must be synchronous; a promise as result is refused.
    */
   transaction<Result>(work: () => Result): Result
+  /**
+   * As `transaction`, without waiting for the disk: for what a program needs only while it runs, and for steps towards
+   * something that a later transaction makes durable. Power loss takes the last of these commits, in order, and all of
+   * them are durable with the next `transaction` or `run` of any process.
+   */
+  passingTransaction<Result>(work: () => Result): Result
   /** Closes the database. Calling it again does nothing. */
   close(): void
 }

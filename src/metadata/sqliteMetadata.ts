@@ -8,6 +8,10 @@ import { runMigrations } from './migrations.ts'
 import { takeReserve, withReserve } from './reserve.ts'
 import { isBusy, metadataError } from './sqliteErrors.ts'
 
+/** Every commit syncs the log. https://www.sqlite.org/pragma.html#pragma_synchronous */
+const DURABLE = 'PRAGMA synchronous = FULL'
+/** In WAL mode power loss takes commits from the end of the log, and never leaves a half. */
+const CONSISTENT = 'PRAGMA synchronous = NORMAL'
 /** How long a process waits for another one's write lock. */
 const BUSY_TIMEOUT_MS = 10_000
 /** Statements are few constants; a caller that builds texts must not grow memory without end. */
@@ -59,7 +63,7 @@ class SqliteMetadata implements Metadata {
     try {
       database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
       switchToWal(database)
-      database.exec('PRAGMA synchronous = FULL')
+      database.exec(DURABLE)
     } catch (error) {
       database?.close()
       throw metadataError(path, error)
@@ -84,6 +88,16 @@ class SqliteMetadata implements Metadata {
 
   run(sql: string, ...parameters: readonly Value[]): number {
     return this.#guard(() => Number(this.#statement(sql).run(...(parameters as SQLInputValue[])).changes))
+  }
+
+  passingTransaction<Result>(work: () => Result): Result {
+    if (this.#depth > 0) return this.transaction(work)
+    this.#execute(CONSISTENT)
+    try {
+      return this.transaction(work)
+    } finally {
+      this.#execute(DURABLE)
+    }
   }
 
   transaction<Result>(work: () => Result): Result {

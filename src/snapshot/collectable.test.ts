@@ -14,6 +14,7 @@ class SetDriver implements StorageDriver {
   readonly importsInParallel = true
   readonly states = new Set<SnapshotId>()
   create: StorageDriver['create'] = async ([id]) => void this.states.add(id)
+  persist: StorageDriver['persist'] = async () => undefined
   importLayer: StorageDriver['importLayer'] = () => Promise.reject(new Error('not in this test'))
   mounts: StorageDriver['mounts'] = async () => []
   seal: StorageDriver['seal'] = async () => undefined
@@ -91,9 +92,9 @@ test('hostile #70: collectable() leaves what somebody is just building on', () =
     await makeStack(store)
     await store.snapshots.remove('active')
     const records = new SnapshotRecords(store.metadata, 'set')
-    const [id] = records.begin('half-made', 'active', 'middle')
+    const [id] = records.begin('half-made', { kind: 'active', parent: 'middle', isPassing: false })
     assert.deepEqual(await store.collect(), ['top'])
-    records.finish(id)
+    records.finish(id, { isPassing: false })
     assert.deepEqual(await store.collect('half-made'), [])
     const layer = records.beginLayer('middle')
     assert.deepEqual(await store.collect(), ['half-made'])
@@ -105,7 +106,7 @@ test('hostile #71: collectable() is not held up by what a process that is gone w
   withStore(async store => {
     await makeStack(store)
     const records = new SnapshotRecords(store.metadata, 'set')
-    const [id] = records.begin('half-made', 'active', 'top')
+    const [id] = records.begin('half-made', { kind: 'active', parent: 'top', isPassing: false })
     await store.driver.create([id])
     store.metadata.run("UPDATE snapshots SET owner = 'gone' WHERE owner IS NOT NULL")
     assert.deepEqual(await store.collect(), ['active', 'base', 'middle', 'top'])

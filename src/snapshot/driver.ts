@@ -31,8 +31,11 @@ export interface StorageDriver {
   /** Whether `importLayer` works before the states below are sealed, so that layers are taken side by side. */
   readonly importsInParallel: boolean
 
-  /** Makes a state that shows what chain[1] shows. Durable when it resolves. */
+  /** Makes a state that shows what chain[1] shows; durable after `persist`. */
   create(chain: SnapshotChain): Promise<void>
+
+  /** Makes what `create` has made survive power loss. */
+  persist(id: SnapshotId): Promise<void>
 
   /**
    * Makes a state of a layer, without a mount; durable after `sync`. Where layers are imported side by

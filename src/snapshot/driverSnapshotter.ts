@@ -5,14 +5,15 @@ import type { Collectable, Metadata } from '../metadata/index.ts'
 import { discard } from './discard.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from './driver.ts'
 import { DriverLayerStack } from './layerStack.ts'
-import { type SnapshotRecord, SnapshotRecords } from './records.ts'
-import type { LayerStack, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
+import { type NewState, type SnapshotRecord, SnapshotRecords } from './records.ts'
+import type { LayerStack, PrepareOptions, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.ts'
 
 /**
  * The life cycle of states, written once for every storage driver: names, parents, order, durability.
  *
  * A row comes before the first file of a state and goes before the last one, so files without a row
- * are nobody's, whatever a crash interrupts.
+ * are nobody's, whatever a crash interrupts. Power loss can take a row that nobody waited for and leave
+ * the files: whoever is given that id again removes them first.
  */
 export class DriverSnapshotter implements Snapshotter {
   readonly #driver: StorageDriver
@@ -27,12 +28,12 @@ export class DriverSnapshotter implements Snapshotter {
     return this.#driver.name
   }
 
-  prepare(key: string, parent: string | undefined): Promise<readonly Mount[]> {
-    return this.#open(key, 'active', parent)
+  prepare(key: string, parent: string | undefined, options: PrepareOptions = {}): Promise<readonly Mount[]> {
+    return this.#open(key, { kind: 'active', parent, isPassing: options.passing === true })
   }
 
   view(key: string, parent: string | undefined): Promise<readonly Mount[]> {
-    return this.#open(key, 'view', parent)
+    return this.#open(key, { kind: 'view', parent, isPassing: true })
   }
 
   async commit(name: string, key: string): Promise<void> {
@@ -163,17 +164,20 @@ export class DriverSnapshotter implements Snapshotter {
     // Nothing is held open between calls.
   }
 
-  async #open(key: string, kind: 'active' | 'view', parent: string | undefined): Promise<readonly Mount[]> {
-    const chain = this.#records.begin(key, kind, parent)
+  async #open(key: string, state: NewState): Promise<readonly Mount[]> {
+    const chain = this.#records.begin(key, state)
+    const [id] = chain
     try {
       return await during(`prepare snapshot "${key}"`, async () => {
+        await this.#driver.remove(id)
         await this.#driver.create(chain)
-        const mounts = await this.#driver.mounts(chain, accessOf(kind))
-        this.#records.finish(chain[0])
+        if (!state.isPassing) await this.#driver.persist(id)
+        const mounts = await this.#driver.mounts(chain, accessOf(state.kind))
+        this.#records.finish(id, state)
         return mounts
       })
     } catch (error) {
-      await discard(this.#driver, this.#records, chain[0])
+      await discard(this.#driver, this.#records, id)
       throw error
     }
   }

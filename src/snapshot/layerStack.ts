@@ -77,6 +77,8 @@ export class DriverLayerStack implements LayerStack {
     // Drivers whose states hold what is below them need the parent whole first.
     const chain: SnapshotChain = this.#driver.importsInParallel || parent === undefined ? [id] : [id, ...(await this.#wholeChainOf(parent))]
     try {
+      // Of one whom power loss took the same id from.
+      await this.#driver.remove(id)
       return await this.#driver.importLayer(chain, input)
     } catch (error) {
       input.signal?.throwIfAborted()

@@ -5,9 +5,10 @@ import type { SnapshotInfo, SnapshotKind } from './snapshotter.ts'
 
 /*
  * One row per state. The id is never given twice (AUTOINCREMENT), so what a crash leaves on disk
- * under an id without a row belongs to nobody. `owner` is set while a state is being made: such a row
+ * under an id without a row belongs to nobody; only what power loss has taken can come again. `owner` is set while a state is being made: such a row
  * is nobody's snapshot yet, keeps its parent all the same, and is a leftover when that process is
- * gone. `name` is NULL for a layer of a stack until the stack is committed.
+ * gone. `name` is NULL for a layer of a stack until the stack is committed. `passing` states are those
+ * that nobody misses after power loss.
  */
 const SCHEMA = [
   `CREATE TABLE snapshots (
@@ -23,6 +24,7 @@ const SCHEMA = [
      UNIQUE (driver, name)
    ) STRICT;
    CREATE INDEX snapshots_by_parent ON snapshots(parent);`,
+  `ALTER TABLE snapshots ADD COLUMN passing INTEGER NOT NULL DEFAULT 0;`,
 ]
 
 interface Row {
@@ -33,11 +35,20 @@ interface Row {
   readonly created_at: number
   readonly used_bytes: number | null
   readonly used_inodes: number | null
+  readonly passing: number
 }
 
 export interface SnapshotRecord extends SnapshotInfo {
   readonly id: SnapshotId
   readonly usage: Usage | undefined
+  readonly isPassing: boolean
+}
+
+/** A state that is about to be made. */
+export interface NewState {
+  readonly kind: 'active' | 'view'
+  readonly parent: string | undefined
+  readonly isPassing: boolean
 }
 
 /** A layer whose state is to become a committed one. */
@@ -47,7 +58,7 @@ export interface NamedLayer {
   readonly parent: string | undefined
 }
 
-const COLUMNS = `s.id, s.name, s.kind, p.name AS parent_name, s.created_at, s.used_bytes, s.used_inodes
+const COLUMNS = `s.id, s.name, s.kind, p.name AS parent_name, s.created_at, s.used_bytes, s.used_inodes, s.passing
   FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent`
 
 /** The rows of one driver's states. Its methods are synchronous and each is one transaction. */
@@ -62,25 +73,29 @@ export class SnapshotRecords {
   }
 
   /** Registers a state that is about to be made; `finish` makes it visible. */
-  begin(key: string, kind: 'active' | 'view', parent: string | undefined): SnapshotChain {
-    return this.#metadata.transaction(() => {
+  begin(key: string, { kind, parent, isPassing }: NewState): SnapshotChain {
+    // Durable with `finish`: until then it makes no difference whether power loss takes the row as well.
+    return this.#metadata.passingTransaction(() => {
       this.#refuseTaken(key)
       const below = parent === undefined ? undefined : this.#committed(parent).id
       const id = this.#insert(key, kind, below)
+      if (isPassing) this.#metadata.run('UPDATE snapshots SET passing = 1 WHERE id = ?', Number(id))
       return [id, ...(below === undefined ? [] : this.chain(below))]
     })
   }
 
   /** Registers a layer of a stack, which keeps its parent where that is committed already; `commitStack` makes it visible. */
   beginLayer(parent: string | undefined): SnapshotId {
-    return this.#metadata.transaction(() =>
+    return this.#metadata.passingTransaction(() =>
       this.#insert(null, 'committed', parent === undefined || !this.isCommitted(parent) ? undefined : this.get(parent).id),
     )
   }
 
   /** The state is there: the key is given to whoever asks from now on. */
-  finish(id: SnapshotId): void {
-    this.#metadata.run('UPDATE snapshots SET owner = NULL WHERE id = ?', Number(id))
+  finish(id: SnapshotId, { isPassing }: Pick<NewState, 'isPassing'>): void {
+    const finish = (): number => this.#metadata.run('UPDATE snapshots SET owner = NULL WHERE id = ?', Number(id))
+    if (isPassing) this.#metadata.passingTransaction(finish)
+    else this.#metadata.transaction(finish)
   }
 
   /** An active state becomes a committed one with another name. */
@@ -90,7 +105,7 @@ export class SnapshotRecords {
       const present = this.get(active.name)
       // Removed and prepared anew in the meantime: the key stands for a state that nobody sealed.
       if (present.id !== active.id) throw noSuchSnapshot(active.name)
-      this.#metadata.run("UPDATE snapshots SET name = ?, kind = 'committed' WHERE id = ?", name, Number(active.id))
+      this.#metadata.run("UPDATE snapshots SET name = ?, kind = 'committed', passing = 0 WHERE id = ?", name, Number(active.id))
     })
   }
 
@@ -163,7 +178,9 @@ export class SnapshotRecords {
       this.deleteId(id)
       return id
     }
-    return withReserve(this.#metadata, () => this.#metadata.transaction(remove))
+    return withReserve(this.#metadata, () =>
+      this.find(name)?.isPassing === true ? this.#metadata.passingTransaction(remove) : this.#metadata.transaction(remove),
+    )
   }
 
   /** For use inside a transaction. */
@@ -269,6 +286,7 @@ function recordOf(row: Row): SnapshotRecord {
     kind: row.kind,
     parent: row.parent_name ?? undefined,
     createdAt: new Date(row.created_at),
+    isPassing: row.passing === 1,
     usage: row.used_bytes === null || row.used_inodes === null ? undefined : { bytes: row.used_bytes, inodes: row.used_inodes },
   }
 }

@@ -26,8 +26,8 @@ export interface SnapshotInfo {
  *     await snapshots.commit('base', 'work')          // 'work' is gone, 'base' may be a parent
  *     await snapshots.prepare('container-1', 'base')  // writable again, on top
  *
- * Several processes use one store at once. What a call has resolved survives power loss; what is
- * written through the mounts of an active state does from `commit` on. A call that failed, or that a
+ * Several processes use one store at once. What a call has resolved survives power loss, but for views
+ * and passing states; what is written through the mounts of an active state does from `commit` on. A call that failed, or that a
  * crash cut short, has no effect that anyone sees; what it left on disk is removed by `removeOrphans`.
  *
  * Every method rejects with `notFound` (STRATA_NO_SUCH_SNAPSHOT) for a key, name or parent that is
@@ -37,7 +37,7 @@ export interface Snapshotter extends AsyncDisposable {
   /** The storage driver's name, as users say it: `overlay2`. */
   readonly driverName: string
 
-  prepare(key: string, parent: string | undefined): Promise<readonly Mount[]>
+  prepare(key: string, parent: string | undefined, options?: PrepareOptions): Promise<readonly Mount[]>
   view(key: string, parent: string | undefined): Promise<readonly Mount[]>
   /** Removes `key`. Rejects with `conflict` when it is not active; it stays as it was then. The mounts must be gone before. */
   commit(name: string, key: string): Promise<void>
@@ -64,6 +64,11 @@ export interface Snapshotter extends AsyncDisposable {
   collectable(): Collectable
   /** Removes what crashes left on disk. Safe while others work. Resolves with how many states went. */
   removeOrphans(): Promise<number>
+}
+
+export interface PrepareOptions {
+  /** For a state that nobody misses after power loss: until it is committed, neither its making nor its removal waits for the disk. */
+  readonly passing?: boolean
 }
 
 /** Gives the name of a layer that is only known when its bytes have been read. */

@@ -46,7 +46,10 @@ export class Overlay2Driver implements StorageDriver {
     await this.#states.create(id)
     // The upper directory's own attributes are those of the root that a container sees.
     if (parent !== undefined) copyRootAttributes(this.layerDirectory(parent), this.layerDirectory(id))
-    await this.#states.sync(id)
+  }
+
+  persist(id: SnapshotId): Promise<void> {
+    return this.#states.sync(id)
   }
 
   async importLayer([id]: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {

@@ -25,9 +25,12 @@ export class VfsDriver implements StorageDriver {
     this.#states = new StateDirectories(root)
   }
 
-  async create(chain: SnapshotChain): Promise<void> {
-    await this.#copy(chain)
-    await this.sync()
+  create(chain: SnapshotChain): Promise<void> {
+    return this.#copy(chain)
+  }
+
+  persist(): Promise<void> {
+    return this.sync()
   }
 
   async importLayer(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {

@@ -1,6 +1,6 @@
 import { createLogger, type LogLevel } from '../base/index.ts'
 import type { EngineOptions } from '../engine/index.ts'
-import { flag, list, oneOf, type OptionSpec, type OptionValues, text } from './options.ts'
+import { flag, oneOf, type OptionSpec, type OptionValues, text } from './options.ts'
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'fatal'] as const
 
@@ -11,14 +11,12 @@ export const GLOBAL_OPTIONS: {
   readonly [K in 'debug' | 'version']: OptionSpec<boolean>
 } & {
   readonly 'log-level': OptionSpec<(typeof LOG_LEVELS)[number] | undefined>
-  readonly 'storage-opt': OptionSpec<readonly string[]>
 } = {
   config: text('Directory of config.json with registry credentials', { shownDefault: '"~/.docker"' }),
   debug: flag('Show what is done, and the causes of errors', { short: 'D' }),
   'log-level': oneOf(LOG_LEVELS, 'What is logged ("debug", "info", "warn", "error", "fatal")', { short: 'l', shownDefault: '"warn"' }),
   root: text('Directory of the store', { shownDefault: '"/var/lib/strata"' }),
   'storage-driver': text('How layers are kept and mounted (overlay2, vfs)'),
-  'storage-opt': list('Options of the storage driver'),
   version: flag('Print version information and quit', { short: 'v' }),
 }
 
@@ -30,7 +28,6 @@ export function engineOptions(globals: Globals, log: (line: string) => void): En
   return {
     ...(globals.root === undefined ? {} : { root: globals.root }),
     ...(globals['storage-driver'] === undefined ? {} : { storageDriver: globals['storage-driver'] }),
-    ...(globals['storage-opt'].length === 0 ? {} : { storageOptions: globals['storage-opt'] }),
     ...(globals.config === undefined ? {} : { configDirectory: globals.config }),
     logger: createLogger((level === 'fatal' ? 'error' : level) satisfies LogLevel, log),
   }

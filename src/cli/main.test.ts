@@ -9,10 +9,10 @@ import type { Surroundings } from './surroundings.ts'
 
 describe('main()', () => {
   test('hands the global options to the engine, and closes it', async () => {
-    const ran = await strata('--root /r --storage-driver vfs --storage-opt a=b --config /c images -q', { images: async () => [] })
+    const ran = await strata('--root /r --storage-driver vfs --config /c images -q', { images: async () => [] })
     const { logger, ...rest } = ran.opened ?? {}
     assert.ok(logger)
-    assert.deepEqual(rest, { root: '/r', storageDriver: 'vfs', storageOptions: ['a=b'], configDirectory: '/c' })
+    assert.deepEqual(rest, { root: '/r', storageDriver: 'vfs', configDirectory: '/c' })
     assert.deepEqual([ran.status, ran.stdout, ran.closed], [0, '', true])
   })
   test('logs on stderr with --debug, and not without', async () => {

@@ -6,8 +6,6 @@ export interface EngineOptions {
   readonly root?: string
   /** Default: the one the root has, else the best for this kernel and disk. */
   readonly storageDriver?: string
-  /** `key=value`, as docker's `--storage-opt`. */
-  readonly storageOptions?: readonly string[]
   /** Where `config.json` with credentials is. Default `$STRATA_CONFIG`, `$DOCKER_CONFIG`, `~/.docker`. */
   readonly configDirectory?: string
   readonly logger?: Logger

@@ -28,11 +28,11 @@ const common: BuildOptions = {
  */
 const builtinsWhenUsed: Plugin = {
   name: 'built-in modules when they are used',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:/ }, ({ path, pluginData }) =>
+  setup(esbuild) {
+    esbuild.onResolve({ filter: /^node:/ }, ({ path, pluginData }) =>
       isBuiltin(path) && pluginData !== 'itself' ? { path, namespace: 'builtin' } : undefined,
     )
-    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => {
+    esbuild.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => {
       const names = Object.keys(createRequire(import.meta.url)(path) as object)
       const getters = names.map(name => `get ${JSON.stringify(name)}() { return itself()[${JSON.stringify(name)}] }`)
       const contents = `let loaded\nconst itself = () => (loaded ??= require(${JSON.stringify(path)}))\nmodule.exports = { ${getters.join(', ')} }`

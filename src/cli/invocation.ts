@@ -75,6 +75,7 @@ export class Invocation {
 
   async close(): Promise<void> {
     this.#stopListening?.()
+    if (this.surroundings.endsProcess === true) return
     const engine = await this.#engine?.catch(() => undefined)
     await engine?.close()
   }

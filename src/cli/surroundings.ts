@@ -25,6 +25,11 @@ export interface Surroundings {
   /** Calls back on a signal to this process, until the returned function is called. */
   onSignal(signal: NodeJS.Signals, listener: () => void): () => void
   openEngine: OpenEngine
+  /**
+   * The process ends with the command. Then the engine is left to the kernel: closing the last connection to a database
+   * moves its log into it with several syncs, which the next one to open it does without when the log is short.
+   */
+  readonly endsProcess?: boolean
 }
 
 /** The surroundings of this process. The engine's code is loaded by the first command that opens it. */
@@ -49,5 +54,6 @@ export function processSurroundings(): Surroundings {
       const { openEngine } = await import('../engine/index.ts')
       return openEngine(options)
     },
+    endsProcess: true,
   }
 }

@@ -1,5 +1,5 @@
 import { StrataError } from '../base/index.ts'
-import { LIMITS, parseImageConfig, parseReference } from '../oci/index.ts'
+import { LIMITS, parseImageConfig, parseReference, type Reference } from '../oci/index.ts'
 import type { ArchiveFile } from './archiveFile.ts'
 import type { ArchivedImage } from './archivedImage.ts'
 
@@ -16,6 +16,12 @@ interface Item {
 export async function readDockerArchive(archive: ArchiveFile): Promise<readonly ArchivedImage[]> {
   const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.name)
   return Promise.all(items.map(item => readItem(archive, item)))
+}
+
+/** The names of each image of a docker-archive, by the path of its config. */
+export async function readDockerNames(archive: ArchiveFile): Promise<ReadonlyMap<string, readonly Reference[]>> {
+  const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.name)
+  return new Map(items.map(({ Config, RepoTags }) => [Config, RepoTags.map(parseReference)]))
 }
 
 async function readItem(archive: ArchiveFile, item: Item): Promise<ArchivedImage> {

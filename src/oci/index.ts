@@ -21,6 +21,7 @@ export { type Healthcheck, type History, type ImageConfig, parseImageConfig, typ
 export { ANNOTATIONS, blobPath, IMAGE_LAYOUT, IMAGE_LAYOUT_VERSION, type ImageLayout, parseImageLayout } from './imageLayout.ts'
 export { LIMITS } from './limits.ts'
 export {
+  checkIsImage,
   checkManifestAgainstConfig,
   enterIndex,
   type ImageIndex,
@@ -41,5 +42,5 @@ export {
   MEDIA_TYPES,
 } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
-export { choosePlatform, matchesPlatform, platformCandidates } from './platformChoice.ts'
+export { choosePlatform, isAboutAnImage, matchesPlatform, platformCandidates } from './platformChoice.ts'
 export { familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

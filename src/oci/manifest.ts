@@ -185,19 +185,27 @@ function refuseContradictions(
 }
 
 /**
+ * Checks that a manifest is an image's, before its config is read as one.
+ *
+ * @throws StrataError STRATA_MANIFEST_NOT_AN_IMAGE (kind unsupported) for an artifact
+ */
+export function checkIsImage(manifest: ImageManifest): void {
+  if (isImageConfig(manifest.config.mediaType)) return
+  throw new StrataError(
+    'unsupported',
+    'STRATA_MANIFEST_NOT_AN_IMAGE',
+    `Cannot use manifest as an image: its config has the media type ${quoted(manifest.config.mediaType)}`,
+    { hint: 'It is an artifact, such as a chart or a signature; it can be copied but not run.' },
+  )
+}
+
+/**
  * Checks that a manifest and the config it names belong together: an image's config type, and one diff id for each layer.
  *
  * @throws StrataError STRATA_MANIFEST_NOT_AN_IMAGE (kind unsupported) for an artifact, STRATA_MANIFEST_CONFIG_MISMATCH
  */
 export function checkManifestAgainstConfig(manifest: ImageManifest, config: ImageConfig): void {
-  if (!isImageConfig(manifest.config.mediaType)) {
-    throw new StrataError(
-      'unsupported',
-      'STRATA_MANIFEST_NOT_AN_IMAGE',
-      `Cannot use manifest as an image: its config has the media type ${quoted(manifest.config.mediaType)}`,
-      { hint: 'It is an artifact, such as a chart or a signature; it can be copied but not run.' },
-    )
-  }
+  checkIsImage(manifest)
   const diffIds = config.rootfs.diff_ids.length
   if (manifest.layers.length === diffIds) return
   throw new StrataError(

@@ -60,12 +60,17 @@ export function platformCandidates(descriptors: readonly Descriptor[], wanted: P
   const ranks = new Map(runnable(target).map((name, rank) => [name, rank]))
   const ranked: { readonly descriptor: Descriptor; readonly rank: number }[] = []
   for (const descriptor of descriptors) {
-    if (descriptor.annotations?.[REFERENCE_TYPE] !== undefined) continue
+    if (isAboutAnImage(descriptor)) continue
     if (!isManifest(descriptor.mediaType) && !isIndex(descriptor.mediaType)) continue
     const rank = descriptor.platform === undefined ? Infinity : distance(descriptor.platform, ranks, target)
     if (rank !== undefined) ranked.push({ descriptor, rank })
   }
   return ranked.toSorted((a, b) => (a.rank === b.rank ? 0 : a.rank - b.rank)).map(({ descriptor }) => descriptor)
+}
+
+/** Whether an entry of an index says something about an image and is none: BuildKit's attestations. */
+export function isAboutAnImage({ annotations, platform }: Descriptor): boolean {
+  return annotations?.[REFERENCE_TYPE] !== undefined || (platform?.os === 'unknown' && platform.architecture === 'unknown')
 }
 
 /** The best entry of an index for `wanted`; `undefined` when none suits. */

@@ -1,5 +1,6 @@
 import { type CallOptions, readAtMost, StrataError } from '../base/index.ts'
 import {
+  checkIsImage,
   checkManifestAgainstConfig,
   choosePlatform,
   type Descriptor,
@@ -38,6 +39,7 @@ export async function resolveRemoteImage(
 ): Promise<RemoteImage> {
   const root = await repository.manifest(reference.digest ?? reference.tag ?? 'latest', options)
   const { remote, manifest } = await choose(repository, root, [], options)
+  checkIsImage(manifest)
   const configBytes = await readAtMost(await repository.open(manifest.config, options), LIMITS.configBytes, 'the image config')
   const config = parseImageConfig(configBytes)
   checkManifestAgainstConfig(manifest, config)

@@ -11,11 +11,17 @@ const { join } = require('node:path')
 // Root's cache is not taken from the environment: under sudo that may name a directory that somebody
 // else can write. A directory that cannot be written costs time and nothing else.
 const cache = process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'))
-enableCompileCache(join(cache, 'strata', 'v8'))
+enableCompileCache(join(cache, 'strata', 'v8', cacheName()))
 
 const home = join(__dirname, '..')
 if (isCurrent()) require(join(home, 'dist/start.cjs'))
 else void import(join(home, 'src/cli/start.ts'))
+
+/** Node caches what the first command to find no cache has compiled and never adds to it, so the verbs that people wait for have one each. */
+function cacheName() {
+  const verb = process.argv.find(word => /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|commit)$/.test(word))
+  return verb ?? 'others'
+}
 
 /** What was built loads faster; in a checkout it is used only while no source is newer. The package has no sources. */
 function isCurrent() {

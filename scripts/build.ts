@@ -18,7 +18,6 @@ const common: BuildOptions = {
   sourcemap: true,
   minifyWhitespace: true,
   minifySyntax: true,
-  minifyIdentifiers: true,
   logLevel: 'warning',
 }
 

@@ -47,6 +47,7 @@ export class FaultPoints {
       name: driver.name,
       importsInParallel: driver.importsInParallel,
       create: chain => this.around('create', () => driver.create(chain)),
+      persist: id => this.around('persist', () => driver.persist(id)),
       importLayer: (chain, layer) => this.around('importLayer', () => driver.importLayer(chain, layer)),
       mounts: (chain, access) => this.around('mounts', () => driver.mounts(chain, access)),
       seal: chain => this.around('seal', () => driver.seal(chain)),
@@ -76,6 +77,7 @@ export class FaultPoints {
       get: (sql, ...parameters) => metadata.get(sql, ...parameters),
       run: (sql, ...parameters) => around(sql, () => metadata.run(sql, ...parameters)),
       transaction: work => around('transaction', () => metadata.transaction(work)),
+      passingTransaction: work => around('passing transaction', () => metadata.passingTransaction(work)),
       close: () => metadata.close(),
       [Symbol.dispose]: () => metadata.close(),
     }

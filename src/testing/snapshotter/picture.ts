@@ -8,12 +8,17 @@ export type Picture = Readonly<Record<string, string>>
 
 /** What a state shows, read without a mount. */
 export async function pictureOf(snapshots: Snapshotter, name: string): Promise<Picture> {
-  return readAndClose(await snapshots.tree(name), describe)
+  return pictureOfTree(await snapshots.tree(name))
 }
 
 /** What a directory of the machine shows, such as a mounted state. */
 export async function pictureOfDirectory(path: string): Promise<Picture> {
-  return readAndClose(directoryTree(path), describe)
+  return pictureOfTree(directoryTree(path))
+}
+
+/** What a tree shows; it is closed. */
+export async function pictureOfTree(tree: ReadableTree): Promise<Picture> {
+  return readAndClose(tree, describe)
 }
 
 /** Less than a picture: what a state's tests spell out. `directory`, `file <content>`, `symlink <target>`, … */

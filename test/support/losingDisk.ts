@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import koffi from 'koffi'
+import { findProgram, runProgram } from '../../src/base/index.ts'
+import { must } from './commands.ts'
+
+/** ext4's _IOR('X', 125, __u32): the file system stops at once; with flag 2 it loses what its journal has not committed. */
+const EXT4_IOC_SHUTDOWN = 0x8004587d
+const NO_LOG_FLUSH = 2
+
+const mkfs = await findProgram('mkfs.ext4')
+
+/** Why there can be no such disk here; false when there can. */
+export const whyNoLosingDisk: string | false =
+  process.getuid?.() !== 0 ? 'mounting a disk needs root' : mkfs === undefined ? 'there is no mkfs.ext4' : false
+
+/** An ext4 file system in a file, whose power can be cut. */
+export class LosingDisk implements AsyncDisposable {
+  readonly #scratch: string
+  readonly mountPoint: string
+  #mounted = false
+
+  private constructor(scratch: string) {
+    this.#scratch = scratch
+    this.mountPoint = join(scratch, 'mounted')
+  }
+
+  /** An empty one, not mounted yet. */
+  static async make(megabytes: number): Promise<LosingDisk> {
+    const disk = new LosingDisk(mkdtempSync(join(tmpdir(), 'strata-power-')))
+    writeFileSync(disk.#file, '')
+    truncateSync(disk.#file, megabytes * 1024 * 1024)
+    mkdirSync(disk.mountPoint)
+    await must(mkfs!, '-q', '-F', disk.#file)
+    return disk
+  }
+
+  async mount(): Promise<void> {
+    await must('mount', '-o', 'loop', this.#file, this.mountPoint)
+    this.#mounted = true
+  }
+
+  /** Waits for those who have it in a mount namespace of their own, such as a container that is just starting somewhere. */
+  async unmount(): Promise<void> {
+    await must('umount', this.mountPoint)
+    this.#mounted = false
+    for (let tries = 0; (await must('losetup', '-j', this.#file)) !== ''; tries += 1) {
+      if (tries === 600) throw new Error(`somebody else still has the file system of ${this.#file}`)
+      await sleep(50)
+    }
+  }
+
+  /** What pulling the plug does, as far as a kernel can do it to itself: nothing reaches the disk any more. */
+  losePower(): void {
+    const ioctl = koffi.load('libc.so.6').func('int ioctl(int fd, unsigned long request, uint32_t *flags)')
+    const directory = openSync(this.mountPoint, constants.O_RDONLY)
+    try {
+      assert.equal(ioctl(directory, EXT4_IOC_SHUTDOWN, [NO_LOG_FLUSH]), 0)
+    } finally {
+      closeSync(directory)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#mounted) await runProgram('umount', ['-l', this.mountPoint])
+    rmSync(this.#scratch, { recursive: true, force: true })
+  }
+
+  get #file(): string {
+    return join(this.#scratch, 'disk')
+  }
+}

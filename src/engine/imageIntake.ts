@@ -151,7 +151,6 @@ export async function pullImages(
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    onProgress?.({ id: '', status: `${reference.tag ?? reference.digest ?? ''}: Pulling from ${pathOf(reference)}` })
     pulled.push(await pullOne(stores, reference, { ...options, platform, repository }))
   }
   return pulled
@@ -167,8 +166,9 @@ async function pullOne(
 ): Promise<PulledImage> {
   const { pullImage, resolveRemoteImage } = await import('../transfer/index.ts')
   const image = await resolveRemoteImage(options.repository, reference, options)
-  await using lease = stores.leases.create()
   const { signal, onProgress } = options
+  onProgress?.({ id: '', status: `${reference.tag ?? reference.digest ?? ''}: Pulling from ${pathOf(reference)}` })
+  await using lease = stores.leases.create()
   const facts = await pullImage(
     options.repository,
     image,

@@ -190,6 +190,8 @@ describe('pull', () => {
 
   test('pull of what is not there, of wrong names and of a dead registry is one sentence', async () => {
     await fails(/^[^\n]*nothere[^\n]*\n$/, 'pull', named(':nothere'))
+    // As docker: that it is pulled is said when there is something to pull.
+    assert.equal((await run('pull', named(':nothere'))).stdout, '')
     await fails(/Cannot parse reference "UP"/, 'pull', 'UP')
     await fails(/Cannot reach registry "127\.0\.0\.1:1"/, 'pull', '127.0.0.1:1/x')
   })

@@ -1,5 +1,5 @@
 /*
- * npm run bench -- [ROW…] [--rounds N] [--against dockerd,podman,ctr] [--driver overlay2] [--list]
+ * npm run bench -- [ROW…] [--rounds N] [--against dockerd,podman,ctr,floor] [--driver overlay2] [--list]
  * Measures whole commands of Strata and of its peers side by side. README.md says how and shows a run.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { containerd } from './contenders/containerd.ts'
 import { type Contender, type ContenderName } from './contenders/contender.ts'
 import { dockerd } from './contenders/dockerd.ts'
+import { floor } from './contenders/floor.ts'
 import { podman } from './contenders/podman.ts'
 import { strata } from './contenders/strata.ts'
 import { makeImages } from './images/makeImages.ts'
@@ -26,16 +27,17 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string' },
-    against: { type: 'string', default: 'dockerd,podman,ctr' },
+    against: { type: 'string', default: 'dockerd,podman,ctr,floor' },
     driver: { type: 'string', default: 'overlay2' },
     list: { type: 'boolean', default: false },
   },
 })
 
-/** A row by its name, or all that begin with it: `pull` is every pull. */
+/** A row by its name, or all that begin with it: `pull` is every pull; `floor` are the rows that have one. */
 function chosenRows(): readonly Row[] {
   if (positionals.length === 0) return ROWS
   return positionals.flatMap(name => {
+    if (name === 'floor') return ROWS.filter(row => row.verbs.every(verb => verb === 'pull'))
     const exact = ROWS.filter(row => row.name === name)
     const found = exact.length > 0 ? exact : ROWS.filter(row => row.name.startsWith(`${name}-`))
     if (found.length === 0) throw new Error(`Cannot measure "${name}": the rows are ${ROWS.map(row => row.name).join(', ')}`)
@@ -51,6 +53,7 @@ async function installed(peers: Peers): Promise<readonly Contender[]> {
     [dockerd(peers), ['dockerd', 'docker']],
     [podman(peers), ['podman']],
     [containerd(peers), ['containerd', 'ctr']],
+    [floor, []],
   ] as const) {
     if (!wanted.has(contender.name)) continue
     const missing: string[] = []

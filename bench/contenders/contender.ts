@@ -1,6 +1,6 @@
 import type { Command } from '../measure/measure.ts'
 
-export const CONTENDERS = ['strata', 'dockerd', 'podman', 'ctr'] as const
+export const CONTENDERS = ['strata', 'dockerd', 'podman', 'ctr', 'floor'] as const
 
 export type ContenderName = (typeof CONTENDERS)[number]
 

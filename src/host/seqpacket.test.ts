@@ -118,7 +118,7 @@ describe('SeqpacketSocket', () => {
     const { value } = await first
     assert.equal(String(value), '\x02key')
     // Far below any timeout, far above a busy machine's delays.
-    assert.ok(performance.now() - started < 5000)
+    assert.ok(performance.now() - started < 20_000)
     socket.close()
     close(peer)
     assert.deepEqual(await messages.next(), { value: undefined, done: true })

@@ -26,7 +26,7 @@ describe('Monitor', { skip: SKIP, timeout: 60_000 }, () => {
     assert.deepEqual(await outputOf(attachment), { stdout: 'out\npart', stderr: 'err\n' })
     const exit = await waitExit(directory, id, { monitorPid })
     assert.deepEqual({ ...exit, exitedAt: undefined }, { exitCode: 7, exitedAt: undefined, oomKilled: false })
-    assert.ok(Math.abs(Date.now() - exit.exitedAt.getTime()) < 5000)
+    assert.ok(Math.abs(Date.now() - exit.exitedAt.getTime()) < 60_000)
     const log: string[] = []
     for await (const record of readLog(path)) log.push(`${record.stream}: ${record.bytes.toString()}`)
     assert.deepEqual(log.toSorted(), ['stderr: err\n', 'stdout: out\n', 'stdout: part'])
@@ -121,7 +121,7 @@ describe('Monitor', { skip: SKIP, timeout: 60_000 }, () => {
     const script = 'echo "$(cat "$1") $2" > "$3.tmp" && mv "$3.tmp" "$3"'
     await machine.monitor.create({ id, directory, exitCommand: ['/bin/sh', '-c', script, 'sh', join(directory, id), 'two  words', mark] })
     await machine.runtime.start(id)
-    for (const deadline = Date.now() + 5000; !existsSync(mark) && Date.now() < deadline;) await sleep(20)
+    for (const deadline = Date.now() + 30_000; !existsSync(mark) && Date.now() < deadline;) await sleep(20)
     assert.equal(await readFile(mark, 'utf8'), '3 two  words\n')
   })
 

@@ -22,10 +22,15 @@ export const withRetry: Wrap = next => async request => {
       await response.body.discard()
       await pause(request, retryAfterMs(response) ?? delayMs(attempt))
     } catch (error) {
-      if (last || !isStrataError(error, 'unavailable')) throw error
+      if (last || !isUnreachable(error)) throw error
       await pause(request, delayMs(attempt))
     }
   }
+}
+
+/** No answer came. What an answer made impossible, such as a redirect that is refused, stays so. */
+function isUnreachable(error: unknown): boolean {
+  return isStrataError(error, 'unavailable') && error.code === 'STRATA_REGISTRY_UNREACHABLE'
 }
 
 /** A stream has been used up by the first attempt; a POST may have had its effect. */

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { readAtMost, streamOf } from '../../src/base/index.ts'
 import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
+import { lyingServer } from '../support/lyingServer.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 
 const LAYER = randomBytes(300_000)
@@ -98,26 +97,6 @@ test('connectRepository() signs in with the credentials of config.json, and only
 test('connectRepository() rejects when nothing answers', async () => {
   await assert.rejects(connect('127.0.0.1:1/app'), { code: 'STRATA_REGISTRY_UNREACHABLE' })
 })
-
-/** A server for what a real registry does not do: lie, break, redirect. */
-async function lyingServer(
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
-): Promise<{ readonly address: string } & AsyncDisposable> {
-  const server: Server = createServer((request, response) => {
-    if (request.url === '/v2/') response.end('{}')
-    else answer(request, response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  return {
-    address: `127.0.0.1:${port}`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
-}
 
 test('open() takes a stream up again where it broke (hostile #59)', async () => {
   const ranges: (string | undefined)[] = []

@@ -15,6 +15,15 @@ test) wanted="$run_packages $test_packages" ;;
 *) echo "usage: setup.sh run|test" >&2; exit 2 ;;
 esac
 
+as_root=
+# Whether this user may install programs; sudo asks for a password only where somebody can type it.
+may_install() {
+  [ "$(id -u)" != 0 ] || return 0
+  as_root=sudo
+  command -v sudo >/dev/null 2>&1 || return 1
+  sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }
+}
+
 # The helpers of container engines are not in everybody's PATH.
 PATH=$PATH:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman
 missing=
@@ -26,17 +35,21 @@ if [ -n "$missing" ]; then
     echo "setup: these programs are missing, and there is no apt-get to install them:$missing" >&2
     exit 1
   fi
-  as_root=
-  if [ "$(id -u)" != 0 ]; then as_root=sudo; fi
-  echo "setup: installing through apt${as_root:+ (with sudo)}:$missing"
-  log=$(mktemp)
-  # A machine without internet may still run what needs none of them; the programs that use them say what they miss.
-  if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
-    tail -n 5 "$log" >&2
-    echo "setup: apt could not install all of:$missing" >&2
+  # What needs none of these programs works without them, so `run` goes on; those that use them say what they miss.
+  if may_install; then
+    echo "setup: installing through apt${as_root:+ (with sudo)}:$missing"
+    log=$(mktemp)
+    if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+      tail -n 5 "$log" >&2
+      echo "setup: apt could not install all of:$missing" >&2
+      [ "${1:-run}" = run ] || exit 1
+    fi
+    rm -f "$log"
+  else
+    echo "setup: these programs are missing, and this user may not install them (not root, and no sudo):$missing" >&2
+    echo "setup: as root: apt-get install$missing" >&2
     [ "${1:-run}" = run ] || exit 1
   fi
-  rm -f "$log"
 fi
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then

@@ -1,5 +1,6 @@
 import { StrataError } from '../base/index.ts'
 import { attach } from '../runtime/index.ts'
+import { attachToForeground } from './attachToForeground.ts'
 import type { Installation } from './installation.ts'
 import { followMonitored } from './monitoredRun.ts'
 import type { ContainerRecord } from './record.ts'
@@ -19,14 +20,7 @@ export async function attachToContainer(
     })
   }
   if (status !== 'running' || run === undefined) throw notRunning(record, 'attach to')
-  if (run.kind === 'foreground') {
-    throw new StrataError(
-      'unsupported',
-      'STRATA_FOREGROUND_CONTAINER',
-      `Cannot attach to container "${record.name}": it runs in the foreground of the command that started it, and has no monitor`,
-      { hint: 'Read what it writes with `logs -f`, or run it with -d or -t.' },
-    )
-  }
+  if (run.kind === 'foreground') return await attachToForeground(installation, record, { streams, signal })
   const attachment = attach(installation.paths.bundle(record.id))
   const onAbort = (): void => attachment.close()
   signal?.addEventListener('abort', onAbort, { once: true })

@@ -5,7 +5,7 @@ import { noSuchContainer } from './containerRecords.ts'
 import type { Installation } from './installation.ts'
 import { isAlive } from './processIdentity.ts'
 import { type ContainerRecord, hasProcess } from './record.ts'
-import { hasEnded, keptExit, refreshLocked } from './settle.ts'
+import { hasEnded, keptExit, LOST_EXIT_CODE, refreshLocked } from './settle.ts'
 
 /** A foreground run leaves no exit file to watch. */
 const POLL_MS = 50
@@ -14,8 +14,14 @@ const POLL_MS = 50
  * Waits for the end of a container's process, sees to what is due then (unless somebody else does),
  * and resolves with the exit code; at once for a container without a process. Rejects with
  * `cancelled` on `signal`.
+ *
+ * @param container as it was when its process ran: when another has been started meanwhile, that one is not waited for
  */
-export async function conclude(installation: Installation, id: string, signal?: AbortSignal): Promise<number> {
+export async function conclude(
+  installation: Installation,
+  { id, state: { startedAt } }: Pick<ContainerRecord, 'id' | 'state'>,
+  signal?: AbortSignal,
+): Promise<number> {
   for (;;) {
     const record = installation.records.get(id)
     if (record === undefined) {
@@ -24,6 +30,7 @@ export async function conclude(installation: Installation, id: string, signal?: 
       return exitCode
     }
     if (!hasProcess(record.state)) return record.state.exitCode
+    if (record.state.startedAt !== startedAt) return record.state.exitCodeBefore ?? LOST_EXIT_CODE
     if (!hasEnded(installation, record)) {
       await untilEnded(installation, record, signal)
       continue
@@ -55,10 +62,10 @@ async function untilEnded(installation: Installation, { id, state }: ContainerRe
 }
 
 /** The same with a bound: whether the process has ended within `ms`. */
-export async function concludeWithin(installation: Installation, id: string, ms: number): Promise<boolean> {
+export async function concludeWithin(installation: Installation, container: ContainerRecord, ms: number): Promise<boolean> {
   const timeout = AbortSignal.timeout(ms)
   try {
-    await conclude(installation, id, timeout)
+    await conclude(installation, container, timeout)
     return true
   } catch (error) {
     if (timeout.aborted && isStrataError(error, 'cancelled')) return false

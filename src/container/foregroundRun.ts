@@ -11,14 +11,15 @@ import { settle } from './settle.ts'
 import type { AttachedStreams, AttachmentEnd } from './streams.ts'
 
 /**
- * Without a monitor a container starts in half the time. Nobody can attach to it later, and when its
- * caller is killed nobody learns its exit code: so only for one that removes itself, has no terminal
- * and whose caller stays.
+ * Without a monitor a container starts in half the time. Who attaches to it later follows its log, and
+ * when its caller is killed nobody learns its exit code: so only for one that removes itself, has no
+ * terminal, keeps a log, and whose caller stays.
  *
  * @returns the streams, or undefined for a container that needs a monitor
  */
 export function foregroundStreams({ definition }: ContainerRecord, streams: AttachedStreams | undefined): AttachedStreams | undefined {
-  return definition.options.autoRemove === true && !definition.config.Tty ? streams : undefined
+  const { autoRemove, log } = definition.options
+  return autoRemove === true && !definition.config.Tty && log?.driver !== 'none' ? streams : undefined
 }
 
 /** Runs a prepared container as a child of this process. The lock is held. */

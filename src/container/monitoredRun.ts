@@ -33,11 +33,13 @@ export async function launchMonitored(
     exitCommand: installation.exitCommand(id),
   })
   const attachment = streams === undefined ? undefined : attach(directory)
+  let running = record
   try {
     const mark = new StartMark(directory)
     mark.set(currentProcess())
     // Before the process runs: from then on its end is dealt with, whoever is killed meanwhile.
-    installation.records.update(id, state => runningState(state, { kind: 'monitored', monitor: identityOf(monitorPid) ?? NO_PROCESS, pid }))
+    const monitor = identityOf(monitorPid) ?? NO_PROCESS
+    running = installation.records.update(id, state => runningState(state, { kind: 'monitored', monitor, pid })) ?? record
     await runtime.start(id)
     mark.clear()
   } catch (error) {
@@ -45,15 +47,19 @@ export async function launchMonitored(
     throw error
   }
   if (attachment === undefined || streams === undefined) return { ended: undefined }
-  return { ended: followMonitored(installation, record, { attachment, streams }) }
+  return { ended: followMonitored(installation, running, { attachment, streams }) }
 }
 
-/** Relays until the process has ended, and sees to what is due then. */
+/**
+ * Relays until the process has ended, and sees to what is due then.
+ *
+ * @param record of the container while that process runs
+ */
 export async function followMonitored(
   installation: Installation,
   record: ContainerRecord,
   { attachment, streams }: { readonly attachment: Attachment; readonly streams: AttachedStreams },
 ): Promise<AttachmentEnd> {
   const end = await relay(attachment, streams, record.definition.config.Tty)
-  return end === 'detached' ? { kind: 'detached' } : { kind: 'exited', exitCode: await conclude(installation, record.id) }
+  return end === 'detached' ? { kind: 'detached' } : { kind: 'exited', exitCode: await conclude(installation, record) }
 }

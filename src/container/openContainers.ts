@@ -88,10 +88,8 @@ class InstalledContainers implements Containers {
   }
 
   async restart(container: string, options?: StopOptions): Promise<void> {
-    const [{ stopContainer }, { startContainer }] = await Promise.all([import('./stop.ts'), import('./start.ts')])
-    const record = await this.#refreshed(container)
-    await stopContainer(this.#installation, record, options)
-    await startContainer(this.#installation, record.id)
+    const { restartContainer } = await import('./restart.ts')
+    await restartContainer(this.#installation, await this.#refreshed(container), options)
   }
 
   async kill(container: string, signal?: string): Promise<void> {
@@ -111,7 +109,7 @@ class InstalledContainers implements Containers {
 
   async wait(container: string, call?: CallOptions): Promise<number> {
     const { conclude } = await import('./ending.ts')
-    return await conclude(this.#installation, this.#find(container).id, call?.signal)
+    return await conclude(this.#installation, this.#find(container), call?.signal)
   }
 
   async rename(container: string, name: string): Promise<void> {

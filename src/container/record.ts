@@ -50,6 +50,8 @@ export interface ContainerState {
   /** `creating` is not shown to anybody. */
   readonly status: ContainerStatus | 'creating'
   readonly exitCode: number
+  /** How the run before the present one ended, for who waited for that. */
+  readonly exitCodeBefore?: number
   readonly oomKilled: boolean
   /** Why the last start failed. */
   readonly error: string
@@ -61,6 +63,8 @@ export interface ContainerState {
   readonly owner?: ProcessIdentity
   /** Who has paused it for a while only (commit). */
   readonly pausedBy?: ProcessIdentity
+  /** Who ends it to start it again: until then it is not removed, though it was to remove itself. */
+  readonly restartedBy?: ProcessIdentity
   /** `stop` or `kill` ended it: no policy starts it again. */
   readonly stoppedByUser: boolean
   readonly restartCount: number
@@ -106,6 +110,7 @@ export function runningState(state: ContainerState, run: Run): ContainerState {
     oomKilled: false,
     error: '',
     startedAt: new Date().toISOString(),
+    ...(state.finishedAt === undefined ? {} : { exitCodeBefore: state.exitCode }),
     ...(state.finishedAt === undefined ? {} : { finishedAt: state.finishedAt }),
     run,
     stoppedByUser: false,

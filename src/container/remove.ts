@@ -7,7 +7,7 @@ import { isAlive } from './processIdentity.ts'
 import { type ContainerRecord, hasProcess } from './record.ts'
 import type { ContainerPruneOptions, ContainerRemoveOptions, PruneReport } from './requests.ts'
 import { removeRunDirectory } from './rootfs.ts'
-import { clearStart, refreshLocked, removeFiles } from './settle.ts'
+import { clearStart, keepExit, refreshLocked, removeFiles } from './settle.ts'
 import { endProcess } from './stop.ts'
 import { hasLabels } from './volumes.ts'
 
@@ -22,6 +22,8 @@ export async function removeContainer(
     const present = await refreshLocked(installation, record.id, lock)
     if (present === undefined) return
     if (!hasProcess(present.state)) {
+      // Who was attached to it may not have learnt yet how it ended.
+      if (present.state.finishedAt !== undefined) keepExit(installation, present.id, present.state.exitCode)
       await removeLocked(installation, present, { lock, volumes: options.volumes === true })
       return
     }

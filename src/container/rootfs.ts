@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { constants } from 'node:fs'
 import { errnoOf } from '../base/index.ts'
 import {
@@ -42,6 +43,15 @@ export interface RootfsOptions {
 function adjusted(each: Mount, { disposable, withoutDevices }: RootfsOptions): Mount {
   const more = [...(disposable === true && each.type === 'overlay' ? ['volatile'] : []), ...(withoutDevices === true ? ['nodev'] : [])]
   return { ...each, options: [...each.options, ...more] }
+}
+
+/** Lets a root file system that was mounted as a disposable one, and is not now, be mounted once more after all. */
+export async function allowRemount(installation: Installation, id: string): Promise<void> {
+  if (isMountPoint(installation.paths.rootfs(id))) return
+  for (const { options } of await installation.snapshots.mounts(id)) {
+    const work = options.find(option => option.startsWith('workdir='))?.slice('workdir='.length)
+    if (work !== undefined) await rm(join(work, 'work/incompat/volatile'), { recursive: true, force: true })
+  }
 }
 
 /**

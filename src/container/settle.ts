@@ -13,12 +13,12 @@ import { nextRestart } from './restartPolicy.ts'
 import { removeRunDirectory } from './rootfs.ts'
 
 /** What docker says of a container whose end nobody saw: a reboot, a killed monitor. */
-const LOST_EXIT_CODE = 255
+export const LOST_EXIT_CODE = 255
 
 /** A restart that is this late is not coming: the process that would make it has gone. */
 const RESTART_GRACE_MS = 10_000
 
-/** How long the exit code of a container that removed itself is kept for those who wait for it. */
+/** How long the exit code of a container that is no more is kept for those who wait for it. */
 const EXIT_KEPT_MS = 5 * 60_000
 
 /** Whether the process of a container has ended, though its record says that it runs. Cheap: two small files. */
@@ -98,7 +98,7 @@ export async function settle(
   if (how.exit === undefined) await releaseRuntime(installation, id)
   await releaseResources(installation, record)
   const settled = installation.records.update(id, state => endedState(record, state, exit))
-  if (definition.options.autoRemove === true && settled?.state.status !== 'restarting') {
+  if (definition.options.autoRemove === true && settled !== undefined && !isToStartAgain(settled.state)) {
     keepExit(installation, id, exit.exitCode)
     const { removeLocked } = await import('./remove.ts')
     await removeLocked(installation, record, { lock: how.lock, volumes: true })
@@ -107,6 +107,10 @@ export async function settle(
   // The exit code is in there: it goes when it is known elsewhere.
   removeRunDirectory(installation, id)
   return settled
+}
+
+function isToStartAgain({ status, restartedBy }: ContainerState): boolean {
+  return status === 'restarting' || (restartedBy !== undefined && isAlive(restartedBy))
 }
 
 /** Takes away what a start that did not succeed, or was killed, has left. */
@@ -152,8 +156,8 @@ async function recordedExit(installation: Installation, id: string): Promise<Con
   return exit ?? { exitCode: LOST_EXIT_CODE, exitedAt: new Date(), oomKilled: false }
 }
 
-/** Leaves the exit code of a container that is about to be no more. */
-function keepExit(installation: Installation, id: string, exitCode: number): void {
+/** Leaves the exit code of a container that is about to be no more to those who wait for it. */
+export function keepExit(installation: Installation, id: string, exitCode: number): void {
   const { exits } = installation.paths
   mkdirSync(exits, { recursive: true, mode: 0o700 })
   for (const name of readdirSync(exits)) {
@@ -164,7 +168,7 @@ function keepExit(installation: Installation, id: string, exitCode: number): voi
   writeFileSync(join(exits, id), String(exitCode), { mode: 0o600 })
 }
 
-/** The exit code of a container that has removed itself in the last minutes. */
+/** The exit code of a container that has been removed in the last minutes. */
 export async function keptExit(installation: Installation, id: string): Promise<number | undefined> {
   const { readFile } = await import('node:fs/promises')
   try {

@@ -3,7 +3,7 @@ import { isStrataError, StrataError } from '../base/index.ts'
 import { parseSignal } from '../runtime/index.ts'
 import { conclude, concludeWithin } from './ending.ts'
 import type { Installation } from './installation.ts'
-import { isAlive } from './processIdentity.ts'
+import { currentProcess, isAlive } from './processIdentity.ts'
 import { type ContainerRecord, hasProcess } from './record.ts'
 import type { StopOptions } from './requests.ts'
 import { isStale, refreshLocked } from './settle.ts'
@@ -13,37 +13,56 @@ const DEFAULT_TIMEOUT_SECONDS = 10
 /** What a process that is killed may take to go: the kernel may be busy with its memory or its disk. */
 const KILL_TIMEOUT_MS = 30_000
 
-/** The stop signal, and SIGKILL when the time is over. A container without a process stays as it is; a restart that is due is called off. */
-export async function stopContainer(installation: Installation, record: ContainerRecord, options: StopOptions = {}): Promise<void> {
+/**
+ * The stop signal, and SIGKILL when the time is over. A container without a process stays as it is; a restart that is due is called off.
+ *
+ * @param how.restarts the caller starts it again
+ */
+export async function stopContainer(
+  installation: Installation,
+  record: ContainerRecord,
+  options: StopOptions = {},
+  how: { readonly restarts?: boolean } = {},
+): Promise<void> {
   const { config } = record.definition
   const signal = parseSignal(options.signal ?? config.StopSignal ?? 'TERM')
   const seconds = options.timeoutSeconds ?? config.StopTimeout ?? DEFAULT_TIMEOUT_SECONDS
-  if (!(await signalToStop(installation, record, signal))) return
+  const running = await signalToStop(installation, record, { ...how, signal })
+  if (running === undefined) return
   if (seconds < 0) {
-    await conclude(installation, record.id)
+    await conclude(installation, running)
     return
   }
-  if (!(await concludeWithin(installation, record.id, seconds * 1000))) await endProcess(installation, record)
+  if (!(await concludeWithin(installation, running, seconds * 1000))) await endProcess(installation, record, how)
 }
 
-/** Whether there is an end to wait for. With the lock: a start that is under way is completed before, so that it fails for no such reason. */
-async function signalToStop(installation: Installation, record: ContainerRecord, signal: number): Promise<boolean> {
+/** The container whose end is to be waited for, if any. With the lock: a start that is under way is completed before, so that it fails for no such reason. */
+async function signalToStop(
+  installation: Installation,
+  record: ContainerRecord,
+  { signal, restarts }: { readonly signal: number; readonly restarts?: boolean },
+): Promise<ContainerRecord | undefined> {
   using _ = await installation.locks.acquire(record.id)
   const marked = installation.records.update(record.id, state => ({
     ...state,
     stoppedByUser: true,
     status: state.status === 'restarting' ? 'exited' : state.status,
+    ...(restarts === true ? { restartedBy: currentProcess() } : {}),
   }))
-  if (marked === undefined || !hasProcess(marked.state)) return false
+  if (marked === undefined || !hasProcess(marked.state)) return undefined
   await deliver(installation, marked, signal)
   if (marked.state.status === 'paused') await resume(installation, marked)
-  return true
+  return marked
 }
 
 /** Kills what is left of a container, and waits until it is cleaned up after. No policy starts it again. */
-export async function endProcess(installation: Installation, record: ContainerRecord): Promise<void> {
-  if (!(await signalToStop(installation, record, KILL))) return
-  if (await concludeWithin(installation, record.id, KILL_TIMEOUT_MS)) return
+export async function endProcess(
+  installation: Installation,
+  record: ContainerRecord,
+  how: { readonly restarts?: boolean } = {},
+): Promise<void> {
+  const running = await signalToStop(installation, record, { ...how, signal: KILL })
+  if (running === undefined || (await concludeWithin(installation, running, KILL_TIMEOUT_MS))) return
   throw new StrataError('unavailable', 'STRATA_WILL_NOT_DIE', `Cannot stop container "${record.name}": its process does not end`, {
     hint: 'It may wait for a disk or a network that does not answer.',
   })
@@ -52,6 +71,7 @@ export async function endProcess(installation: Installation, record: ContainerRe
 /** Sends one signal. Rejects with `conflict` for a container that does not run. */
 export async function killContainer(installation: Installation, record: ContainerRecord, signal: string = 'KILL'): Promise<void> {
   const number = parseSignal(signal)
+  let killed: ContainerRecord
   const isEnd = number === KILL || number === parseSignal(record.definition.config.StopSignal ?? 'TERM')
   {
     using _ = await installation.locks.acquire(record.id)
@@ -60,8 +80,9 @@ export async function killContainer(installation: Installation, record: Containe
     )
     if (present === undefined || !hasProcess(present.state) || isStale(installation, present)) throw notRunning(record, 'kill')
     if (!(await deliver(installation, present, number))) throw notRunning(record, 'kill')
+    killed = present
   }
-  if (number === KILL) await concludeWithin(installation, record.id, KILL_TIMEOUT_MS)
+  if (number === KILL) await concludeWithin(installation, killed, KILL_TIMEOUT_MS)
 }
 
 /** A foreground run is known before the runtime has made its container. */

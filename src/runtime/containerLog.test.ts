@@ -123,6 +123,20 @@ test('readLog() follows a log that somebody emptied from its new beginning', asy
   assert.deepEqual(seen, ['a\n', 'b\n', 'c\n'])
 })
 
+test('readLog() follows a log that is removed to what was written last', async t => {
+  const path = await logPath(t, line(1, 'a'))
+  let ended = false
+  const seen: string[] = []
+  for await (const record of readLog(path, { follow: true, isEnded: async () => ended })) {
+    seen.push(record.bytes.toString())
+    if (seen.length > 1) continue
+    await appendFile(path, line(2, 'b'))
+    await rm(path)
+    ended = true
+  }
+  assert.deepEqual(seen, ['a\n', 'b\n'])
+})
+
 test('readLog() stops following on its signal', async t => {
   const path = await logPath(t, line(1, 'a'))
   const stop = new AbortController()

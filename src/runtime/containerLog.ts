@@ -1,4 +1,4 @@
-import { watch } from 'node:fs'
+import { type FSWatcher, watch } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { errnoOf, systemError } from '../base/index.ts'
@@ -81,24 +81,20 @@ async function openLog(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** Lines from `start` on; a file that conmon started afresh is read from its beginning. */
+/**
+ * Lines from `start` on; a file that conmon started afresh is read from its beginning. The file is held
+ * open: the log of a container that removes itself is read to its end though it has no name any more.
+ */
 async function* logLines(path: string, start: number, options: LogOptions): AsyncGenerator<Buffer, void, undefined> {
   const { follow = false, signal } = options
   using changes = follow ? new Changes(path) : undefined
-  let position = start
-  let rest = Buffer.alloc(0)
-  let inode = 0n
-  for (;;) {
-    // Asked before reading, so that what was written before the end is not missed.
-    const ended = !follow || signal?.aborted === true || (await options.isEnded?.()) === true
-    {
-      await using file = await openLog(path)
-      const stats = await file?.stat({ bigint: true })
-      if (stats !== undefined && inode !== 0n && (stats.ino !== inode || stats.size < position)) {
-        position = 0
-        rest = Buffer.alloc(0)
-      }
-      inode = stats?.ino ?? inode
+  let file = await openLog(path)
+  try {
+    let position = start
+    let rest = Buffer.alloc(0)
+    for (;;) {
+      // Asked before reading, so that what was written before the end is not missed.
+      const ended = !follow || signal?.aborted === true || (await options.isEnded?.()) === true
       for (;;) {
         const chunk = Buffer.allocUnsafe(READ_BYTES)
         const bytesRead = file === undefined ? 0 : (await file.read(chunk, 0, chunk.length, position)).bytesRead
@@ -111,23 +107,46 @@ async function* logLines(path: string, start: number, options: LogOptions): Asyn
         }
         if (rest.length > LINE_LIMIT) rest = Buffer.alloc(0)
       }
+      const next = await startedAfresh(path, file, position)
+      if (next !== undefined) {
+        await file?.close()
+        file = next
+        position = 0
+        rest = Buffer.alloc(0)
+      } else if (ended) return
+      else await changes?.next(signal)
     }
-    if (ended) return
-    await changes?.next(signal)
+  } finally {
+    await file?.close()
   }
+}
+
+/** The log when there is another one than the file that has been read up to `position`. */
+async function startedAfresh(path: string, file: FileHandle | undefined, position: number): Promise<FileHandle | undefined> {
+  const present = await openLog(path)
+  if (present === undefined || file === undefined) return present
+  const [now, then] = await Promise.all([present.stat({ bigint: true }), file.stat({ bigint: true })])
+  if (now.ino !== then.ino || now.size < position) return present
+  await present.close()
+  return undefined
 }
 
 /** Wakes when a file changes, and now and then without a reason. */
 class Changes implements Disposable {
-  readonly #watcher
+  readonly #watcher: FSWatcher | undefined
   #wake = Promise.withResolvers<void>()
 
   constructor(path: string) {
     const name = basename(path)
-    this.#watcher = watch(dirname(path), (_, changed) => {
-      if (changed === name) this.#wake.resolve()
-    })
-    this.#watcher.on('error', () => undefined)
+    try {
+      this.#watcher = watch(dirname(path), (_, changed) => {
+        if (changed === name) this.#wake.resolve()
+      })
+    } catch (error) {
+      // No directory, no watch, or too many of them: it is looked at now and then.
+      if (errnoOf(error) === undefined) throw error
+    }
+    this.#watcher?.on('error', () => undefined)
   }
 
   async next(signal: AbortSignal | undefined): Promise<void> {
@@ -144,7 +163,7 @@ class Changes implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#watcher.close()
+    this.#watcher?.close()
   }
 }
 

@@ -125,3 +125,31 @@ test('hostile #64: read() takes no more than its limit', async () => {
   await assert.rejects(archive.read('big', 9_999), /"big" of archive "the archive"/)
   assert.equal((await archive.read('big', 10_000)).length, 10_000)
 })
+
+test('hostile #64: an archive of more members than any image has, or with names without end, is refused', async () => {
+  const [header] = [tarOf(['d/', { type: 'directory' }]).subarray(0, 512)]
+  await assert.rejects(opened(Buffer.concat([...Array.from({ length: 50_001 }, (_, n) => named(header, `d/${n}`)), TAR_END])), {
+    kind: 'resourceExhausted',
+    message: /^Cannot read archive "the archive": it has more than 50000 members$/,
+  })
+  const long = tarOf(...Array.from({ length: 80 }, (_, n): Member => [`${n}${'/long'.repeat(90_000)}`, '']))
+  await assert.rejects(opened(long), { kind: 'resourceExhausted' })
+})
+
+/** The same header with another short name. */
+function named(header: Buffer, name: string): Buffer {
+  const block = Buffer.from(header)
+  block.fill(0, 0, 100).write(name)
+  block.fill(' ', 148, 156)
+  const sum = block.reduce((total, byte) => total + byte, 0)
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+  return block
+}
+
+test('hostile #64: many small documents are refused where together they are too large, whatever each one has', async () => {
+  const archive = await opened(tarOf(['config', 'x'.repeat(4_000_000)]))
+  const read = async (): Promise<void> => {
+    for (let times = 0; times < 40; times += 1) await archive.read('config', 4_194_304)
+  }
+  await assert.rejects(read, { kind: 'resourceExhausted', message: /^Cannot read archive "the archive": its documents have more than/ })
+})

@@ -17,6 +17,10 @@ interface Member {
 
 /** How far a chain of links inside an archive is followed. */
 const MAX_LINKS = 40
+/** What an archive may cost in memory: members, bytes of their names, and bytes of documents that are read whole. */
+const MAX_MEMBERS = 50_000
+const MAX_NAME_BYTES = 32 * 1024 * 1024
+const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
 
 /**
  * A plain tar on disk that is looked up by name: headers are read once, payloads are skipped. Links
@@ -27,6 +31,7 @@ export class ArchiveFile {
   /** What messages call it. */
   readonly name: string
   readonly #members: ReadonlyMap<string, Member>
+  #documentBytes = 0
 
   private constructor(name: string, members: ReadonlyMap<string, Member>) {
     this.name = name
@@ -65,8 +70,11 @@ export class ArchiveFile {
     return fileStream(path, { start, end })
   }
 
-  /** A small file, whole. @param limit the most bytes that are accepted */
-  read(name: string, limit: number): Promise<Buffer> {
+  /** A small file, whole; all of them together are bounded too. @param limit the most bytes that are accepted */
+  async read(name: string, limit: number): Promise<Buffer> {
+    const { start, end } = this.extent(name)
+    this.#documentBytes += end - start
+    if (this.#documentBytes > MAX_DOCUMENT_BYTES) throw tooMuch(this.name, `its documents have more than ${MAX_DOCUMENT_BYTES} bytes`)
     return readAtMost(this.open(name), limit, `"${name}" of archive "${this.name}"`)
   }
 
@@ -97,6 +105,7 @@ function normalize(name: string, from: string): string | undefined {
 async function scan(file: FileHandle, archive: { readonly path: string; readonly name: string }): Promise<ReadonlyMap<string, Member>> {
   const { size } = await file.stat()
   const members = new Map<string, Member>()
+  let nameBytes = 0
   for (let at = 0; at < size;) {
     const entry = await readHeaders(file, at)
     if (entry === undefined) break
@@ -113,10 +122,17 @@ async function scan(file: FileHandle, archive: { readonly path: string; readonly
       )
     }
     const name = normalize(entry.path, '')
+    nameBytes += entry.path.length + entry.linkPath.length
+    if (members.size === MAX_MEMBERS) throw tooMuch(archive.name, `it has more than ${MAX_MEMBERS} members`)
+    if (nameBytes > MAX_NAME_BYTES) throw tooMuch(archive.name, `its names have more than ${MAX_NAME_BYTES} bytes`)
     if (name !== undefined) members.set(name, { type: entry.type, linkPath: entry.linkPath, extent: { path: archive.path, start, end } })
     at = Math.ceil(end / BLOCK) * BLOCK
   }
   return members
+}
+
+function tooMuch(name: string, state: string): StrataError {
+  return new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot read archive "${name}": ${state}`)
 }
 
 const BLOCK = 512

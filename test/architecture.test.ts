@@ -6,7 +6,7 @@ import { test } from 'node:test'
 /** The floors of ARCHITECTURE.md, from the ground up: a part imports parts on strictly lower floors. */
 const FLOORS: readonly (readonly string[])[] = [
   ['base'],
-  ['oci', 'tar', 'compression', 'dockerfile'],
+  ['oci', 'tar', 'compression', 'dockerfile', 'erofs'],
   ['host'],
   ['layer', 'union'],
   ['content', 'metadata', 'layers', 'snapshot', 'image'],

@@ -1,0 +1,14 @@
+export type {
+  ErofsAttributes,
+  ErofsDevice,
+  ErofsDirectory,
+  ErofsExtent,
+  ErofsFile,
+  ErofsNode,
+  ErofsSpecial,
+  ErofsSymlink,
+  ErofsTime,
+} from './node.ts'
+export { openErofs, type ErofsImage, type ErofsInode, type ErofsSource } from './readImage.ts'
+export { writeErofs } from './writeImage.ts'
+export { canHoldXattr } from './xattrTable.ts'

@@ -5,6 +5,6 @@ export { makeDirectory, publishFile, readIfExists, syncDirectory, TemporaryDirec
 export { createLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts'
 export { packageDirectory, packageVersion } from './package.ts'
 export { findProgram, type ProgramOptions, type ProgramResult, runProgram } from './processes.ts'
-export { isAlive, thisOwner } from './processOwner.ts'
+export { currentBoot, currentProcess, identityOf, isAlive, type ProcessIdentity, thisOwner } from './processOwner.ts'
 export type { CallOptions, Progress, ProgressListener } from './progress.ts'
 export { type ByteStream, CHUNK_BYTES, drain, fileStream, observed, readAtMost, streamOf } from './streams.ts'

@@ -1,42 +1,73 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 
-/*
- * Who is making something: the boot, the pid namespace, the pid, and when that process started. A pid
- * alone is given to other processes later, and counts from one in every namespace and after every boot.
+/**
+ * A process beyond its number, which is given to another one after its end or after a reboot, and
+ * counts from one in every pid namespace.
  */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** Clock ticks from boot to its start. proc_pid_stat(5) field 22 */
+  readonly startedAt: string
+  readonly bootId: string
+  /** Absent is the one of whoever looks. */
+  readonly pidNamespace?: string
+}
 
-let known: string | undefined
+/** undefined when there is no such process, or only its remains (a zombie). */
+export function identityOf(pid: number): ProcessIdentity | undefined {
+  const startedAt = startTimeOf(pid)
+  return startedAt === undefined ? undefined : { pid, startedAt, bootId: currentBoot(), pidNamespace: pidNamespace() }
+}
 
-/** This process, for the records. */
-export function thisOwner(): string {
-  known ??= [bootId(), pidNamespace(), process.pid, startTimeOf(process.pid)].join(' ')
-  return known
+let own: ProcessIdentity | undefined
+
+export function currentProcess(): ProcessIdentity {
+  own ??= identityOf(process.pid)
+  return own!
 }
 
 /** Tells whether the process still runs. One of another pid namespace cannot be seen from here: it lasts until the next boot. */
-export function isAlive(owner: string): boolean {
-  const [boot, namespace, pid, startedAt] = owner.split(' ')
-  if (boot !== bootId()) return false
-  return namespace !== pidNamespace() || startTimeOf(Number(pid)) === startedAt
+export function isAlive(process: ProcessIdentity | string): boolean {
+  const { pid, startedAt, bootId, pidNamespace: namespace } = typeof process === 'string' ? parseOwner(process) : process
+  if (bootId !== currentBoot()) return false
+  return (namespace !== undefined && namespace !== pidNamespace()) || startTimeOf(pid) === startedAt
 }
 
-function bootId(): string {
-  return readText('/proc/sys/kernel/random/boot_id').trim()
+/** This process, as one word of a record. */
+export function thisOwner(): string {
+  const { bootId, pidNamespace: namespace, pid, startedAt } = currentProcess()
+  return [bootId, namespace, pid, startedAt].join(' ')
 }
+
+function parseOwner(owner: string): ProcessIdentity {
+  const [bootId = '', namespace = '', pid, startedAt = ''] = owner.split(' ')
+  return { pid: Number(pid), startedAt, bootId, pidNamespace: namespace }
+}
+
+let boot: string | undefined
+
+/** Changes with every start of the kernel. */
+export function currentBoot(): string {
+  boot ??= readText('/proc/sys/kernel/random/boot_id').trim()
+  return boot
+}
+
+let namespaceOfThis: string | undefined
 
 function pidNamespace(): string {
   try {
-    return readlinkSync('/proc/self/ns/pid')
+    namespaceOfThis ??= readlinkSync('/proc/self/ns/pid')
+    return namespaceOfThis
   } catch {
     return ''
   }
 }
 
-/** In clock ticks since boot (proc(5), /proc/[pid]/stat fields 3 and 22); '' for one that is gone, or only waits to be reaped. */
-function startTimeOf(pid: number): string {
+function startTimeOf(pid: number): string | undefined {
   const stat = readText(`/proc/${pid}/stat`)
-  const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return state === 'Z' || state === 'X' ? '' : (fields[18] ?? '')
+  // The second field, the name, may hold spaces and parentheses.
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return state === 'Z' || state === 'X' ? undefined : fields[18]
 }
 
 function readText(path: string): string {

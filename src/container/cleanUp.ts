@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isStrataError } from '../base/index.ts'
+import { currentProcess, isAlive, isStrataError } from '../base/index.ts'
 import type { Installation } from './installation.ts'
-import { currentProcess, isAlive } from './processIdentity.ts'
 import { hasProcess } from './record.ts'
 import { clearStart, refreshLocked } from './settle.ts'
 import { startContainer } from './start.ts'

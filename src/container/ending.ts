@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isStrataError, StrataError } from '../base/index.ts'
+import { isAlive, isStrataError, StrataError } from '../base/index.ts'
 import { waitExit } from '../runtime/index.ts'
 import { noSuchContainer } from './containerRecords.ts'
 import type { Installation } from './installation.ts'
-import { isAlive } from './processIdentity.ts'
 import { type ContainerRecord, hasProcess } from './record.ts'
 import { hasEnded, keptExit, LOST_EXIT_CODE, refreshLocked } from './settle.ts'
 

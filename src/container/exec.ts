@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { StrataError, systemError } from '../base/index.ts'
+import { identityOf, isAlive, StrataError, systemError } from '../base/index.ts'
 import { ConfinedRoot } from '../host/index.ts'
 import {
   type ForegroundProcess,
@@ -18,7 +18,6 @@ import {
 import { processOptions, withHome } from './bundlePlan.ts'
 import type { Installation } from './installation.ts'
 import { mergeEnvironment } from './mergedConfig.ts'
-import { identityOf, isAlive } from './processIdentity.ts'
 import type { ContainerRecord } from './record.ts'
 import { ProcessPipes, spawnWith } from './processPipes.ts'
 import { feed, forwardOutput, relay, writeTo } from './relay.ts'

@@ -1,7 +1,7 @@
+import type { ProcessIdentity } from '../base/index.ts'
 import type { ContainerConfigJson, ContainerStatus } from './inspect.ts'
 import type { MountRecord } from './mountRecord.ts'
 import type { ContainerOptions } from './options.ts'
-import type { ProcessIdentity } from './processIdentity.ts'
 
 /** The image that a container is made from, as far as the container has to know it. */
 export interface ImageFacts {

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { errnoOf } from '../base/index.ts'
-import { isAlive, type ProcessIdentity } from './processIdentity.ts'
+import { errnoOf, isAlive, type ProcessIdentity } from '../base/index.ts'
 
 /**
  * Stands in the run directory while a process that its monitor has made is not started yet. When

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
+import { currentBoot, isAlive, type ProcessIdentity } from '../base/index.ts'
 import type { Metadata } from '../metadata/index.ts'
 import { formatIpv4, type Ipv4, parseIpv4, parseSubnet } from './ipv4.ts'
-import { currentBoot, isAlive, type ProcessIdentity } from './liveness.ts'
 import type { Endpoint, NetworkRecord } from './networks.ts'
 import type { Protocol, PublishedPort } from './publish.ts'
 
@@ -153,7 +153,7 @@ export class NetworkRecords {
       })),
       connectedAt: new Date(row.connected_at),
     }
-    return { endpoint, state: row.state, owner: { pid: row.owner_pid, startedAt: row.owner_started } }
+    return { endpoint, state: row.state, owner: { pid: row.owner_pid, startedAt: row.owner_started, bootId: currentBoot() } }
   }
 
   namespacePath(containerId: string): string {

@@ -60,19 +60,15 @@ export class MountedTree implements ReadableTree {
   }
 
   async lstat(path: string): Promise<TreeNode | undefined> {
-    const { branch, rest } = this.#locate(path)
-    if (branch.file === undefined) return branch.tree.lstat(rest)
-    return rest === '' ? branch.tree.lstat(branch.file) : undefined
+    return (await this.#present(path)) ?? (this.#mountedBelow(path).length > 0 ? wayToAMount(path) : undefined)
   }
 
   async list(path: string): Promise<readonly string[]> {
     const { branch, rest } = this.#locate(path)
-    const names = new Set(await branch.tree.list(branch.file === undefined ? rest : branch.file))
-    // A mount whose place nobody has made yet is seen all the same.
-    for (const each of this.#branches) {
-      if (each.path !== '' && parentOf(each.path) === path) names.add(posix.basename(each.path))
-    }
-    return [...names].sort(compareFileNames)
+    const below = this.#mountedBelow(path)
+    const isMade = below.length === 0 || (await this.#present(path)) !== undefined
+    const names = isMade ? await branch.tree.list(branch.file === undefined ? rest : branch.file) : []
+    return [...new Set([...names, ...below])].sort(compareFileNames)
   }
 
   open(path: string, range?: Parameters<ReadableTree['open']>[1]): ReturnType<ReadableTree['open']> {
@@ -146,6 +142,20 @@ export class MountedTree implements ReadableTree {
     return this.#branches.some(branch => branch.path === path)
   }
 
+  async #present(path: string): Promise<TreeNode | undefined> {
+    const { branch, rest } = this.#locate(path)
+    if (branch.file === undefined) return branch.tree.lstat(rest)
+    return rest === '' ? branch.tree.lstat(branch.file) : undefined
+  }
+
+  /** The names in a directory that lead to mounts: they are seen also where nobody has made their place yet, as in a container that was never started. */
+  #mountedBelow(path: string): readonly string[] {
+    const prefix = path === '' ? '' : `${path}/`
+    return this.#branches.flatMap(each =>
+      each.path !== '' && each.path.startsWith(prefix) && each.path !== path ? [each.path.slice(prefix.length).split('/')[0]!] : [],
+    )
+  }
+
   #locate(path: string): { readonly branch: Branch; readonly rest: string } {
     for (const branch of this.#branches) {
       if (branch.path === '') return { branch, rest: path }
@@ -154,6 +164,12 @@ export class MountedTree implements ReadableTree {
     }
     throw new StrataError('internal', 'STRATA_INTERNAL', `Cannot find "/${path}": the tree has no root`)
   }
+}
+
+/** The start makes such directories. */
+function wayToAMount(path: string): TreeNode {
+  const [mode, modifiedAt] = [0o755, { seconds: 0, nanoseconds: 0 }]
+  return { type: 'directory', mode, uid: 0, gid: 0, size: 0, modifiedAt, xattrs: new Map(), inode: `way to a mount: ${path}`, links: 1 }
 }
 
 export function parentOf(path: string): string {

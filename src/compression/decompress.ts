@@ -1,4 +1,4 @@
-import type { ByteStream } from '../base/index.ts'
+import { type ByteStream, release } from '../base/index.ts'
 import { type Compression, detectCompression, MAGIC_BYTES } from './detect.ts'
 import { decoderFailure, overLimit } from './failures.ts'
 import { gunzip } from './gzip.ts'
@@ -24,10 +24,16 @@ const RATIO_FREE_BYTES = 16 * 1024 * 1024
  * unchanged. Several members, frames or streams in a row are one content; what follows the last one is
  * read and skipped, as dockerd skips it. Decoders run in this process: no program is executed.
  *
+ * A chunk of `bytes` is not used any more once the next is asked for. With `lent` the same holds for what comes out: its
+ * memory is given back then.
+ *
  * Rejects with `dataLoss` when the input is damaged (STRATA_COMPRESSED_CORRUPT) or ends too early
  * (STRATA_COMPRESSED_TRUNCATED), with `resourceExhausted` past a limit, and with what `bytes` rejects with.
  */
-export async function* decompress(bytes: ByteStream, options: { readonly limits?: DecompressLimits } = {}): AsyncGenerator<Uint8Array> {
+export async function* decompress(
+  bytes: ByteStream,
+  options: { readonly limits?: DecompressLimits; readonly lent?: boolean } = {},
+): AsyncGenerator<Uint8Array> {
   const { outputBytes = Infinity, ratio = Infinity, windowBytes = DEFAULT_WINDOW_BYTES } = options.limits ?? {}
   const input = new Input(bytes)
   let format: Compression = 'none'
@@ -40,6 +46,7 @@ export async function* decompress(bytes: ByteStream, options: { readonly limits?
       if (size > RATIO_FREE_BYTES && size > ratio * input.bytesRead)
         throw overLimit(format, `it grows to more than ${ratio} times its size`)
       yield chunk
+      if (options.lent === true && format !== 'none') release(chunk)
     }
     await input.drain()
   } catch (error) {

@@ -1,6 +1,9 @@
 import type { ByteStream } from '../base/index.ts'
 
-/** Reads a stream of bytes in the pieces that a decoder wants; what it did not use is put back. */
+/**
+ * Reads a stream of bytes in the pieces that a decoder wants; what it did not use is put back. A chunk of the stream
+ * is not looked at any more once the next is asked for: its memory may be another's by then.
+ */
 export class Input {
   readonly #source: AsyncIterator<Uint8Array>
   #buffer: Uint8Array = new Uint8Array(0)
@@ -34,12 +37,12 @@ export class Input {
   /** Looks at the next `count` bytes without taking them; gives fewer only at the end, and perhaps more. */
   async peek(count: number): Promise<Uint8Array> {
     if (this.#buffer.length >= count) return this.#buffer
-    const chunks = [this.#buffer]
+    const chunks = [Buffer.from(this.#buffer)]
     let size = this.#buffer.length
     while (size < count) {
       const chunk = await this.#pull()
       if (chunk === undefined) break
-      chunks.push(chunk)
+      chunks.push(Buffer.from(chunk))
       size += chunk.length
     }
     this.#buffer = Buffer.concat(chunks)

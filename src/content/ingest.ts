@@ -1,4 +1,4 @@
-import { type ByteStream, StrataError } from '../base/index.ts'
+import { type ByteStream, GrowingFile, StrataError } from '../base/index.ts'
 import {
   type Descriptor,
   type Digest,
@@ -33,6 +33,7 @@ export class DiskIngest implements Ingest {
   readonly #file: PartialFile
   readonly #target: Descriptor | undefined
   readonly #publish: Publish
+  #growing: GrowingFile | undefined
 
   constructor(key: string, file: PartialFile, options: { readonly target: Descriptor | undefined; readonly publish: Publish }) {
     this.key = key
@@ -45,17 +46,20 @@ export class DiskIngest implements Ingest {
     return this.#file.size
   }
 
+  growing(): GrowingFile {
+    this.#growing = new GrowingFile(this.#file.path)
+    this.#growing.grow(this.#file.size)
+    return this.#growing
+  }
+
   async write(bytes: ByteStream): Promise<void> {
     try {
-      const isWhole = await this.#file.write(bytes, this.#target?.size ?? Number.MAX_SAFE_INTEGER)
-      if (isWhole || this.#target === undefined) return
+      await this.#write(bytes)
+      this.#growing?.end()
     } catch (error) {
-      // A partial file would keep a full disk full.
-      if (this.#file.broken) await this.#giveUp()
+      this.#growing?.fail(error)
       throw error
     }
-    await this.discard()
-    throw sizeMismatch(this.#target, `more than ${this.#target.size}`)
   }
 
   async commit(expected: ExpectedBlob, options: CommitOptions = {}): Promise<BlobInfo> {
@@ -79,6 +83,20 @@ export class DiskIngest implements Ingest {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close()
+  }
+
+  async #write(bytes: ByteStream): Promise<void> {
+    try {
+      const limit = this.#target?.size ?? Number.MAX_SAFE_INTEGER
+      const isWhole = await this.#file.write(bytes, limit, size => this.#growing?.grow(size))
+      if (isWhole || this.#target === undefined) return
+    } catch (error) {
+      // A partial file would keep a full disk full.
+      if (this.#file.broken) await this.#giveUp()
+      throw error
+    }
+    await this.discard()
+    throw sizeMismatch(this.#target, `more than ${this.#target.size}`)
   }
 
   /** Discards after a failure, which tells more than a failing discard: what stays behind is collected later. */
@@ -119,8 +137,12 @@ export class StoredIngest implements Ingest {
     return this.stored.size
   }
 
+  growing(): GrowingFile {
+    throw this.#nothingToWrite()
+  }
+
   async write(): Promise<void> {
-    throw new StrataError('conflict', 'STRATA_BLOB_EXISTS', `Cannot write blob "${this.stored.digest}": it is stored already`)
+    throw this.#nothingToWrite()
   }
 
   async commit(_expected: ExpectedBlob, options: CommitOptions = {}): Promise<BlobInfo> {
@@ -131,6 +153,10 @@ export class StoredIngest implements Ingest {
   async discard(): Promise<void> {}
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  #nothingToWrite(): StrataError {
+    return new StrataError('conflict', 'STRATA_BLOB_EXISTS', `Cannot write blob "${this.stored.digest}": it is stored already`)
+  }
 }
 
 /** Manifests and indexes name other blobs. */

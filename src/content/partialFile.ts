@@ -5,7 +5,7 @@ import { type ByteStream, CHUNK_BYTES, errnoOf, systemError } from '../base/inde
 import { close, CURRENT_DIRECTORY, lockFile, openAt, tryLockFile } from '../host/index.ts'
 import type { DigestAlgorithm } from '../oci/index.ts'
 
-/** Chunks below this many bytes are gathered before they are written. */
+/** Chunks of at most this many bytes, as sockets give them, are gathered before they are written. */
 const SMALL_CHUNK_BYTES = 64 * 1024
 /** Owner only: what is being written is nobody else's business. */
 const MODE = 0o600
@@ -22,6 +22,7 @@ export class PartialFile implements AsyncDisposable {
   #gatheredBytes = 0
   #open = true
   #broken = false
+  #onWritten: (size: number) => void = () => undefined
 
   private constructor(path: string, handle: FileHandle, algorithm: DigestAlgorithm) {
     this.path = path
@@ -85,9 +86,11 @@ export class PartialFile implements AsyncDisposable {
    * Appends. A chunk is not used any more when the next one is asked for: it may be handed to another thread then.
    *
    * @param limit the most bytes that the file may have
+   * @param onWritten told how many bytes the file has, as it grows; what it throws ends the writing
    * @returns false when the stream has more bytes than that; nothing more is read then
    */
-  async write(bytes: ByteStream, limit: number): Promise<boolean> {
+  async write(bytes: ByteStream, limit: number, onWritten: (size: number) => void = () => undefined): Promise<boolean> {
+    this.#onWritten = onWritten
     try {
       for await (const chunk of bytes) {
         if (this.#size + chunk.length > limit) return false
@@ -149,7 +152,7 @@ export class PartialFile implements AsyncDisposable {
   }
 
   async #append(chunk: Uint8Array): Promise<void> {
-    const isSmall = chunk.length < SMALL_CHUNK_BYTES
+    const isSmall = chunk.length <= SMALL_CHUNK_BYTES
     if (!isSmall || this.#gatheredBytes + chunk.length > CHUNK_BYTES) await this.#flush()
     this.#size += chunk.length
     if (isSmall) {
@@ -162,12 +165,15 @@ export class PartialFile implements AsyncDisposable {
     const written = this.#writeAt(chunk, this.#size - chunk.length)
     this.#hash.update(chunk)
     await written
+    this.#onWritten(this.#size)
   }
 
   async #flush(): Promise<void> {
     const bytes = this.#gatheredBytes
+    if (bytes === 0) return
     this.#gatheredBytes = 0
     await this.#writeAt(this.#gathered.subarray(0, bytes), this.#size - bytes)
+    this.#onWritten(this.#size)
   }
 
   async #writeAt(bytes: Uint8Array, position: number): Promise<void> {

@@ -1,4 +1,4 @@
-import type { ByteStream, CallOptions } from '../base/index.ts'
+import type { ByteStream, CallOptions, GrowingFile } from '../base/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import type { Descriptor, Digest } from '../oci/index.ts'
 
@@ -59,6 +59,8 @@ export interface Ingest extends AsyncDisposable {
   readonly size: number
   /** The blob, when the target that `ingest` was told of is stored already; then there is nothing to write. */
   readonly stored: BlobInfo | undefined
+  /** What is there and what `write` appends, for one reader at the same time. Call it before `write`, which ends it. */
+  growing(): GrowingFile
   /** Appends to what is there. When it rejects, what came before stays and can be resumed, unless the disk is full. */
   write(bytes: ByteStream): Promise<void>
   /**

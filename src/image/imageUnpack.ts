@@ -1,4 +1,4 @@
-import { type ByteStream, fileStream } from '../base/index.ts'
+import { type ByteStream, fileStream, GrowingFile } from '../base/index.ts'
 import type { AppliedLayer, FileRange } from '../layer/index.ts'
 import type { LayerStore, StagedLayer } from '../layers/index.ts'
 import type { Lease } from '../metadata/index.ts'
@@ -69,10 +69,10 @@ export class ImageUnpack implements AsyncDisposable {
    * Takes the bytes of a missing layer, compressed or not; `onRead` is told how many were taken, piece by piece. Layers may be added at once, lower ones first.
    * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when they are not what the config says.
    */
-  async add(position: number, bytes: ByteStream | FileRange, onRead?: (bytes: number) => void): Promise<void> {
+  async add(position: number, bytes: ByteStream | FileRange | GrowingFile, onRead?: (bytes: number) => void): Promise<void> {
     const diffId = this.#diffIds[position]!
     if (this.#stack === undefined) {
-      await this.#stores.layers.importTar('path' in bytes ? fileStream(bytes.path, bytes) : bytes, {
+      await this.#stores.layers.importTar(streamFrom(bytes), {
         diffId,
         lease: this.#lease,
         ...this.#signal,
@@ -121,4 +121,9 @@ export interface UnpackOptions {
   /** Holds what the image is made of until the image itself does. */
   readonly lease: Lease
   readonly signal?: AbortSignal
+}
+
+function streamFrom(bytes: ByteStream | FileRange | GrowingFile): ByteStream {
+  if (bytes instanceof GrowingFile) return bytes.bytes()
+  return 'path' in bytes ? fileStream(bytes.path, bytes) : bytes
 }

@@ -1,7 +1,8 @@
-import type { ByteStream } from '../base/index.ts'
+import { type ByteStream, GrowingFile, streamOf } from '../base/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import type { LayerLimits } from './layerApplier.ts'
-import type { AppliedLayer, FileRange } from './layerJob.ts'
+import type { AppliedLayer } from './layerJob.ts'
+import type { Arrival, FileRange, LayerSource } from './layerSource.ts'
 import type { Dialect } from './layerTreeWriter.ts'
 import { layerWorkers } from './workerPool.ts'
 
@@ -9,8 +10,8 @@ import { layerWorkers } from './workerPool.ts'
 export interface LayerInput {
   /** What the plain tar must hash to. */
   readonly diffId?: DiffId
-  /** The layer tar, compressed or not: the first bytes tell. A range of a file is read by the worker itself. */
-  readonly bytes: ByteStream | FileRange
+  /** The layer tar, compressed or not: the first bytes tell. A file is read by the worker itself. */
+  readonly bytes: ByteStream | FileRange | GrowingFile
   /** The layer index is written to this file, which must not exist. It is not synced. */
   readonly indexPath: string
   /** The tar's headers for `rebuildTar` are written to this file, which must not exist. Not synced. */
@@ -44,10 +45,19 @@ export function indexLayer(input: Omit<LayerInput, 'headersPath'>): Promise<Appl
 
 function run(input: LayerInput, tree: { readonly directory: string; readonly dialect: Dialect } | undefined): Promise<AppliedLayer> {
   const { diffId, bytes, indexPath, headersPath, limits } = input
-  const file = 'path' in bytes ? { ...bytes } : undefined
   return layerWorkers.run(
-    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, file, tree },
-    'path' in bytes ? undefined : bytes,
+    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, source: sourceOf(bytes), tree },
+    arrivalsOf(bytes),
     { signal: input.signal, onRead: input.onRead },
   )
+}
+
+function sourceOf(bytes: LayerInput['bytes']): LayerSource {
+  if (bytes instanceof GrowingFile) return { kind: 'growing', path: bytes.path }
+  return 'path' in bytes ? { kind: 'file', range: { ...bytes } } : { kind: 'sent' }
+}
+
+function arrivalsOf(bytes: LayerInput['bytes']): AsyncIterable<Arrival> {
+  if (bytes instanceof GrowingFile) return bytes.sizes()
+  return 'path' in bytes ? streamOf() : bytes
 }

@@ -1,16 +1,19 @@
 import { parentPort } from 'node:worker_threads'
 import { isStrataError, StrataError, systemError } from '../base/index.ts'
 import { type AppliedLayer, type LayerJob, runLayerJob } from './layerJob.ts'
+import type { Arrival } from './layerSource.ts'
 
 /*
  * The thread that applies layers, one job at a time. Between it and workerPool.ts:
- * `start`, then `chunk`s and `end` where the job has no file; `credit` for each piece of the layer that was taken;
+ * `start`, then what the job's source is sent: `chunk`s, or how far its file has `grown`, and `end`; `credit` for each
+ * piece of the layer that was taken;
  * `done` or `failed`. `cancel` makes a job fail at its next chunk.
  */
 
 export type ToWorker =
   | { readonly type: 'start'; readonly job: LayerJob }
   | { readonly type: 'chunk'; readonly bytes: Uint8Array }
+  | { readonly type: 'grown'; readonly size: number }
   | { readonly type: 'end' }
   | { readonly type: 'cancel' }
 
@@ -22,10 +25,8 @@ export type FromWorker =
   | { readonly type: 'done'; readonly applied: AppliedLayer }
   | { readonly type: 'failed'; readonly error: WorkerError }
 
-type Arrival = Uint8Array | 'end' | 'cancel'
-
 const port = parentPort!
-let arrivals: Arrival[] = []
+let arrivals: (Arrival | 'end' | 'cancel')[] = []
 let wake: (() => void) | undefined
 let cancelled = new AbortController()
 
@@ -33,12 +34,11 @@ function send(message: FromWorker): void {
   port.postMessage(message)
 }
 
-async function* sentChunks(): AsyncGenerator<Uint8Array> {
+async function* arrived(): AsyncGenerator<Arrival> {
   for (;;) {
     for (let next = arrivals.shift(); next !== undefined; next = arrivals.shift()) {
       if (next === 'end') return
       if (next === 'cancel') continue
-      onRead(next.length)
       yield next
     }
     cancelled.signal.throwIfAborted()
@@ -50,7 +50,7 @@ async function* sentChunks(): AsyncGenerator<Uint8Array> {
 
 const onRead = (bytes: number): void => send({ type: 'credit', bytes })
 
-function receive(arrival: Arrival): void {
+function receive(arrival: Arrival | 'end' | 'cancel'): void {
   arrivals.push(arrival)
   wake?.()
   wake = undefined
@@ -58,7 +58,7 @@ function receive(arrival: Arrival): void {
 
 async function run(job: LayerJob): Promise<void> {
   try {
-    send({ type: 'done', applied: await runLayerJob(job, sentChunks(), { signal: cancelled.signal, onRead }) })
+    send({ type: 'done', applied: await runLayerJob(job, arrived(), { signal: cancelled.signal, onRead }) })
   } catch (error) {
     const { kind, code, message, hint } = isStrataError(error) ? error : systemError('apply layer', error)
     send({ type: 'failed', error: { kind, code, message, hint } })
@@ -74,6 +74,9 @@ port.on('message', (message: ToWorker) => {
       break
     case 'chunk':
       receive(message.bytes)
+      break
+    case 'grown':
+      receive(message.size)
       break
     case 'end':
       receive('end')

@@ -2,12 +2,13 @@ import { availableParallelism } from 'node:os'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { type ByteStream, StrataError } from '../base/index.ts'
+import { StrataError } from '../base/index.ts'
 import type { FromWorker, ToWorker } from './applyWorker.ts'
 import type { AppliedLayer, LayerJob } from './layerJob.ts'
+import type { Arrival } from './layerSource.ts'
 
 /** Bytes that are on their way to a worker at most. */
-const WINDOW_BYTES = 4 * 1024 * 1024
+const WINDOW_BYTES = 1024 * 1024
 /** A worker without work goes after this time; starting one takes about 40 ms. */
 const IDLE_MS = 2_000
 /** What a thread makes it either keeps to the end or drops at once: more room for young objects was slower and took 50 MB more. */
@@ -27,8 +28,8 @@ class WorkerPool {
   readonly #waiting: (() => void)[] = []
   #busy = 0
 
-  /** Runs a job on the next free thread. `bytes` is read as the thread takes it. */
-  async run(job: LayerJob, bytes: ByteStream | undefined, options: RunOptions): Promise<AppliedLayer> {
+  /** Runs a job on the next free thread. `arrivals`, what its source is to be sent, is read as the thread takes it. */
+  async run(job: LayerJob, arrivals: AsyncIterable<Arrival>, options: RunOptions): Promise<AppliedLayer> {
     options.signal?.throwIfAborted()
     while (this.#busy >= availableParallelism()) {
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -39,7 +40,7 @@ class WorkerPool {
     const worker = this.#take()
     const run = new Run(worker, options)
     try {
-      return await run.run(job, bytes)
+      return await run.run(job, arrivals)
     } finally {
       this.#busy -= 1
       // A thread that did not say how its job ended is not fit for another.
@@ -91,7 +92,7 @@ class Run {
     this.#result.promise.catch(() => undefined)
   }
 
-  async run(job: LayerJob, bytes: ByteStream | undefined): Promise<AppliedLayer> {
+  async run(job: LayerJob, arrivals: AsyncIterable<Arrival>): Promise<AppliedLayer> {
     const { signal } = this.#options
     const onMessage = (message: FromWorker): void => this.#receive(message)
     const onError = (cause: unknown): void => this.#fail(cause)
@@ -101,7 +102,7 @@ class Run {
     signal?.addEventListener('abort', onAbort)
     try {
       this.#post({ type: 'start', job })
-      if (bytes !== undefined) await this.#sendAll(bytes)
+      await this.#sendAll(arrivals)
       return await this.#result.promise
     } catch (error) {
       signal?.throwIfAborted()
@@ -112,22 +113,14 @@ class Run {
     }
   }
 
-  async #sendAll(bytes: ByteStream): Promise<void> {
-    const chunks = bytes[Symbol.asyncIterator]()
+  async #sendAll(source: AsyncIterable<Arrival>): Promise<void> {
+    const arrivals = source[Symbol.asyncIterator]()
     try {
       for (;;) {
-        const chunk = await this.#next(chunks)
-        if (chunk === undefined || this.#over) break
-        while (!this.#over && this.#underWay >= WINDOW_BYTES) {
-          const { promise, resolve } = Promise.withResolvers<void>()
-          this.#wake = resolve
-          await promise
-        }
-        if (this.#over) return
-        this.#underWay += chunk.length
-        // A copy: the caller may still be writing the chunk to a file, and a transferred buffer is gone for it.
-        const copy = new Uint8Array(chunk)
-        this.#post({ type: 'chunk', bytes: copy }, [copy.buffer])
+        const arrival = await this.#next(arrivals)
+        if (arrival === undefined || this.#over) break
+        if (typeof arrival === 'number') this.#post({ type: 'grown', size: arrival })
+        else await this.#sendChunk(arrival)
       }
       if (!this.#over) this.#post({ type: 'end' })
     } catch (error) {
@@ -136,19 +129,32 @@ class Run {
       throw error
     } finally {
       // A source that has stalled answers this only when it goes on.
-      const closed = chunks.return?.()
+      const closed = arrivals.return?.()
       closed?.catch(() => undefined)
     }
   }
 
-  /** The next chunk; undefined at the end, and as soon as the thread has ended the job: the source may have stalled. */
-  #next(chunks: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>()
+  async #sendChunk(chunk: Uint8Array): Promise<void> {
+    while (!this.#over && this.#underWay >= WINDOW_BYTES) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#wake = resolve
+      await promise
+    }
+    if (this.#over) return
+    this.#underWay += chunk.length
+    // A copy: a transferred buffer is gone for the caller.
+    const copy = new Uint8Array(chunk)
+    this.#post({ type: 'chunk', bytes: copy }, [copy.buffer])
+  }
+
+  /** What comes next; undefined at the end, and as soon as the thread has ended the job: the source may have stalled. */
+  #next(arrivals: AsyncIterator<Arrival>): Promise<Arrival | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<Arrival | undefined>()
     this.#wake = () => {
       if (this.#over) resolve(undefined)
     }
     this.#wake()
-    chunks.next().then(next => resolve(next.done === true ? undefined : next.value), reject)
+    arrivals.next().then(next => resolve(next.done === true ? undefined : next.value), reject)
     return promise
   }
 

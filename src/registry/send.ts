@@ -1,3 +1,5 @@
+import { on } from 'node:events'
+import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher, request as undiciRequest } from 'undici'
 import { type ByteStream, isStrataError, StrataError } from '../base/index.ts'
 
@@ -60,13 +62,20 @@ async function dispatch(agent: Dispatcher, { method, url, headers, body, signal 
   }
 }
 
-function readBody(body: AsyncIterable<Uint8Array>, url: URL): ByteStream {
+/** The chunks as they come: the iterator of a Readable would join those that wait, which copies them. */
+function readBody(body: Readable, url: URL): ByteStream {
   return {
     async *[Symbol.asyncIterator]() {
+      // It was discarded.
+      if (body.destroyed) return
       try {
-        yield* body
+        const events = on(body, 'data', { close: ['end', 'close'], highWaterMark: 1, lowWaterMark: 1 })
+        for await (const [chunk] of events) yield chunk as Uint8Array
       } catch (cause) {
         throw connectionError(url, cause, undefined)
+      } finally {
+        // What nobody reads to its end is given up; the stream tells that as an error of its own.
+        if (!body.readableEnded) body.on('error', () => undefined).destroy()
       }
     },
   }

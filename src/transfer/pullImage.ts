@@ -1,11 +1,10 @@
-import { type ByteStream, type CallOptions, mapConcurrently, streamOf } from '../base/index.ts'
+import { type ByteStream, type CallOptions, GrowingFile, mapConcurrently, release, streamOf } from '../base/index.ts'
 import type { DiskContentStore } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
 import type { RemoteImage } from './remoteImage.ts'
-import { splitStream } from './splitStream.ts'
 
 export interface TransferStores extends UnpackStores {
   readonly content: DiskContentStore
@@ -109,51 +108,50 @@ class LayerPull {
 
   async run(diffId: DiffId): Promise<void> {
     const { layer, lease, signal, unpack, position } = this.#options
-    const take = (bytes: ByteStream): Promise<void> =>
-      unpack.missing.includes(position) ? unpack.add(position, bytes) : verifyLayer(bytes, diffId)
     // A plain tar is kept once, as the layer; its blob is derived from that.
     if (layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)) {
-      await unpack.add(position, this.#counted(await this.#repository.open(layer, { signal }), 0))
+      await unpack.add(position, this.#fetched(0))
       return
     }
     await using ingest = await this.#content.ingest(layer.digest, { target: layer, signal })
-    if (ingest.stored === undefined && ingest.size === 0) {
-      const bytes = this.#counted(await this.#repository.open(layer, { signal }), 0)
-      const [kept, unpacked] = splitStream(bytes)
-      // Both must have let go of the stream before the ingest is left.
-      const [written, added] = await Promise.allSettled([orGiveBack(kept, ingest.write(kept)), orGiveBack(unpacked, take(unpacked))])
-      for (const outcome of [added, written]) if (outcome.status === 'rejected') throw outcome.reason
-      await ingest.commit(layer, { lease })
+    if (ingest.stored !== undefined) {
+      lease.add({ kind: 'blob', id: layer.digest })
+      await this.#take(await this.#content.open(layer, { signal }), diffId)
       return
     }
-    if (ingest.stored === undefined) {
-      const start = ingest.size
-      await ingest.write(this.#counted(await this.#repository.open(layer, { signal, start }), start))
-      await ingest.commit(layer, { lease })
-    } else {
-      lease.add({ kind: 'blob', id: layer.digest })
-    }
-    await take(await this.#content.open(layer, { signal }))
+    const growing = ingest.growing()
+    // Both must have let go of the file before the ingest is left.
+    const [taken, written] = await Promise.allSettled([this.#takeGrowing(growing, diffId), ingest.write(this.#fetched(ingest.size))])
+    for (const outcome of [taken, written]) if (outcome.status === 'rejected') throw outcome.reason
+    await ingest.commit(layer, { lease })
   }
 
-  async *#counted(bytes: ByteStream, start: number): AsyncGenerator<Uint8Array> {
-    const { layer, position, report } = this.#options
+  async #takeGrowing(growing: GrowingFile, diffId: DiffId): Promise<void> {
+    try {
+      await this.#take(growing, diffId)
+    } finally {
+      // Who fails before it reads stops the fetch as well.
+      growing.stop()
+    }
+  }
+
+  async #take(bytes: ByteStream | GrowingFile, diffId: DiffId): Promise<void> {
+    const { unpack, position } = this.#options
+    if (unpack.missing.includes(position)) await unpack.add(position, bytes)
+    else await verifyLayer(bytes instanceof GrowingFile ? bytes.bytes() : bytes, diffId)
+  }
+
+  /** The blob from `start` on; not verified: whoever takes it does that. */
+  async *#fetched(start: number): AsyncGenerator<Uint8Array> {
+    const { layer, position, report, signal } = this.#options
     let current = start
-    for await (const chunk of bytes) {
+    for await (const chunk of await this.#repository.openUnverified(layer, { signal, start })) {
       current += chunk.length
       report(position, 'Downloading', { current, total: layer.size })
       yield chunk
+      // Who asks for the next one has written this one, or copied it.
+      release(chunk)
     }
     report(position, 'Download complete')
-  }
-}
-
-/** A reader that fails before it reads still holds its stream, and with it the other reader. */
-async function orGiveBack(bytes: ByteStream, read: Promise<void>): Promise<void> {
-  try {
-    await read
-  } catch (error) {
-    await bytes[Symbol.asyncIterator]().return?.()
-    throw error
   }
 }

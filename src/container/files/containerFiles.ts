@@ -86,17 +86,27 @@ export function volumeSource(data: string, subpath: string | undefined, pins: Di
   return `/proc/self/fd/${pins.adopt(root.openPath(subpath), close)}`
 }
 
-/** undefined for a target that the container could not be started with either. */
+/** Where a mount goes; what is missing on the way the start makes. undefined for a target that the container could not be started with either. */
 async function canonicalTarget(places: readonly MountedPlace[], target: string): Promise<string | undefined> {
   const tree = new MountedTree(places)
+  const parts = posix.normalize(target).split('/')
   try {
-    return (await tree.resolve(target, { followLast: true })).path
+    for (let there = parts.length; there > 0; there -= 1) {
+      const way = parts.slice(0, there).join('/')
+      const found = await tree.resolve(way, { followLast: true }).catch(unlessMissing)
+      if (found !== undefined) return posix.join(found.path, ...parts.slice(there))
+    }
+    return undefined
   } catch (error) {
     if (isStrataError(error)) return undefined
     throw error
   } finally {
     await tree.close()
   }
+}
+
+function unlessMissing(error: unknown): undefined {
+  if (!isStrataError(error, 'notFound')) throw error
 }
 
 const depth = (path: string): number => posix.normalize(path).split('/').length

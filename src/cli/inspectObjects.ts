@@ -89,7 +89,9 @@ export async function inspectObjects(
     try {
       found.push(await find(name))
     } catch (error) {
-      problems.push(isStrataError(error, 'notFound') ? new NotThere(`No such ${kind}: ${name}`) : error)
+      // An image for other machines only is there; its message says more than docker's words.
+      const isAbsent = isStrataError(error, 'notFound') && error.code !== 'STRATA_NO_SUCH_PLATFORM'
+      problems.push(isAbsent ? new NotThere(`No such ${kind}: ${name}`) : error)
     }
   }
   if (show === undefined) invocation.printLine(found.length === 0 ? '[]' : JSON.stringify(found, undefined, 4))

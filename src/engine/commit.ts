@@ -3,7 +3,7 @@ import type { Containers } from '../container/index.ts'
 import { changeConfig, composeImage, takeNewLayer } from '../image/index.ts'
 import { type ImageConfig, type ImageId, parseReference, type ProcessConfig, withDefaultTag } from '../oci/index.ts'
 import type { CommitOptions } from './containers.ts'
-import { readConfig } from './imageQueries.ts'
+import { readConfig } from './imageConfig.ts'
 import type { Stores } from './stores.ts'
 
 /** Freezes a container layer as the top layer of a new image, with the container's own config and what the user changes in it. */

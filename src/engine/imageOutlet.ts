@@ -1,7 +1,8 @@
 import { type ByteStream, type CallOptions, isStrataError, readAtMost, StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { formatReference, LIMITS, parseManifest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, formatReference, LIMITS, parseManifest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import { requirePlatform } from './imagePlatform.ts'
 import type { PushedTag, PushOptions, SaveOptions } from './images.ts'
 import type { Stores } from './stores.ts'
 
@@ -15,6 +16,7 @@ export async function pushImages(
   const references = options.allTags === true ? tagsOf(stores, asked) : [withDefaultTag(asked)]
   if (references.length === 0) throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot push "${text}": it has no tags here`)
   const images = references.map(reference => ({ reference, image: stores.images.named(reference) ?? stores.images.resolve(text) }))
+  for (const { image } of images) await requirePlatform(stores, image, { text, wanted: options.platform })
   const { connectRepository } = await import('../registry/index.ts')
   const { pushImage } = await import('../transfer/index.ts')
   const { configDirectory, signal, onProgress } = options
@@ -58,6 +60,7 @@ export async function saveImages(stores: Stores, texts: readonly string[], optio
   const { writeArchive } = await import('../archive/index.ts')
   const asked = new Map<string, { readonly image: ImageRecord; readonly names: Map<string, Reference> }>()
   for (const { image, name } of texts.flatMap(text => imagesMeant(stores, text))) {
+    await requirePlatform(stores, image, { text: name === undefined ? image.id : familiarName(name), wanted: options.platform })
     const entry = asked.get(image.manifest.digest) ?? { image, names: new Map<string, Reference>() }
     asked.set(image.manifest.digest, entry)
     if (name !== undefined) entry.names.set(formatReference(name), name)

@@ -1,21 +1,14 @@
-import { readAtMost, StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
-import { type History, type ImageConfig, LIMITS, parseDigest, parseImageConfig } from '../oci/index.ts'
+import type { History } from '../oci/index.ts'
+import { readConfig } from './imageConfig.ts'
 import type { ImageConfigJson, ImageInspect } from './imageInspect.ts'
-import type { HistoryEntry } from './images.ts'
+import { requirePlatform } from './imagePlatform.ts'
+import type { HistoryEntry, PlatformOption } from './images.ts'
 import type { Stores } from './stores.ts'
 
-/** The config of an image, and the bytes that its id is the digest of. */
-export async function readConfig(stores: Stores, image: ImageRecord): Promise<{ readonly config: ImageConfig; readonly bytes: Buffer }> {
-  const info = await stores.content.stat(parseDigest(image.id))
-  if (info === undefined)
-    throw new StrataError('dataLoss', 'STRATA_BLOB_MISSING', `Cannot read the config of image "${image.id}": its blob is gone`)
-  const bytes = await readAtMost(await stores.content.open(info), LIMITS.configBytes, 'the image config')
-  return { config: parseImageConfig(bytes), bytes }
-}
-
-export async function inspectImage(stores: Stores, text: string): Promise<ImageInspect> {
+export async function inspectImage(stores: Stores, text: string, { platform }: PlatformOption): Promise<ImageInspect> {
   const image = stores.images.resolve(text)
+  await requirePlatform(stores, image, { text, wanted: platform })
   const all = stores.images.withId(image.id)
   const { config } = await readConfig(stores, image)
   const snapshots = await stores.snapshots()
@@ -43,8 +36,9 @@ export async function inspectImage(stores: Stores, text: string): Promise<ImageI
 }
 
 /** One entry for each step, newest first; the image itself is known by id, and what it was made from here. */
-export async function imageHistory(stores: Stores, text: string): Promise<readonly HistoryEntry[]> {
+export async function imageHistory(stores: Stores, text: string, { platform }: PlatformOption): Promise<readonly HistoryEntry[]> {
   const image = stores.images.resolve(text)
+  await requirePlatform(stores, image, { text, wanted: platform })
   const { config } = await readConfig(stores, image)
   const sizes = image.diffIds.map(diffId => stores.layers.get(diffId)?.contentBytes ?? 0)
   const steps: readonly History[] = config.history ?? image.diffIds.map(() => ({}))

@@ -1,3 +1,4 @@
+export { type ByteStream, type CallOptions, createLogger, isStrataError, type Logger, type Progress, StrataError } from '../base/index.ts'
 export type * from '../container/index.ts'
 export type * from './containers.ts'
 export type { Engine, NetworkListOptions } from './engine.ts'

@@ -33,7 +33,7 @@ import type {
 } from '../container/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
-import { familiarName, formatPlatform, matchesPlatform, parseReference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
 import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
@@ -49,13 +49,13 @@ import type {
   ImportOptions,
   LoadedImage,
   LoadOptions,
+  PlatformOption,
   PulledImage,
   PullOptions,
   PushedTag,
   PushOptions,
   SaveOptions,
 } from './images.ts'
-import { platformOf } from './hostPlatform.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect } from './system.ts'
 
@@ -106,12 +106,12 @@ export class LocalEngine implements Engine {
     return listImages(this.#images, options)
   }
 
-  async inspectImage(reference: string): Promise<ImageInspect> {
-    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference)
+  async inspectImage(reference: string, options: PlatformOption = {}): Promise<ImageInspect> {
+    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
   }
 
-  async history(reference: string): Promise<readonly HistoryEntry[]> {
-    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference)
+  async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
+    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference, options)
   }
 
   async tag(source: string, target: string): Promise<void> {
@@ -357,7 +357,7 @@ export class LocalEngine implements Engine {
     const image = await this.#imageFor(options, call)
     lease.add({ kind: 'blob', id: image.manifest.digest })
     await this.#unpack(image, lease, call)
-    const { readConfig } = await import('./imageQueries.ts')
+    const { readConfig } = await import('./imageConfig.ts')
     const { config } = await readConfig(stores, image)
     const { chainId } = image
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
@@ -366,7 +366,7 @@ export class LocalEngine implements Engine {
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
     const present = pull === 'always' ? undefined : this.#images.find(text)
-    if (present !== undefined && (platform === undefined || (await this.#isFor(present, platform)))) return present
+    if (present !== undefined && (platform === undefined || (await this.#isForPlatform(present, platform)))) return present
     if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
     if (pull === 'missing')
       call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
@@ -374,17 +374,8 @@ export class LocalEngine implements Engine {
     return this.#images.resolve(text)
   }
 
-  async #isFor(image: ImageRecord, platform: string): Promise<boolean> {
-    const { readConfig } = await import('./imageQueries.ts')
-    const { config } = await readConfig(await this.#open(), image)
-    const wanted = platformOf(platform)
-    const offered = {
-      os: config.os,
-      architecture: config.architecture,
-      ...(config.variant === undefined ? {} : { variant: config.variant }),
-    }
-    if (formatPlatform(offered) === formatPlatform(wanted)) return true
-    return matchesPlatform(offered, wanted)
+  async #isForPlatform(image: ImageRecord, platform: string): Promise<boolean> {
+    return (await import('./imagePlatform.ts')).isForPlatform(await this.#open(), image, platform)
   }
 
   /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */

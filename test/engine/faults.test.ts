@@ -9,7 +9,7 @@ import { type ContainerImage, openContainers } from '../../src/container/index.t
 import { commitContainer } from '../../src/engine/commit.ts'
 import { collectGarbage } from '../../src/engine/garbage.ts'
 import { importImage, loadImages } from '../../src/engine/imageIntake.ts'
-import { readConfig } from '../../src/engine/imageQueries.ts'
+import { readConfig } from '../../src/engine/imageConfig.ts'
 import { pruneImages, removeImage, type RemovalContext } from '../../src/engine/imageRemoval.ts'
 import { openEngine } from '../../src/engine/index.ts'
 import { Stores } from '../../src/engine/stores.ts'

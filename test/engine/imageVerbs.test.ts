@@ -177,6 +177,22 @@ describe('pull', () => {
     await emptyStore()
   })
 
+  test('another platform than the one that is here is not silently replaced', async () => {
+    await crafter.image('amd64', [layer({ a: 'a' })])
+    await lines('pull', '-q', named(':amd64'))
+    for (const command of [['image', 'inspect'], ['history'], ['push'], ['save', '-o', join(scratch, 'none.tar')]]) {
+      await fails(
+        /^strata: Cannot find image "\S+:amd64" for linux\/arm64: what is here is for linux\/amd64\. [^\n]+\n$/,
+        ...command,
+        '--platform',
+        'linux/arm64',
+        named(':amd64'),
+      )
+      if (command[0] !== 'push') await lines(...command, '--platform', 'linux/amd64', named(':amd64'))
+    }
+    await emptyStore()
+  })
+
   test('pull -a takes every tag; a tag and -a contradict each other', async () => {
     crafter = new ImageCrafter(registry.address, 'team/all')
     for (const tag of ['a', 'b'])

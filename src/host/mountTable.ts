@@ -48,8 +48,12 @@ export function parseMountTable(text: Uint8Array): MountPoint[] {
   return points
 }
 
+/** ASCII without a backslash: nearly every field. */
+const PLAIN = /^[\x20-\x5b\x5d-\x7e]*$/
+
 /** Space, tab, newline, backslash and hash are octal: `\040`. */
 function unescape(field: string): string {
+  if (PLAIN.test(field)) return field
   const bytes = field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
   return decodeFileName(Buffer.from(bytes, 'latin1'))
 }

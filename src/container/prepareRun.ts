@@ -22,9 +22,11 @@ import { volumeSource } from './files/containerFiles.ts'
 import type { Installation } from './installation.ts'
 import { commandLine } from './mergedConfig.ts'
 import type { VolumeMount } from './mountRecord.ts'
+import { makeMountTargets } from './mountTargets.ts'
 import { type ContainerRecord, hasProcess } from './record.ts'
 import { mountRootfs } from './rootfs.ts'
 import { makeStubs } from './stubs.ts'
+import { withContainerUmask } from './umask.ts'
 
 /**
  * Makes everything that a container's process needs before the runtime is called: root file system,
@@ -44,14 +46,18 @@ export async function prepareRun(
   const endpoint = await connect(installation, record)
   const etc = await provideEtc(installation, record, endpoint)
   using root = new ConfinedRoot(rootfs)
-  makeStubs(root, definition.initProgram !== undefined)
-  makeWorkingDirectory(root, config.WorkingDir)
+  withContainerUmask(() => {
+    makeStubs(root, definition.initProgram !== undefined)
+    makeWorkingDirectory(root, config.WorkingDir)
+  })
   const user = resolveUser(root, config.User, options.groups === undefined ? {} : { groups: options.groups })
+  const mounts = await userMounts(installation, record)
+  withContainerUmask(() => makeMountTargets(root, definition.mounts))
   const facts: RuntimeFacts = options.privileged === true ? await readRuntimeFacts({ devices: true }) : await installation.facts()
   const start: StartFacts = {
     rootfs,
     user,
-    mounts: [...etc, ...(await userMounts(installation, record))],
+    mounts: [...etc, ...mounts],
     namespaces: { ...namespaces, ...(endpoint === undefined ? {} : { network: { path: endpoint.namespacePath } }) },
     consoleSize: how.consoleSize,
     seccomp: definition.seccompProfile === undefined ? undefined : readSeccomp(record, user, facts),
@@ -174,7 +180,7 @@ async function openVolume(installation: Installation, { volume, subpath }: Volum
 
 function makeSource(source: string): void {
   try {
-    mkdirSync(source, { recursive: true, mode: 0o755 })
+    withContainerUmask(() => mkdirSync(source, { recursive: true, mode: 0o755 }))
   } catch (error) {
     // A file, a socket or a device is a source as well.
     if (existsSync(source)) return

@@ -11,6 +11,7 @@ import { checkName } from './names.ts'
 import type { StringMap } from './options.ts'
 import type { ContainerPaths } from './paths.ts'
 import type { PruneReport } from './requests.ts'
+import { withContainerUmask } from './umask.ts'
 import { isInUse, type VolumeRecord, VolumeRecords } from './volumeRecords.ts'
 import type { VolumeInspect, VolumeListOptions, VolumeOptions, VolumePruneOptions } from './volumeInspect.ts'
 import { treeBytes } from './treeBytes.ts'
@@ -62,8 +63,8 @@ export class Volumes {
   ensure(name: string, made: Pick<VolumeRecord, 'anonymous' | 'labels' | 'options'>): VolumeRecord {
     return this.#metadata.transaction(() => {
       const record = this.records.getOrInsert({ name, createdAt: new Date(), ...made })
-      const isNew = mkdirSync(this.#paths.volumeData(name), { recursive: true, mode: 0o755 }) !== undefined
-      if (isNew) syncDirectoryNow(this.#paths.volumes)
+      const first = withContainerUmask(() => mkdirSync(this.#paths.volumeData(name), { recursive: true, mode: 0o755 }))
+      if (first !== undefined) syncDirectoryNow(this.#paths.volumes)
       return record
     })
   }

@@ -26,6 +26,6 @@ export async function diskUsage(stores: Stores, containers: Containers | undefin
     images,
     layersBytes: [...owners.keys()].reduce((sum, diffId) => sum + (bytesOf.get(diffId) ?? 0), 0),
     containers: summaries,
-    volumes: (await containers?.volumes()) ?? [],
+    volumes: (await containers?.volumes({ size: true })) ?? [],
   }
 }

@@ -5,8 +5,9 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { readAtMost } from '../../src/base/index.ts'
+import { drain, readAtMost } from '../../src/base/index.ts'
 import type { ContainerImage, ContainerOptions } from '../../src/container/index.ts'
+import { readTar } from '../../src/tar/index.ts'
 import { openWorkshop, remains, runToEnd, whyNot, type Workshop } from './workshop.ts'
 
 const skip = await whyNot()
@@ -255,4 +256,34 @@ test("inspect() and list() have docker's facts and filters", { skip }, async () 
   const pruned = await workshop.containers.prune()
   assert.deepEqual(pruned.removed, [id])
   assert.deepEqual(remains(workshop), [])
+})
+
+test('what is made for a container has the modes that docker gives it, whatever the umask of the caller', { skip }, async () => {
+  const file = join(workshop.root, 'mounted.txt')
+  writeFileSync(file, 'text')
+  const before = process.umask(0o077)
+  try {
+    const { stdout } = await runToEnd(workshop, busybox, {
+      name: 'modes',
+      binds: [`${file}:/made/file`, `${workshop.root}/made-source:/source`, 'modes:/volume/deep'],
+      tmpfs: { '/temporary': '' },
+      workingDirectory: '/work/here',
+      user: '33',
+      command: ['sh', '-c', 'cat /made/file; pwd; ls -d /source /volume/deep'],
+    })
+    assert.equal(stdout, 'text/work/here\n/source\n/volume/deep\n')
+  } finally {
+    process.umask(before)
+  }
+  const made = new Map<string, number>()
+  for await (const { path, mode, body } of readTar(await workshop.containers.export('modes'))) {
+    await drain(body)
+    made.set(path.replace(/\/$/, ''), mode)
+  }
+  const paths = ['made', 'made/file', 'source', 'volume', 'volume/deep', 'temporary', 'work', 'work/here']
+  assert.deepEqual(
+    paths.map(path => [path, made.get(path)]),
+    paths.map(path => [path, 0o755]),
+  )
+  await workshop.containers.remove('modes', { volumes: true })
 })

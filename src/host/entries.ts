@@ -12,7 +12,7 @@ import { encodeTimes, type Timestamps } from './timestamps.ts'
  */
 
 const AT_SYMLINK_NOFOLLOW = 0x100
-export const AT_REMOVEDIR = 0x200
+const AT_REMOVEDIR = 0x200
 
 const { O_NOFOLLOW } = constants
 

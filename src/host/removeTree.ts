@@ -1,4 +1,4 @@
-import { errnoOf } from '../base/index.ts'
+import { errnoOf, TimeSlices } from '../base/index.ts'
 import { close, openDirectoryAt } from './descriptors.ts'
 import { type DirectoryEntry, readDirectory } from './directories.ts'
 import { unlinkAt } from './entries.ts'
@@ -25,6 +25,17 @@ interface Level {
  * @throws EBUSY where something is mounted in the tree: what the mount hides or shows is left alone
  */
 export function removeTreeAt(directory: number, name: string): void {
+  for (const _ of removal(directory, name));
+}
+
+/** Does what `removeTreeAt` does, and lets the other work of this thread go on meanwhile. Calls in other threads would cost twice the time in all. */
+export async function removeTree(directory: number, name: string): Promise<void> {
+  const slices = new TimeSlices()
+  for (const _ of removal(directory, name)) if (slices.over) await slices.next()
+}
+
+/** Each step removes an entry or goes into a directory. */
+function* removal(directory: number, name: string): Generator<void> {
   if (removeLeaf(directory, { name, type: undefined })) return
   const levels: Level[] = []
   try {
@@ -35,6 +46,7 @@ export function removeTreeAt(directory: number, name: string): void {
       const entry = level.left.pop()
       if (entry === undefined) leave(levels, directory)
       else if (!removeLeaf(level.fd!, entry)) enter(levels, level.fd!, entry.name)
+      yield
     }
   } finally {
     for (const { fd } of levels) if (fd !== undefined) close(fd)
@@ -74,11 +86,21 @@ function enter(levels: Level[], directory: number, name: string): void {
   // Known before it is read, so that the descriptor is closed even when reading fails.
   const level: Level = { name, identity, left: [], fd }
   levels.push(level)
-  level.left = readDirectory(fd)
+  level.left = namesLeft(fd)
   const far = levels.at(-1 - OPEN_DIRECTORIES)
   if (far?.fd !== undefined) {
     close(far.fd)
     far.fd = undefined
+  }
+}
+
+/** A directory that somebody else has removed meanwhile has nothing left. */
+function namesLeft(fd: number): DirectoryEntry[] {
+  try {
+    return readDirectory(fd)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return []
+    throw error
   }
 }
 

@@ -1,3 +1,4 @@
+import { TimeSlices } from '../../base/index.ts'
 import { constants } from 'node:fs'
 import {
   chmodAt,
@@ -25,7 +26,6 @@ import {
   statFd,
   symlinkAt,
 } from '../../host/index.ts'
-import { TimeSlices } from './timeSlices.ts'
 
 /**
  * Copies what is in a directory of the store, and the directory's own attributes, into an existing

@@ -1,7 +1,6 @@
-import { errnoOf } from '../../base/index.ts'
+import { errnoOf, TimeSlices } from '../../base/index.ts'
 import { close, CURRENT_DIRECTORY, openDirectoryAt, readDirectory, statAt, statFd } from '../../host/index.ts'
 import type { Usage } from '../driver.ts'
-import { TimeSlices } from './timeSlices.ts'
 
 /** Walks a directory of the store and adds up content bytes and inodes, an inode once. What changes meanwhile may or may not be counted. */
 export async function diskUsage(directory: string): Promise<Usage> {

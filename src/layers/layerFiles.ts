@@ -14,6 +14,8 @@ export interface StagedLayer extends AsyncDisposable {
   readonly indexPath: string
   /** For `applyLayer`. */
   readonly headersPath: string
+  /** For what keeps the plain tar. */
+  readonly tarPath: string
 }
 
 /** The files below `layers/`. A layer's directory gets and loses its name only inside a transaction of the metadata. */
@@ -41,7 +43,7 @@ export class LayerFiles {
   }
 
   /** Makes an empty place for the files of a layer, locked (flock) as long as this process works on it. */
-  stage(): StagedLayer & { readonly tarPath: string } {
+  stage(): StagedLayer {
     let directory: string
     let lock: number | undefined
     do {

@@ -1,5 +1,18 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { after, test } from 'node:test'
@@ -209,6 +222,32 @@ test(
     writeFileSync(index, damaged)
     const again = openLayers(opened)
     assert.throws(() => again.get(base.diffId)?.index, { kind: 'dataLoss' })
+  },
+)
+
+test(
+  'hostile #69, #72: verify() names a layer whose tree lost a name or an attribute that no byte of its tar comes from',
+  { skip },
+  async () => {
+    const damage: Readonly<Record<string, (directory: string) => void>> = {
+      'is missing': directory => rmSync(join(directory, 'symlink')),
+      'has another mode': directory => chmodSync(join(directory, 'etc'), 0o700),
+      'has another owner': directory => chownSync(join(directory, 'etc', 'name'), 7, 7),
+      'has another time': directory => utimesSync(join(directory, 'etc', 'name'), 1, 1),
+      'is a directory and should be a symlink': directory => {
+        rmSync(join(directory, 'symlink'))
+        mkdirSync(join(directory, 'symlink'))
+      },
+    }
+    for (const [state, change] of Object.entries(damage)) {
+      using opened = openNew()
+      const { directory } = await extract(opened, base)
+      assert.deepEqual(await problemsOf(opened.layers), [])
+      change(directory)
+      const [problem] = await problemsOf(opened.layers)
+      assert.equal(problem?.diffId, base.diffId, state)
+      assert.match(problem?.state ?? '', new RegExp(`^Cannot use the tree of layer "sha256:[0-9a-f]+": ".*" ${state}`))
+    }
   },
 )
 

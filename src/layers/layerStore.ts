@@ -22,6 +22,7 @@ import { layerCollectables } from './collectables.ts'
 import { LayerFiles, type StagedLayer } from './layerFiles.ts'
 import { type LayerPlace, type LayerRecord, LayerRecords } from './layerRecords.ts'
 import { tarContent } from './tarContent.ts'
+import { treeFaults } from './treeCheck.ts'
 
 export interface LayersOptions {
   /** The root directory, as `openRootDirectory` left it. */
@@ -45,8 +46,11 @@ export interface StoredLayer {
 
 /** A tree that a storage driver extracted from a layer. */
 export interface ExtractedTree {
-  /** The directory with the content, below the root directory; already durable, and never changed again. */
-  readonly directory: string
+  /**
+   * The directory with the content, below the root directory; already durable, and never changed again. Undefined where the
+   * driver has left the plain tar in the place of `stage` instead.
+   */
+  readonly directory: string | undefined
   /** What keeps the directory: a collection keeps it as long as the layer. */
   readonly heldBy: Resource
 }
@@ -119,7 +123,7 @@ export class LayerStore {
   }
 
   /**
-   * Records a layer that `applyLayer` has put into a tree, with its index and headers in a place of `stage`.
+   * Records a layer that a driver has taken in, with its index, and its headers or its plain tar, in a place of `stage`.
    * Resolves, durably, with the layer that the store then has: an older one where that is whole.
    */
   async recordTree(
@@ -127,6 +131,7 @@ export class LayerStore {
     applied: Pick<AppliedLayer, 'diffId' | 'tarBytes' | 'contentBytes'>,
     options: RecordOptions & { readonly tree: ExtractedTree },
   ): Promise<StoredLayer> {
+    if (options.tree.directory === undefined) return this.#record(staged, { applied, place: { form: 'tar' } }, options)
     const tree = relative(this.#root, options.tree.directory)
     if (tree === '' || tree.startsWith('..') || isAbsolute(tree)) {
       throw new StrataError(
@@ -213,15 +218,30 @@ export class LayerStore {
     })
   }
 
-  /** Makes the tar of every layer and gives those whose bytes are not what the DiffId says. */
+  /** Makes the tar of every layer and gives those whose bytes are not what the DiffId says, or whose tree lacks something. */
   async *verify(): AsyncGenerator<LayerProblem, void> {
-    for (const { diffId } of this.#records.all()) {
+    for (const { diffId, place } of this.#records.all()) {
       try {
         await drain(this.openTar(diffId))
+        if (place.form === 'tree') await this.#checkTree(diffId, place.tree)
       } catch (error) {
         if (!isStrataError(error) && !(error instanceof Error && 'code' in error)) throw error
         yield { diffId, state: systemError(`read layer "${diffId}"`, error).message }
       }
+    }
+  }
+
+  async #checkTree(diffId: DiffId, path: string): Promise<void> {
+    const tree = directoryTree(join(this.#root, path))
+    try {
+      const faults = await Array.fromAsync(treeFaults(this.#index(diffId), tree))
+      if (faults.length === 0) return
+      const more = faults.length === 1 ? '' : ` (and ${faults.length - 1} more)`
+      throw new StrataError('dataLoss', 'STRATA_TREE_DAMAGED', `Cannot use the tree of layer "${diffId}": ${faults[0]}${more}`, {
+        hint: 'Remove the images that have this layer, and pull or load them again.',
+      })
+    } finally {
+      await tree.close()
     }
   }
 

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -82,4 +84,31 @@ test('a lease from before a reboot ends by the wall clock', () => {
   assert.equal(leases.resources().length, 1)
   metadata.run('UPDATE leases SET expires_at = ?', Date.now() - 1)
   assert.equal(leases.resources().length, 0)
+})
+
+test('hostile #71: endAbandoned() ends the leases of processes that are gone, and of no other', async () => {
+  using metadata = newMetadata()
+  const leases = new Leases(metadata)
+  leases.create().add(BLOB)
+  const program = `
+    import { Leases, openMetadata } from ${JSON.stringify(new URL('index.ts', import.meta.url).href)}
+    const leases = new Leases(openMetadata(${JSON.stringify(metadata.path)}))
+    leases.create().add(${JSON.stringify(LAYER)})
+    console.log('held')
+    setInterval(() => undefined, 1000)`
+  const other = spawn(process.execPath, ['--input-type=module', '--disable-warning=ExperimentalWarning', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = once(other, 'exit')
+  await once(other.stdout, 'data')
+  const held = (): readonly string[] => leases.resources().map(({ kind }) => kind)
+  leases.endAbandoned()
+  assert.deepEqual(held().toSorted(), ['blob', 'layer'], 'both live')
+  other.kill('SIGKILL')
+  await ended
+  leases.expire()
+  assert.deepEqual(held().toSorted(), ['blob', 'layer'], 'a pull that was killed can be taken up again')
+  leases.endAbandoned()
+  assert.deepEqual(held(), ['blob'])
+  assert.equal(metadata.all('SELECT * FROM lease_resources').length, 1)
 })

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { isStrataError } from '../base/index.ts'
 import type { Metadata } from './metadata.ts'
 
@@ -15,11 +15,12 @@ const RESERVE_BYTES = 2 * 1024 * 1024
 /** Takes the reserve of a database where it is not taken, if there is space. */
 export function takeReserve(path: string): void {
   const reserve = reservePath(path)
-  if (existsSync(reserve)) return
+  // One without its bytes is what power loss leaves of it.
+  if (statSync(reserve, { throwIfNoEntry: false })?.size === RESERVE_BYTES) return
   try {
-    writeFileSync(reserve, randomBytes(RESERVE_BYTES), { mode: 0o600, flag: 'wx' })
+    writeFileSync(reserve, randomBytes(RESERVE_BYTES), { mode: 0o600 })
   } catch {
-    // No space (or another process was faster): what was written of it helps nobody.
+    // No space: what was written of it helps nobody.
     rmSync(reserve, { force: true })
   }
 }

@@ -9,12 +9,22 @@ import { strata } from '../../test/cli/strataInTest.ts'
 
 describe('verbs that print', () => {
   test('pull ends with the digest, the status and the whole name; --quiet with the name alone', async () => {
-    const pull: Engine['pull'] = async () => [
-      { reference: 'docker.io/library/debian:12', name: 'debian:12', manifestDigest: 'sha256:d', imageId: 'sha256:i', newer: true },
-    ]
+    const image = {
+      reference: 'docker.io/library/debian:12',
+      name: 'debian:12',
+      manifestDigest: 'sha256:d',
+      imageId: 'sha256:i',
+      newer: true,
+    }
+    const pull: Engine['pull'] = async (_, { allTags = false, onProgress } = {}) => {
+      onProgress?.({ id: '', status: 'Digest: sha256:d' })
+      return allTags ? [image, { ...image, newer: false }] : [image]
+    }
     const ran = await strata('pull debian:12', { pull })
     assert.equal(ran.stdout, 'Digest: sha256:d\nStatus: Downloaded newer image for debian:12\ndocker.io/library/debian:12\n')
     assert.equal((await strata('pull -q debian:12', { pull })).stdout, 'docker.io/library/debian:12\n')
+    const all = await strata('pull -a debian', { pull })
+    assert.equal(all.stdout, 'Digest: sha256:d\nStatus: Downloaded newer image for debian\ndocker.io/library/debian\n')
   })
   test('load names what it loaded, from stdin or a file', async () => {
     const sources: unknown[] = []

@@ -167,14 +167,23 @@ async function pullOne(
   const { pullImage, resolveRemoteImage } = await import('../transfer/index.ts')
   const image = await resolveRemoteImage(options.repository, reference, options)
   const { signal, onProgress } = options
-  onProgress?.({ id: '', status: `${reference.tag ?? reference.digest ?? ''}: Pulling from ${pathOf(reference)}` })
+  onProgress?.({
+    id: '',
+    status: `${reference.digest === undefined ? reference.tag : familiarName(reference)}: Pulling from ${pathOf(reference)}`,
+  })
+  // Of an image that is here docker names no layers.
+  const isHere = stores.images.get(image.remote.descriptor.digest) !== undefined
+  const report: CallOptions['onProgress'] = progress => {
+    if (!isHere || progress.status !== 'Already exists') onProgress?.(progress)
+  }
   await using lease = stores.leases.create()
   const facts = await pullImage(
     options.repository,
     image,
     { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() },
-    { lease, ...(signal === undefined ? {} : { signal }), ...(onProgress === undefined ? {} : { onProgress }) },
+    { lease, onProgress: report, ...(signal === undefined ? {} : { signal }) },
   )
+  onProgress?.({ id: '', status: `Digest: ${image.rootDigest}` })
   const known = stores.images.named(reference)?.manifest.digest === facts.manifest.digest
   const names = reference.digest === undefined ? [reference] : []
   stores.recordImage(facts, names, { reference, digest: image.rootDigest })

@@ -42,15 +42,11 @@ function removeNow(context: RemovalContext, text: string, options: ImageRemoveOp
   refuseUsed(users, stores, { image, text, options, byName: name !== undefined })
   // By force a running container's image loses its name only.
   if (name !== undefined && users.some(({ imageId, running }) => imageId === image.id && running)) return untag(stores, name, image)
-  if (name === undefined && repositories(image).size > 1 && options.force !== true) {
-    throw new StrataError(
-      'conflict',
-      'STRATA_IMAGE_HAS_NAMES',
-      `Cannot remove image "${text}": it has names in several repositories (${image.names.join(', ')})`,
-      {
-        hint: 'Remove the names, or all at once with --force.',
-      },
-    )
+  const all = stores.images.withId(image.id).flatMap(each => [...each.names, ...each.repositoryDigests])
+  if (name === undefined && !isSingle(all) && options.force !== true) {
+    throw new StrataError('conflict', 'STRATA_IMAGE_HAS_NAMES', `Cannot remove image "${text}": it has several names (${all.join(', ')})`, {
+      hint: 'Remove them one by one, or all at once with --force.',
+    })
   }
   return deleteImage(stores, users, { id: image.id, ...options })
 }
@@ -150,7 +146,9 @@ function refuseUsed(users: readonly ImageUser[], stores: Stores, { image, text, 
   }
 }
 
-const repositories = (image: ImageRecord): ReadonlySet<string> => new Set(image.names.map(repositoryOf))
+/** Whether removing an image takes no more names than one tag and the digests of its repository. */
+const isSingle = (names: readonly string[]): boolean =>
+  new Set(names.map(repositoryOf)).size <= 1 && names.filter(name => !name.includes('@')).length <= 1
 
 function repositoryOf(name: string): string {
   const { domain, path } = parseReference(name)

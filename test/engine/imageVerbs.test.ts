@@ -100,7 +100,15 @@ describe('pull', () => {
     assert.equal(first[1], 'latest: Pulling from team/app')
     assert.deepEqual(first.slice(-3), [`Digest: ${digest}`, `Status: Downloaded newer image for ${named(':latest')}`, named(':latest')])
     const again = await lines('pull', named(':latest'))
-    assert.deepEqual(again.slice(-2), [`Status: Image is up to date for ${named(':latest')}`, named(':latest')])
+    assert.deepEqual(again, [
+      'latest: Pulling from team/app',
+      `Digest: ${digest}`,
+      `Status: Image is up to date for ${named(':latest')}`,
+      named(':latest'),
+    ])
+    const byDigest = await lines('pull', named(`@${digest}`))
+    assert.equal(byDigest[0], `${named(`@${digest}`)}: Pulling from team/app`)
+    assert.equal(byDigest.at(-1), named(`@${digest}`))
     assert.deepEqual(await lines('pull', '-q', named(':latest')), [named(':latest')])
     assert.deepEqual(await lines('images', '--digests', '--format', '{{.Repository}} {{.Tag}} {{.Digest}}'), [
       `${named('')} latest ${digest}`,
@@ -197,7 +205,8 @@ describe('pull', () => {
     crafter = new ImageCrafter(registry.address, 'team/all')
     for (const tag of ['a', 'b'])
       await crafter.image(tag, [one], { created: tag === 'a' ? '2020-01-01T00:00:00Z' : '2021-01-01T00:00:00Z' })
-    await lines('pull', '-a', `${registry.address}/team/all`)
+    const all = await lines('pull', '-a', `${registry.address}/team/all`)
+    assert.deepEqual(all.slice(-2), [`Status: Downloaded newer image for ${registry.address}/team/all`, `${registry.address}/team/all`])
     assert.deepEqual(await lines('images', '--format', '{{.Tag}}'), ['b', 'a'])
     await fails(/it names one already/, 'pull', '-a', `${registry.address}/team/all:a`)
     await emptyStore()
@@ -221,8 +230,12 @@ describe('names', () => {
     await lines('tag', 'a:1', 'a:2')
     await lines('tag', id.slice(7, 19), 'b')
     assert.deepEqual(await lines('images', '--format', '{{.Repository}}:{{.Tag}}', 'a'), ['a:1', 'a:2'])
-    await fails(/names in several repositories/, 'rmi', id)
-    assert.deepEqual(await lines('rmi', 'a:2', 'b'), ['Untagged: a:2', 'Untagged: b:latest'])
+    assert.deepEqual(await lines('images', '-q', '--no-trunc'), [id, id, id])
+    await fails(/it has several names/, 'rmi', id)
+    assert.deepEqual(await lines('rmi', 'b'), ['Untagged: b:latest'])
+    // As docker: also two tags of one repository.
+    await fails(/it has several names \(a:1, a:2\)/, 'rmi', id)
+    assert.deepEqual(await lines('rmi', 'a:2'), ['Untagged: a:2'])
     const { code, stdout, stderr } = await run('rmi', 'nosuch', 'a:1')
     assert.equal(code, 1)
     assert.match(stderr, /Cannot find image "nosuch"/)

@@ -33,10 +33,8 @@ export const command: Command = defineCommand({
     })
     const withDigests = digests || format?.includes('.Digest') === true
     const newestFirst = [...images].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
-    const rows = quiet
-      ? newestFirst.map(image => ({ image, repository: '', tag: '', digest: '' }))
-      : newestFirst.flatMap(image => imageRows(image, withDigests))
-    await printListing(invocation, imageListing({ now, whole }, digests), rows, { format, quiet })
+    const rows = newestFirst.flatMap(image => imageRows(image, withDigests))
+    await printListing(invocation, imageListing({ now, whole }, digests), rows, { format, quiet, setting: 'imagesFormat' })
     return 0
   },
 })

@@ -1,3 +1,4 @@
+import { familiarName, formatReference, parseReference } from '../../oci/index.ts'
 import { defineCommand, type Command } from '../command.ts'
 import { flag, text } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
@@ -21,13 +22,16 @@ export const command: Command = defineCommand({
         ...(platform === undefined ? {} : { platform }),
       }),
     )
-    for (const image of images) {
-      if (!quiet) {
-        invocation.printLine(`Digest: ${image.manifestDigest}`)
-        invocation.printLine(`Status: ${image.newer ? 'Downloaded newer image for' : 'Image is up to date for'} ${image.name}`)
-      }
-      invocation.printLine(image.reference)
-    }
+    // docker tells of all tags of a repository in one line.
+    const asked = allTags ? parseReference(name) : undefined
+    const [last] = images.slice(-1)
+    if (last === undefined) return 0
+    const newer = images.some(image => image.newer)
+    if (!quiet)
+      invocation.printLine(
+        `Status: ${newer ? 'Downloaded newer image for' : 'Image is up to date for'} ${asked === undefined ? last.name : familiarName(asked)}`,
+      )
+    invocation.printLine(asked === undefined ? last.reference : formatReference(asked))
     return 0
   },
 })

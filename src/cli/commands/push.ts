@@ -1,3 +1,4 @@
+import { formatReference, parseReference, withDefaultTag } from '../../oci/index.ts'
 import { defineCommand, type Command } from '../command.ts'
 import { flag, oneOf, text } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
@@ -27,7 +28,8 @@ export const command: Command = defineCommand({
         ...(platform === undefined ? {} : { platform }),
       }),
     )
-    if (quiet) invocation.printLine(name)
+    const asked = parseReference(name)
+    if (quiet) invocation.printLine(formatReference(allTags ? asked : withDefaultTag(asked)))
     else
       for (const { tag, manifestDigest, manifestBytes } of pushed)
         invocation.printLine(`${tag}: digest: ${manifestDigest} size: ${manifestBytes}`)

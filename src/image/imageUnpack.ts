@@ -87,6 +87,7 @@ export class ImageUnpack implements AsyncDisposable {
         bytes,
         indexPath: staged.indexPath,
         headersPath: staged.headersPath,
+        tarPath: staged.tarPath,
         ...this.#signal,
         ...(onRead === undefined ? {} : { onRead }),
       })
@@ -104,7 +105,7 @@ export class ImageUnpack implements AsyncDisposable {
     for (const { chainId, applied, staged } of this.#arrived) {
       await this.#stores.layers.recordTree(staged, applied, {
         lease: this.#lease,
-        tree: { directory: directories!.get(chainId)!, heldBy: { kind: 'snapshot', id: chainId } },
+        tree: { directory: directories!.get(chainId), heldBy: { kind: 'snapshot', id: chainId } },
       })
     }
     return { contentBytes: this.#diffIds.reduce((sum, diffId) => sum + this.#stores.layers.get(diffId)!.contentBytes, 0) }

@@ -20,11 +20,12 @@ export async function takeNewLayer(
   const nameOf = (diffId: DiffId): string => chainIds([...below, diffId]).at(-1)!
   await using staged = layers.stage()
   await using stack = snapshots.importStack()
-  const { indexPath, headersPath } = staged
+  const { indexPath, headersPath, tarPath } = staged
   const applied = await stack.add(({ diffId }) => nameOf(diffId), chainIds(below).at(-1), {
     bytes,
     indexPath,
     headersPath,
+    tarPath,
     ...interruptible,
   })
   const name = nameOf(applied.diffId)
@@ -33,6 +34,6 @@ export async function takeNewLayer(
   const directories = await stack.commit()
   return await layers.recordTree(staged, applied, {
     lease,
-    tree: { directory: directories.get(name)!, heldBy: { kind: 'snapshot', id: name } },
+    tree: { directory: directories.get(name), heldBy: { kind: 'snapshot', id: name } },
   })
 }

@@ -16,6 +16,8 @@ export interface LayerInput {
   readonly indexPath: string
   /** The tar's headers for `rebuildTar` are written to this file, which must not exist. Not synced. */
   readonly headersPath?: string
+  /** What keeps the layer as its plain tar leaves it under this name too, which must not exist and is on the same disk. Not synced. */
+  readonly tarPath?: string
   readonly limits?: LayerLimits
   readonly signal?: AbortSignal
   /** Told how many of `bytes` were taken, piece by piece; for progress. */
@@ -38,15 +40,24 @@ export function applyLayer(input: LayerInput, directory: string, options: { read
   return run(input, { directory, dialect: options.dialect })
 }
 
+/** Keeps a layer as its plain tar, in the file `tarPath`, which must not exist; hashes and indexes it in the same pass. Otherwise as `indexLayer`. */
+export function keepLayer(input: Omit<LayerInput, 'headersPath' | 'tarPath'>, tarPath: string): Promise<AppliedLayer> {
+  return run(input, undefined, tarPath)
+}
+
 /** Hashes and indexes a layer without writing its tree, in a worker thread; no privilege is needed. Rejects as `applyLayer` does. */
 export function indexLayer(input: Omit<LayerInput, 'headersPath'>): Promise<AppliedLayer> {
   return run(input, undefined)
 }
 
-function run(input: LayerInput, tree: { readonly directory: string; readonly dialect: Dialect } | undefined): Promise<AppliedLayer> {
+function run(
+  input: LayerInput,
+  tree: { readonly directory: string; readonly dialect: Dialect } | undefined,
+  tarPath?: string,
+): Promise<AppliedLayer> {
   const { diffId, bytes, indexPath, headersPath, limits } = input
   return layerWorkers.run(
-    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, source: sourceOf(bytes), tree },
+    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, source: sourceOf(bytes), tree, tarPath },
     arrivalsOf(bytes),
     { signal: input.signal, onRead: input.onRead },
   )

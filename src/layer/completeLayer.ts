@@ -257,15 +257,20 @@ function unlinkIfExists(directory: number, name: string): void {
 export function copyRootAttributes(from: string, to: string): void {
   const source = openDirectoryAt(CURRENT_DIRECTORY, from)
   try {
-    const wanted = attributesOf({ root: source, path: '.', stat: statFd(source) })
-    const target = openDirectoryAt(CURRENT_DIRECTORY, to)
-    try {
-      removeOtherXattrs(target, '.', wanted.xattrs)
-      setAttributesAt(target, '.', { type: 'directory', ...wanted })
-    } finally {
-      close(target)
-    }
+    setRootAttributes(to, attributesOf({ root: source, path: '.', stat: statFd(source) }))
   } finally {
     close(source)
+  }
+}
+
+/** Gives the root of a tree its attributes; xattrs that are not among them go, those of overlayfs are not taken. */
+export function setRootAttributes(directory: string, attributes: Attributes): void {
+  const xattrs = new Map([...attributes.xattrs].filter(([name]) => !isOverlayXattr(name)))
+  const target = openDirectoryAt(CURRENT_DIRECTORY, directory)
+  try {
+    removeOtherXattrs(target, '.', xattrs)
+    setAttributesAt(target, '.', { ...attributes, xattrs, type: 'directory' })
+  } finally {
+    close(target)
   }
 }

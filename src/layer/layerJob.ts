@@ -1,8 +1,9 @@
-import { createWriteStream } from 'node:fs'
+import { closeSync, createWriteStream, openSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
+import { writeAll } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { writePending } from './completeLayer.ts'
 import { LayerApplier, type LayerLimits } from './layerApplier.ts'
@@ -19,6 +20,8 @@ export interface LayerJob {
   readonly source: LayerSource
   /** Where the tree goes; absent when none is wanted. */
   readonly tree?: { readonly directory: string; readonly dialect: Dialect } | undefined
+  /** Where the plain tar goes; absent when it is not kept. */
+  readonly tarPath?: string | undefined
 }
 
 /** What is known of a layer after one pass over its bytes. */
@@ -47,10 +50,12 @@ export async function runLayerJob(
   arrivals: AsyncIterable<Arrival>,
   { signal, onRead }: { readonly signal: AbortSignal; readonly onRead: (bytes: number) => void },
 ): Promise<AppliedLayer> {
-  const { tree, headersPath, limits } = job
+  const { tree, headersPath, limits, tarPath } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
   let applier: LayerApplier | undefined
+  let tar: number | undefined
   try {
+    if (tarPath !== undefined) tar = openSync(tarPath, 'wx', 0o600)
     applier = new LayerApplier({
       ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
       ...(headers === undefined ? {} : { headers }),
@@ -59,6 +64,7 @@ export async function runLayerJob(
     for await (const chunk of decompress(layerBytes(job.source, arrivals, onRead), { lent: true })) {
       signal.throwIfAborted()
       applier.write(chunk)
+      if (tar !== undefined) writeAll(tar, chunk)
     }
     const { index, diffId, model, tarBytes, strippedXattrs, skippedXattrs } = applier.finish()
     if (job.diffId !== undefined && job.diffId !== diffId) {
@@ -71,6 +77,7 @@ export async function runLayerJob(
     if (headersPath !== undefined) await rm(headersPath, { force: true })
     throw error
   } finally {
+    if (tar !== undefined) closeSync(tar)
     applier?.close()
     headers?.close()
   }

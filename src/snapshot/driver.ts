@@ -58,8 +58,8 @@ export interface StorageDriver {
   /** What the state shows, read without a mount. The caller closes it. */
   tree(chain: SnapshotChain): Promise<ReadableTree>
 
-  /** The directory that holds the content of the layer that `importLayer` took, while the state exists. */
-  layerDirectory(id: SnapshotId): string
+  /** The directory that holds the content of the layer that `importLayer` took, while the state exists; undefined where it is not extracted. */
+  layerDirectory(id: SnapshotId): string | undefined
 
   /** The directories of a state under the names that `docker inspect` has for them (GraphDriver.Data). */
   describe(chain: SnapshotChain): Readonly<Record<string, string>>

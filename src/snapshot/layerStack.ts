@@ -47,7 +47,7 @@ export class DriverLayerStack implements LayerStack {
     return applied
   }
 
-  async commit(): Promise<ReadonlyMap<string, string>> {
+  async commit(): Promise<ReadonlyMap<string, string | undefined>> {
     for (const [name, { reject }] of this.#expected) reject(noSuchParent(name))
     const names = new Map<StackedLayer, string>()
     for (const layer of this.#layers) names.set(layer, await layer.name)

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { makeDirectory, StrataError } from '../base/index.ts'
 import type { StorageDriver } from './driver.ts'
+import { ErofsDriver } from './drivers/erofs.ts'
+import { tryErofs } from './drivers/erofsTrial.ts'
 import { Overlay2Driver } from './drivers/overlay2.ts'
 import { tryOverlay } from './drivers/overlayTrial.ts'
 import { VfsDriver } from './drivers/vfs.ts'
@@ -30,6 +32,7 @@ interface DriverKind {
 const DRIVERS: readonly DriverKind[] = [
   { name: 'overlay2', obstacle: overlayObstacle, open: directory => new Overlay2Driver(directory) },
   { name: 'vfs', obstacle: rootObstacle, open: directory => new VfsDriver(directory) },
+  { name: 'erofs', obstacle: erofsObstacle, open: directory => new ErofsDriver(directory) },
 ]
 
 /**
@@ -98,4 +101,8 @@ async function rootObstacle(directory: string): Promise<string | undefined> {
 
 async function overlayObstacle(directory: string): Promise<string | undefined> {
   return (await rootObstacle(directory)) ?? (await tryOverlay(directory))
+}
+
+async function erofsObstacle(directory: string): Promise<string | undefined> {
+  return (await overlayObstacle(directory)) ?? (await tryErofs(directory))
 }

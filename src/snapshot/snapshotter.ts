@@ -90,7 +90,8 @@ export interface LayerStack extends AsyncDisposable {
    * Waits for all layers that were added, and makes them durable and then visible, all of them at once.
    * A name that somebody else committed in the meantime is theirs: the layer is the same one, and ours
    * is dropped. Rejects, and nothing is visible, when a layer failed.
-   * Resolves with the directory that holds each layer's content, by name.
+   * Resolves with the directory that holds each layer's content, by name; undefined for layers that are not extracted
+   * but kept as tars, under the name that `LayerInput.tarPath` gave them too.
    */
-  commit(): Promise<ReadonlyMap<string, string>>
+  commit(): Promise<ReadonlyMap<string, string | undefined>>
 }

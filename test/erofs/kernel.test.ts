@@ -165,7 +165,7 @@ function differences(actual: Facts, expected: Facts): readonly string[] {
 }
 
 const hex = (xattrs: ReadonlyMap<string, Uint8Array>): unknown =>
-  [...xattrs].map(([name, value]) => [name, Buffer.from(value).toString('hex')]).toSorted()
+  [...xattrs].map(([name, value]) => `${name}=${Buffer.from(value).toString('hex')}`).toSorted()
 
 function treeFacts(root: ErofsDirectory, contents: readonly Buffer[]): Facts {
   const names: { path: string; node: ErofsNode }[] = []

@@ -157,7 +157,7 @@ const PRINT = (more: Pick<ErofsInode, 'type' | 'mode' | 'uid' | 'gid' | 'modifie
     more.uid,
     more.gid,
     more.modifiedAt,
-    [...more.xattrs].map(([name, value]) => [name, Buffer.from(value).toString('hex')]).toSorted(),
+    [...more.xattrs].map(([name, value]) => `${name}=${Buffer.from(value).toString('hex')}`).toSorted(),
     ...rest,
   ])
 
@@ -209,7 +209,7 @@ function joined(content: Iterable<ErofsExtent>): unknown {
   const pieces: number[][] = []
   for (const { offset, size, device, position } of content) {
     const last = pieces.at(-1)
-    if (last !== undefined && last[2] === device && last[0]! + last[1]! === offset && last[3]! + last[1]! === position) last[1]! += size
+    if (last !== undefined && last[2] === device && offset === last[0]! + last[1]! && position === last[3]! + last[1]!) last[1]! += size
     else pieces.push([offset, size, device, position])
   }
   return pieces

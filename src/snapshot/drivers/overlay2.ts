@@ -1,6 +1,4 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errnoOf, StrataError } from '../../base/index.ts'
 import { CURRENT_DIRECTORY, type Mount, removeTree } from '../../host/index.ts'
 import {
   type AppliedLayer,
@@ -15,6 +13,7 @@ import {
 import { overlayUnion } from '../../union/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { diskUsage } from './diskUsage.ts'
+import { overlayMount } from './overlayMount.ts'
 import { StateDirectories } from './stateDirectories.ts'
 import { syncDirectoryFileSystem } from './syncDirectory.ts'
 
@@ -27,9 +26,6 @@ import { syncDirectoryFileSystem } from './syncDirectory.ts'
  * Ids are short numbers, so that the options of a mount with a hundred layers fit in a page; deeper
  * stacks go through the mount API that takes one layer a call (the kernel door chooses).
  */
-
-/** What the kernel takes as lower layers of one mount (OVL_MAX_STACK, fs/overlayfs/params.h). */
-const MAX_LOWERS = 500
 
 /** Docker's overlay2: kernel overlayfs over one directory per layer. Needs root and overlayfs in the kernel. */
 export class Overlay2Driver implements StorageDriver {
@@ -60,19 +56,8 @@ export class Overlay2Driver implements StorageDriver {
   async mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]> {
     const [id, ...below] = chain
     if (below.length === 0) return [{ type: 'bind', source: this.layerDirectory(id), options: ['bind', access] }]
-    const lowers = access === 'rw' ? below : chain
-    if (lowers.length > MAX_LOWERS) throw tooDeep(lowers.length)
-    const lowerdir = `lowerdir=${lowers.map(lower => escaped(this.layerDirectory(lower))).join(':')}`
-    if (access === 'ro') return [{ type: 'overlay', source: 'overlay', options: ['ro', lowerdir, ...FEATURES_OFF] }]
-    const work = this.#work(id)
-    await makeIfAbsent(work)
-    return [
-      {
-        type: 'overlay',
-        source: 'overlay',
-        options: [lowerdir, `upperdir=${escaped(this.layerDirectory(id))}`, `workdir=${escaped(work)}`, ...FEATURES_OFF, 'index=off'],
-      },
-    ]
+    const directories = (access === 'rw' ? below : chain).map(lower => this.layerDirectory(lower))
+    return [await overlayMount(directories, access === 'ro' ? undefined : { upper: this.layerDirectory(id), work: this.#work(id) })]
   }
 
   async seal([id, ...below]: SnapshotChain): Promise<void> {
@@ -127,34 +112,4 @@ export class Overlay2Driver implements StorageDriver {
   #work(id: SnapshotId): string {
     return join(this.#states.root, id, 'work')
   }
-}
-
-/**
- * What a container layer holds must be what it shows: with redirects or metadata-only copies (kernel
- * Documentation/filesystems/overlayfs.rst) an upper directory is no layer. The kernel's defaults for
- * these differ by configuration, so they are always said; `nofollow` also takes no redirect for one
- * that somebody else has left in a directory.
- */
-const FEATURES_OFF: readonly string[] = ['redirect_dir=nofollow', 'metacopy=off']
-
-/** A path in an option of overlayfs, which takes a colon for the end of a layer. overlayfs.rst */
-function escaped(path: string): string {
-  return path.replaceAll(/[\\:]/g, '\\$&')
-}
-
-async function makeIfAbsent(directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { mode: 0o700 })
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error
-  }
-}
-
-function tooDeep(layers: number): StrataError {
-  return new StrataError(
-    'unsupported',
-    'STRATA_TOO_MANY_LAYERS',
-    `Cannot mount a stack of ${layers} layers: overlayfs takes at most ${MAX_LOWERS}`,
-    { hint: 'Use the storage driver vfs for this image.' },
-  )
 }

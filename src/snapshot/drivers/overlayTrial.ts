@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { errnoOf } from '../../base/index.ts'
 import { CURRENT_DIRECTORY, mount, removeTree, unmount } from '../../host/index.ts'
 
-const PREFIX = 'trial-'
+export const TRIAL_PREFIX = 'trial-'
 /** A trial takes milliseconds: older ones are what a crash left. */
 const ABANDONED_MS = 10 * 60 * 1000
 
@@ -14,8 +14,8 @@ const ABANDONED_MS = 10 * 60 * 1000
  * overlay are removed, and the directory is made anew, which takes whiteouts and an opaque directory.
  */
 export async function tryOverlay(directory: string): Promise<string | undefined> {
-  await removeAbandoned(directory)
-  const trial = await mkdtemp(join(directory, PREFIX))
+  await removeAbandonedTrials(directory)
+  const trial = await mkdtemp(join(directory, TRIAL_PREFIX))
   const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map(name => join(trial, name)) as [
     string,
     string,
@@ -44,9 +44,10 @@ export async function tryOverlay(directory: string): Promise<string | undefined>
   }
 }
 
-async function removeAbandoned(directory: string): Promise<void> {
+/** Takes away what trials left that were cut short. */
+export async function removeAbandonedTrials(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
-    if (!name.startsWith(PREFIX)) continue
+    if (!name.startsWith(TRIAL_PREFIX)) continue
     const path = join(directory, name)
     const stats = statSync(path, { throwIfNoEntry: false })
     if (stats === undefined || Date.now() - stats.mtimeMs < ABANDONED_MS) continue

@@ -1,0 +1,177 @@
+import { copyFile, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { errnoOf } from '../../base/index.ts'
+import { type ErofsDevice, type ErofsDirectory, type ErofsExtent, writeErofs } from '../../erofs/index.ts'
+import {
+  decodeLayerIndex,
+  extentsInTar,
+  type ImageFile,
+  type ImageTree,
+  imageTree,
+  layerImageTree,
+  mergedImageTree,
+  type ReadableTree,
+} from '../../layer/index.ts'
+import { overlayUnion } from '../../union/index.ts'
+
+/*
+ * <image>/          what one mount of EROFS needs
+ *   index           the layer index, until there is an image
+ *   image           the metadata
+ *   data.0          the first device: of a layer, its own plain tar
+ *   data.1 …        what else has contents: tars of layers below (hard links), files of a container layer below
+ *
+ * An image keeps all its contents itself, so that it does not matter what becomes of the states below.
+ * The root of the layer is the directory `fs` of the image: on a mount point where nothing is mounted it is not there, so
+ * that nobody takes that for an empty layer.
+ */
+
+const ROOT = 'fs'
+const PLAIN = { mode: 0o755, uid: 0, gid: 0, modifiedAt: { seconds: 0, nanoseconds: 0 }, xattrs: new Map<string, Uint8Array>() }
+
+/** A state below: a directory in overlayfs' own form, or the directory of an image. */
+export type LowerState = { readonly directory: string } | { readonly image: string }
+
+/** The path of the layer's root where its image is mounted. */
+export function rootIn(mountPoint: string): string {
+  return join(mountPoint, ROOT)
+}
+
+export function hasImage(image: string): boolean {
+  return existsSync(join(image, 'image'))
+}
+
+export function imageFile(image: string): ImageFile {
+  const count = readdirSync(image).filter(name => name.startsWith('data.')).length
+  return { path: join(image, 'image'), devices: Array.from({ length: count }, (_, n) => join(image, `data.${n}`)), root: ROOT }
+}
+
+/** What the states show together, top first. The caller closes it. */
+export function stateUnion(states: readonly LowerState[]): ReadableTree {
+  return overlayUnion(states.map(state => ('image' in state ? imageTree(imageFile(state.image)) : state.directory)))
+}
+
+/** Makes the image of a layer from its index. Idempotent. */
+export async function writeLayerImage(image: string, below: readonly LowerState[]): Promise<void> {
+  if (hasImage(image)) return
+  const index = decodeLayerIndex(await readFile(join(image, 'index')))
+  const contents = new Contents(image, below)
+  try {
+    contents.add(join(image, 'data.0'))
+    const tree = await layerImageTree(index, {
+      ...(below.length === 0 ? {} : { below: { tree: contents.tree, locate: (path, node) => contents.locate(path, node.inode) } }),
+      place: node => extentsInTar(node, 0),
+    })
+    await contents.write(tree)
+  } finally {
+    await contents.close()
+  }
+  await rm(join(image, 'index'))
+}
+
+/** Makes one image of what states show together. Idempotent; nobody else makes the same meanwhile. */
+export async function writeMergedImage(image: string, states: readonly LowerState[]): Promise<void> {
+  if (hasImage(image)) return
+  await rm(image, { recursive: true, force: true })
+  await mkdir(image, { mode: 0o700 })
+  const contents = new Contents(image, states)
+  try {
+    await contents.write(await contents.merged())
+  } finally {
+    await contents.close()
+  }
+}
+
+/** The contents that an image names, gathered in its directory. */
+class Contents {
+  readonly tree: ReadableTree
+  readonly #image: string
+  readonly #states: readonly LowerState[]
+  readonly #images: readonly ImageTree[]
+  readonly #devices: ErofsDevice[] = []
+  readonly #numbers = new Map<string, Promise<number>>()
+
+  constructor(image: string, states: readonly LowerState[]) {
+    this.#image = image
+    this.#states = states
+    this.#images = states.flatMap(state => ('image' in state ? [imageTree(imageFile(state.image))] : []))
+    this.tree = stateUnion(states)
+  }
+
+  /** Counts a file that is there under its name. */
+  add(path: string): void {
+    this.#devices.push({ bytes: statSync(path).size })
+  }
+
+  /** Where the content of a file of the states lies, in devices of this image. */
+  async locate(path: string, inode: string): Promise<readonly ErofsExtent[]> {
+    for (const image of this.#images) {
+      const extents = image.extents(inode)
+      if (extents === undefined) continue
+      return Promise.all(
+        extents.map(async extent => ({
+          ...extent,
+          device: await this.#number(extent.device === -1 ? image.file.path : image.file.devices[extent.device]!, 'link'),
+        })),
+      )
+    }
+    for (const state of this.#states) {
+      if ('image' in state) continue
+      const file = join(state.directory, path)
+      const { dev, ino, size } = statSync(file, { throwIfNoEntry: false }) ?? {}
+      if (size === undefined || !inode.endsWith(`:${ino}`) || dev === undefined) continue
+      return [{ offset: 0, size, device: await this.#number(file, 'copy'), position: 0 }]
+    }
+    throw new Error(`no content of ${path}`)
+  }
+
+  /** The tree that the states show, as nodes. */
+  merged(): Promise<ErofsDirectory> {
+    return mergedImageTree(this.tree, (path, node) => this.locate(path, node.inode))
+  }
+
+  async write(layer: ErofsDirectory): Promise<void> {
+    const bytes = writeErofs({ ...PLAIN, type: 'directory', children: new Map([[ROOT, layer]]) }, this.#devices)
+    const partial = join(this.#image, 'image.partial')
+    await using file = await open(partial, 'w', 0o600)
+    await file.writeFile(bytes)
+    await rename(partial, join(this.#image, 'image'))
+  }
+
+  async close(): Promise<void> {
+    await this.tree.close()
+    for (const image of this.#images) await image.close()
+  }
+
+  #number(path: string, how: 'link' | 'copy'): Promise<number> {
+    let number = this.#numbers.get(path)
+    if (number === undefined) {
+      number = this.#take(path, how)
+      this.#numbers.set(path, number)
+    }
+    return number
+  }
+
+  async #take(path: string, how: 'link' | 'copy'): Promise<number> {
+    const number = this.#devices.length
+    this.#devices.push({ bytes: statSync(path).size })
+    const own = join(this.#image, `data.${number}`)
+    // What a crash has left here.
+    await rm(own, { force: true })
+    if (how === 'link') await linkOrCopy(path, own)
+    else await copyFile(path, own)
+    return number
+  }
+}
+
+/** Gives a file another name, or where that cannot be, a copy. */
+export async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno !== 'EXDEV' && errno !== 'EMLINK' && errno !== 'EPERM') throw error
+    await copyFile(from, to)
+  }
+}

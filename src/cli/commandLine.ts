@@ -24,7 +24,7 @@ export function readCommandLine(table: OptionTable, argv: readonly string[], sto
   const add = (name: string, spec: OptionSpec<unknown>, option: Option, typed?: string): void => {
     // Commander takes `--no-x` for the opposite of `--x`; docker's `--no-trunc` is a flag as any other.
     option.negate = false
-    parser.addOption(option)
+    if (!parser.options.includes(option)) parser.addOption(option)
     parser.on(`option:${option.name()}`, (value: string | undefined) => {
       values[name] = readValue(name, spec, typed ?? value ?? 'true', values[name])
     })
@@ -39,6 +39,11 @@ export function readCommandLine(table: OptionTable, argv: readonly string[], sto
       option.long = spelled
       add(name, spec, option, spelled.slice(spelled.indexOf('=') + 1))
     }
+  }
+  for (const { word, flags, typed } of combinedFlags(table, argv)) {
+    const option = new Option('--combined')
+    option.long = word
+    for (const [index, [name, spec]] of flags.entries()) add(name, spec, option, index === flags.length - 1 ? typed : 'true')
   }
   const help = new Option(Object.values(table).some(spec => spec.short === 'h') ? '--help' : '-h, --help')
   parser.addOption(help)
@@ -63,6 +68,20 @@ function spelledFlags(name: string, spec: OptionSpec<unknown>, argv: readonly st
   const long = spec.value === undefined ? `--${name}=` : undefined
   const short = spec.short === undefined ? undefined : `-${spec.short}=`
   return new Set(argv.filter(word => [long, short].some(start => start !== undefined && word.startsWith(start))))
+}
+
+/** The same for `-it=false`: all letters are flags without a value but the last, which has that one. */
+function combinedFlags(
+  table: OptionTable,
+  argv: readonly string[],
+): readonly { readonly word: string; readonly flags: readonly (readonly [string, OptionSpec<unknown>])[]; readonly typed: string }[] {
+  const byLetter = new Map(Object.entries(table).map(entry => [entry[1].short, entry] as const))
+  return [...new Set(argv)].flatMap(word => {
+    const [, letters = '', typed = ''] = /^-([a-zA-Z]{2,})=(.*)$/s.exec(word) ?? []
+    const flags = Array.from(letters, letter => byLetter.get(letter)).filter(entry => entry !== undefined)
+    const isKnown = flags.length === letters.length && flags.slice(0, -1).every(([, spec]) => spec.value === undefined)
+    return flags.length > 0 && isKnown ? [{ word, flags, typed }] : []
+  })
 }
 
 function readValue(name: string, spec: OptionSpec<unknown>, typed: string, before: unknown): unknown {

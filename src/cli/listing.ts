@@ -1,6 +1,7 @@
 import type { Invocation } from './invocation.ts'
 import { type OptionSpec, flag, text } from './options.ts'
 import { layoutTable } from './tables.ts'
+import { userSetting } from './userConfig.ts'
 
 /** How rows of one kind are shown: docker's field names, each with its column's header and its text. */
 export interface Listing<Row> {
@@ -20,6 +21,8 @@ export interface Field<Row> {
 
 export interface ListingOptions {
   readonly format?: string | undefined
+  /** The key of `config.json` that has the format where none is given. */
+  readonly setting?: `${'images' | 'networks' | 'ps' | 'volumes'}Format`
   readonly quiet?: boolean | undefined
 }
 
@@ -40,7 +43,9 @@ export async function printListing<Row>(
   rows: readonly Row[],
   options: ListingOptions,
 ): Promise<void> {
-  invocation.print(await formatListing(listing, rows, options))
+  const { format, quiet, setting } = options
+  const usual = setting === undefined || format !== undefined || quiet === true ? undefined : await userSetting(invocation, setting)
+  invocation.print(await formatListing(listing, rows, usual === undefined ? options : { ...options, format: usual }))
 }
 
 /** The text that `printListing` prints. */

@@ -2,6 +2,7 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { silentLogger } from '../base/index.ts'
 import type { Engine } from './engine.ts'
+import { configDirectory } from './configDirectory.ts'
 import type { EngineOptions } from './engineOptions.ts'
 
 /**
@@ -16,9 +17,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   return new LocalEngine({
     root: resolve(options.root ?? process.env['STRATA_ROOT'] ?? defaultRoot()),
     storageDriver: options.storageDriver,
-    configDirectory: resolve(
-      options.configDirectory ?? process.env['STRATA_CONFIG'] ?? process.env['DOCKER_CONFIG'] ?? join(homedir(), '.docker'),
-    ),
+    configDirectory: configDirectory(options.configDirectory, process.env),
     logger: options.logger ?? silentLogger,
   })
 }

@@ -5,6 +5,7 @@ import { SignalRelay } from '../attachment/signalRelay.ts'
 import { defineCommand, type Command } from '../command.ts'
 import { ATTACH_FLAGS } from '../containerFlags/containerFlags.ts'
 import { flag } from '../options.ts'
+import { detachKeysOf } from '../userConfig.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS] CONTAINER',
@@ -16,7 +17,11 @@ export const command: Command = defineCommand({
     const names: readonly StreamName[] = [...(!noStdin && config.OpenStdin ? (['stdin'] as const) : []), 'stdout', 'stderr']
     checkTerminal(invocation.surroundings, { tty: config.Tty, stdin: names.includes('stdin') })
     const relay = sigProxy === false ? undefined : new SignalRelay(invocation.surroundings)
-    const local = localStreams(invocation.surroundings, { names, tty: config.Tty, detachKeys })
+    const local = localStreams(invocation.surroundings, {
+      names,
+      tty: config.Tty,
+      detachKeys: await detachKeysOf(invocation, detachKeys, config.Tty),
+    })
     relay?.forwardTo(signal => engine.kill(id, signal))
     try {
       return await follow(invocation, engine.attach(id, local.streams), relay)

@@ -8,6 +8,7 @@ import { present } from '../containerFlags/flagValues.ts'
 import { resolveEnvironment } from '../containerFlags/keyValues.ts'
 import type { Invocation } from '../invocation.ts'
 import { flag, list, text } from '../options.ts'
+import { detachKeysOf } from '../userConfig.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS] CONTAINER COMMAND [ARG...]',
@@ -58,7 +59,7 @@ async function execAttached(
   checkTerminal(invocation.surroundings, { tty, stdin: names.includes('stdin') })
   const engine = await invocation.engine()
   const relay = new SignalRelay(invocation.surroundings)
-  const local = localStreams(invocation.surroundings, { names, tty, detachKeys })
+  const local = localStreams(invocation.surroundings, { names, tty, detachKeys: await detachKeysOf(invocation, detachKeys, tty) })
   try {
     const run = await engine.exec(container, options, local.streams, { signal: relay.signal })
     relay.forwardTo(signal => run.kill(signal))

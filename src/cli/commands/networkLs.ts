@@ -44,7 +44,7 @@ export const command: Command = defineCommand({
       ...filters.list('name', 'names'),
     })
     const sorted = [...networks].sort((a, b) => (a.Name < b.Name ? -1 : 1))
-    await printListing(invocation, networkListing(whole), sorted, { format, quiet })
+    await printListing(invocation, networkListing(whole), sorted, { format, quiet, setting: 'networksFormat' })
     return 0
   },
 })

@@ -47,7 +47,7 @@ export const command: Command = defineCommand({
       ...filters.list('publish', 'published'),
       ...filters.list('expose', 'exposed'),
     })
-    await printListing(invocation, containerListing({ now, whole }, size), containers, { format, quiet })
+    await printListing(invocation, containerListing({ now, whole }, size), containers, { format, quiet, setting: 'psFormat' })
     return 0
   },
 })

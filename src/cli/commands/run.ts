@@ -9,6 +9,7 @@ import { readContainerOptions } from '../containerFlags/containerOptions.ts'
 import type { Invocation } from '../invocation.ts'
 import { flag } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
+import { detachKeysOf } from '../userConfig.ts'
 
 interface Foreground {
   readonly tty: boolean
@@ -37,7 +38,7 @@ export const command: Command = defineCommand({
     checkTerminal(invocation.surroundings, { tty: flags.tty, stdin: attach.includes('stdin') })
     return runAttached(invocation, { ...asked, attach }, attach, {
       tty: flags.tty,
-      detachKeys: flags['detach-keys'],
+      detachKeys: await detachKeysOf(invocation, flags['detach-keys'], flags.tty),
       sigProxy: flags['sig-proxy'] !== false,
       quiet: flags.quiet,
     })

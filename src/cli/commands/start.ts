@@ -7,6 +7,7 @@ import { defineCommand, type Command } from '../command.ts'
 import { ATTACH_FLAGS } from '../containerFlags/containerFlags.ts'
 import type { Invocation } from '../invocation.ts'
 import { flag } from '../options.ts'
+import { detachKeysOf } from '../userConfig.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS] CONTAINER [CONTAINER...]',
@@ -43,7 +44,11 @@ async function startAttached(
   const names: readonly StreamName[] = [...(interactive && config.OpenStdin ? (['stdin'] as const) : []), 'stdout', 'stderr']
   checkTerminal(invocation.surroundings, { tty: config.Tty, stdin: names.includes('stdin') })
   const relay = new SignalRelay(invocation.surroundings)
-  const local = localStreams(invocation.surroundings, { names, tty: config.Tty, detachKeys })
+  const local = localStreams(invocation.surroundings, {
+    names,
+    tty: config.Tty,
+    detachKeys: await detachKeysOf(invocation, detachKeys, config.Tty),
+  })
   try {
     const run = await engine.start(container, local.streams, { signal: relay.signal })
     relay.forwardTo(signal => engine.kill(run.id, signal))

@@ -39,7 +39,7 @@ export const command: Command = defineCommand({
       ...filters.list('name', 'names'),
     })
     const sorted = [...volumes].sort((a, b) => (a.Name < b.Name ? -1 : 1))
-    await printListing(invocation, LISTING, sorted, { format, quiet })
+    await printListing(invocation, LISTING, sorted, { format, quiet, setting: 'volumesFormat' })
     return 0
   },
 })

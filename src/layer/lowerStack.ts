@@ -27,24 +27,44 @@ const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY
 /** As the kernel's limit for one path (MAXSYMLINKS). */
 const SYMLINKS = 40
 
+/** A list that is made only as far as somebody looks. */
+class LazyList<T> implements Iterable<T> {
+  readonly #made: T[] = []
+  readonly #rest: Iterator<T>
+
+  constructor(rest: Iterator<T>) {
+    this.#rest = rest
+  }
+
+  *[Symbol.iterator](): Generator<T> {
+    for (let at = 0; ; at += 1) {
+      if (at === this.#made.length) {
+        const next = this.#rest.next()
+        if (next.done === true) return
+        this.#made.push(next.value)
+      }
+      yield this.#made[at]!
+    }
+  }
+}
+
 /**
  * Looks names up in layer directories in overlayfs' form as overlayfs would, without a mount. For
- * sealed layers only: what it has learned of a directory it believes from then on.
+ * sealed layers only: what it has learned of a directory it believes from then on. It opens and looks only as far
+ * down as an answer needs, which in a deep stack is seldom far.
  */
 export class LowerStack implements Disposable {
-  readonly #roots: readonly number[]
+  readonly #opened: number[] = []
   /** Per directory, the layers whose directories it merges, top first. Empty: no directory. */
-  readonly #merged = new Map<string, readonly number[]>()
+  readonly #merged = new Map<string, Iterable<number>>()
 
   /** @param directories the layers' directories, top first */
   constructor(directories: readonly string[]) {
-    this.#roots = directories.map(path => openDirectoryAt(CURRENT_DIRECTORY, path))
-    const upToOpaque = this.#roots.findIndex(root => isOpaque(root, '.'))
-    this.#merged.set('', upToOpaque === -1 ? this.#roots : this.#roots.slice(0, upToOpaque + 1))
+    this.#merged.set('', new LazyList(this.#roots(directories)))
   }
 
   [Symbol.dispose](): void {
-    for (const root of this.#roots) close(root)
+    for (const root of this.#opened) close(root)
   }
 
   /** What has exactly this path, the link itself where it is one; nothing is followed on the way. */
@@ -60,7 +80,8 @@ export class LowerStack implements Disposable {
 
   /** Tells whether a directory stands at this path. */
   hasDirectory(path: string): boolean {
-    return this.#mergedRoots(path).length > 0
+    for (const _ of this.#mergedRoots(path)) return true
+    return false
   }
 
   /** All names in a directory. */
@@ -107,20 +128,32 @@ export class LowerStack implements Disposable {
     return done.join('/')
   }
 
-  #mergedRoots(path: string): readonly number[] {
+  #mergedRoots(path: string): Iterable<number> {
     const known = this.#merged.get(path)
     if (known !== undefined) return known
+    const merged = new LazyList(this.#merge(path))
+    this.#merged.set(path, merged)
+    return merged
+  }
+
+  *#roots(directories: readonly string[]): Generator<number> {
+    for (const path of directories) {
+      const root = openDirectoryAt(CURRENT_DIRECTORY, path)
+      this.#opened.push(root)
+      yield root
+      if (isOpaque(root, '.')) return
+    }
+  }
+
+  *#merge(path: string): Generator<number> {
     const { directory, name } = splitLast(path)
-    const merged: number[] = []
     for (const root of this.#mergedRoots(directory)) {
       const stat = statIfExists(root, directory, name)
       if (stat === undefined) continue
-      if (stat.type !== 'directory') break
-      merged.push(root)
-      if (inDirectory(root, directory, fd => isOpaque(fd, name))) break
+      if (stat.type !== 'directory') return
+      yield root
+      if (inDirectory(root, directory, fd => isOpaque(fd, name))) return
     }
-    this.#merged.set(path, merged)
-    return merged
   }
 }
 
@@ -132,6 +165,7 @@ export function readlinkOf(found: Found): string {
 
 /** Calls `use` with the directory of a path below `root`, opened without following links. */
 export function inDirectory<T>(root: number, directory: string, use: (fd: number) => T): T {
+  if (directory === '') return use(root)
   const fd = openBeneath(root, directory, O_PATH | constants.O_DIRECTORY)
   try {
     return use(fd)

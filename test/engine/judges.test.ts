@@ -61,7 +61,7 @@ describe('independent judges', { skip: isRoot ? false : 'umoci unpacks owners an
     return join(directory, 'layout')
   }
 
-  for (const driver of ['overlay2', 'vfs']) {
+  for (const driver of ['overlay2', 'erofs', 'vfs']) {
     for (const format of ['docker-archive', 'oci-archive'] as const) {
       test(`load() of skopeo's ${format} and save() keep the tree on ${driver}`, async () => {
         await using engine = await freshEngine(driver)

@@ -260,7 +260,7 @@ async function unlessRefused<T>(work: () => Promise<T>): Promise<T | undefined> 
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: it mounts'
 
-describe('overlay2 and vfs', { skip }, () => {
+for (const driverName of ['overlay2', 'erofs']) describe(`${driverName} and vfs`, { skip }, () => {
   let place = ''
   let scratch = ''
   let overlay!: Snapshotter
@@ -269,8 +269,8 @@ describe('overlay2 and vfs', { skip }, () => {
   before(async () => {
     place = await mkdtemp(join(tmpdir(), 'strata-equivalence-'))
     scratch = join(place, 'scratch')
-    for (const path of [scratch, join(place, 'overlay2'), join(place, 'vfs')]) await mkdir(path)
-    overlay = await openStore(join(place, 'overlay2'), 'overlay2')
+    for (const path of [scratch, join(place, driverName), join(place, 'vfs')]) await mkdir(path)
+    overlay = await openStore(join(place, driverName), driverName)
     vfs = await openStore(join(place, 'vfs'), 'vfs')
   })
 

@@ -36,7 +36,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: drivers keep owners and devices'
 
-for (const driverName of ['overlay2', 'vfs']) {
+for (const driverName of ['overlay2', 'erofs', 'vfs']) {
   for (const fault of ['fails', 'crashes'] as const) {
     for (const [title, operation] of Object.entries(OPERATIONS)) {
       const what = fault === 'fails' ? 'one of its steps fails' : 'the process ends between any two steps'

@@ -34,21 +34,25 @@ function removeNow(context: RemovalContext, text: string, options: ImageRemoveOp
   const { stores } = context
   const image = stores.images.resolve(text)
   const name = stores.images.nameMeant(text)
-  if (name !== undefined) {
-    const names = stores.images.withId(image.id).reduce((count, each) => count + each.names.length, 0)
-    if (names > (name.digest === undefined ? 1 : 0)) return untag(stores, name, image)
-  }
+  const all = stores.images.withId(image.id).flatMap(each => [...each.names, ...each.repositoryDigests])
+  if (name !== undefined && all.some(each => outlives(parseReference(each), name))) return untag(stores, name, image)
   const users = context.users()
   refuseUsed(users, stores, { image, text, options, byName: name !== undefined })
   // By force a running container's image loses its name only.
   if (name !== undefined && users.some(({ imageId, running }) => imageId === image.id && running)) return untag(stores, name, image)
-  const all = stores.images.withId(image.id).flatMap(each => [...each.names, ...each.repositoryDigests])
   if (name === undefined && !isSingle(all) && options.force !== true) {
     throw new StrataError('conflict', 'STRATA_IMAGE_HAS_NAMES', `Cannot remove image "${text}": it has several names (${all.join(', ')})`, {
       hint: 'Remove them one by one, or all at once with --force.',
     })
   }
   return deleteImage(stores, users, { id: image.id, ...options })
+}
+
+/** Whether a name of an image is still one when another is removed: the digests of a repository go with its last tag. */
+function outlives(each: Reference, removed: Reference): boolean {
+  const isSameRepository = each.domain === removed.domain && each.path === removed.path
+  if (!isSameRepository) return true
+  return removed.digest === undefined ? each.digest === undefined && each.tag !== removed.tag : each.digest !== removed.digest
 }
 
 /** Removes dangling images, or all that no container has, and then what nothing reaches. */

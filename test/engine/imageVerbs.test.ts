@@ -309,4 +309,30 @@ describe('push', () => {
     await fails(/no such image/, 'push', `${registry.address}/p/none:1`)
     await emptyStore()
   })
+
+  test('rmi of a digest takes that digest, and the image with the last of its names', async () => {
+    const tar = join(scratch, 'rootfs.tar')
+    writeFileSync(tar, tarOf({ digest: 'digest' }))
+    const [one, two] = ['one', 'two'].map(name => `${registry.address}/digest/${name}`)
+    await lines('import', tar, `${one}:1`)
+    await lines('tag', `${one}:1`, `${two}:1`)
+    const digest = /sha256:[0-9a-f]{64}/.exec((await lines('push', `${one}:1`)).at(-1)!)![0]
+    await lines('push', '-q', `${two}:1`)
+    const untagged = (...names: readonly string[]): readonly string[] => names.map(name => `Untagged: ${name}`)
+
+    // The tags stay, and then the digest of the other repository.
+    assert.deepEqual(await lines('rmi', `${one}@${digest}`), untagged(`${one}@${digest}`))
+    await fails(/no such image/, 'rmi', `${one}@${digest}`)
+    assert.deepEqual(await lines('rmi', `${two}:1`), untagged(`${two}:1`, `${two}@${digest}`))
+    assert.deepEqual(await lines('images', '--format', '{{.Repository}}:{{.Tag}}'), [`${one}:1`])
+    assert.equal((await lines('rmi', `${one}:1`)).length, 2)
+
+    for (const name of [one, two]) await lines('pull', '-q', `${name}@${digest}`)
+    assert.deepEqual(await lines('rmi', `${one}@${digest}`), untagged(`${one}@${digest}`))
+    assert.match(await filesOf(`${two}@${digest}`).then(String), /digest/)
+    const last = await lines('rmi', `${two}@${digest}`)
+    assert.deepEqual(last[0], `Untagged: ${two}@${digest}`)
+    assert.match(last[1]!, /^Deleted: sha256:/)
+    await emptyStore()
+  })
 })

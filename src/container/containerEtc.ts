@@ -18,6 +18,27 @@ export async function provideEtc(
 ): Promise<readonly BundleMount[]> {
   const { id, definition } = record
   const { options, mounts } = definition
+  const taken = new Set(mounts.map(({ target }) => target))
+  const owner = etcOwner(installation, record)
+  if (owner === id) await writeEtc(installation, record, endpoint)
+  return NAMES.filter(name => !taken.has(`/etc/${name}`)).map((name): BundleMount => ({
+    kind: 'bind',
+    source: installation.paths.etc(owner, name),
+    target: `/etc/${name}`,
+    readonly: options.readOnly === true,
+    nonRecursive: true,
+  }))
+}
+
+/** Whose files a container has: those of the container whose network it joins. */
+export function etcOwner(installation: Installation, { id, definition }: ContainerRecord): string {
+  const mode = parseNetworkMode(definition.options.network ?? '')
+  const other = mode.kind === 'container' ? installation.records.get(mode.container) : undefined
+  return other === undefined ? id : etcOwner(installation, other)
+}
+
+async function writeEtc(installation: Installation, record: ContainerRecord, endpoint: Endpoint | undefined): Promise<void> {
+  const { id } = record
   mkdirSync(installation.paths.directory(id), { recursive: true, mode: 0o710 })
   for (const [name, text] of Object.entries(await etcTexts(record, endpoint))) {
     const path = installation.paths.etc(id, name as (typeof NAMES)[number])
@@ -25,14 +46,6 @@ export async function provideEtc(
     // For every user of the container, whatever the umask is.
     chmodSync(path, 0o644)
   }
-  const taken = new Set(mounts.map(({ target }) => target))
-  return NAMES.filter(name => !taken.has(`/etc/${name}`)).map((name): BundleMount => ({
-    kind: 'bind',
-    source: installation.paths.etc(id, name),
-    target: `/etc/${name}`,
-    readonly: options.readOnly === true,
-    nonRecursive: true,
-  }))
 }
 
 async function etcTexts({ definition }: ContainerRecord, endpoint: Endpoint | undefined): Promise<Record<(typeof NAMES)[number], string>> {

@@ -5,12 +5,14 @@ import { currentProcess, errnoOf, findProgram, isStrataError, StrataError, syste
 import { parseNetworkMode } from '../network/index.ts'
 import { formatPlatform } from '../oci/index.ts'
 import { bundleOptions, readSecurityOptions } from './bundlePlan.ts'
+import type { ContainerConfigJson } from './inspect.ts'
 import type { ContainerImage, Installation } from './installation.ts'
 import { checkLog } from './logFile.ts'
 import { mergeConfig } from './mergedConfig.ts'
 import type { MountRecord } from './mountRecord.ts'
 import { type MountSource, parseVolumesFrom, planMounts } from './mountPlan.ts'
 import { checkName, randomName } from './names.ts'
+import { checkNetworkOptions } from './networkConflicts.ts'
 import type { ContainerOptions } from './options.ts'
 import { type ContainerDefinition, type ContainerRecord, INITIAL_STATE, isPassing } from './record.ts'
 import { removeIfUnfinished, removeLocked } from './remove.ts'
@@ -90,6 +92,7 @@ async function define(installation: Installation, { id, options, image }: Wanted
   const mounts = planMounts(options, Object.keys(process.Volumes ?? {}), sources)
   const anonymous = mounts.flatMap(mount => (mount.type === 'volume' && mount.anonymous ? [mount.target] : []))
   const { seccompFile } = readSecurityOptions(options)
+  const config = mergeConfig(process, options, { id, volumes: anonymous })
   return {
     options: resolveContainers(installation, options),
     image: {
@@ -98,11 +101,19 @@ async function define(installation: Installation, { id, options, image }: Wanted
       platform: formatPlatform({ os: image.config.os, architecture: image.config.architecture, ...variantOf(image) }),
       ...(image.chainId === undefined ? {} : { chainId: image.chainId }),
     },
-    config: mergeConfig(process, options, { id, volumes: anonymous }),
+    config: { ...config, ...sharedNames(installation, options) },
     mounts,
     ...(options.init === true ? { initProgram: await findInit() } : {}),
     ...(seccompFile === undefined ? {} : { seccompProfile: await readProfile(seccompFile) }),
   }
+}
+
+/** In the network of another container it has that one's name, too. */
+function sharedNames(installation: Installation, { network = '' }: ContainerOptions): Partial<ContainerConfigJson> {
+  const mode = parseNetworkMode(network)
+  if (mode.kind !== 'container') return {}
+  const { Hostname, Domainname } = installation.records.find(mode.container).definition.config
+  return { Hostname, Domainname }
 }
 
 function variantOf({ config }: ContainerImage): { readonly variant?: string } {
@@ -168,7 +179,7 @@ async function check(
   const user = { uid: 0, gid: 0, additionalGids: [], home: '/' }
   // The seccomp filter is the costly part of a plan and says nothing here.
   const options = { ...bundleOptions(record, { rootfs: '/', user, mounts, namespaces: {} }), seccomp: 'unconfined' as const }
-  return planBundle(options, await installation.facts()).warnings
+  return [...checkNetworkOptions(definition.options), ...planBundle(options, await installation.facts()).warnings]
 }
 
 function ensureVolumes(installation: Installation, mounts: readonly MountRecord[]): void {

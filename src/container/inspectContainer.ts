@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Endpoint } from '../network/index.ts'
 import { parseNetworkMode } from '../network/index.ts'
+import { etcOwner } from './containerEtc.ts'
 import { runningSessions } from './exec.ts'
 import { hostConfig, mountPoints } from './hostConfig.ts'
 import type {
@@ -29,7 +30,8 @@ export async function inspectContainer(
   const { config, image } = definition
   const { paths } = installation
   const [path = '', ...args] = commandLine(config)
-  const etc = (file: 'hosts' | 'hostname' | 'resolv.conf'): string => (existsSync(paths.etc(id, file)) ? paths.etc(id, file) : '')
+  const owner = etcOwner(installation, record)
+  const etc = (file: 'hosts' | 'hostname' | 'resolv.conf'): string => (existsSync(paths.etc(owner, file)) ? paths.etc(owner, file) : '')
   const size = options.size === true ? await containerSizes(installation, record) : undefined
   const sessions = runningSessions(installation, id)
   return {

@@ -191,11 +191,11 @@ export class LocalEngine implements Engine {
   }
 
   async containers(options?: ContainerListOptions): Promise<readonly ContainerSummary[]> {
-    return (await this.#openContainers()).list(options)
+    return (await this.#optionalContainers())?.list(options) ?? []
   }
 
   async inspectContainer(container: string, options?: { readonly size?: boolean }): Promise<ContainerInspect> {
-    return (await this.#openContainers()).inspect(container, options)
+    return (await this.#requireContainers('container', container)).inspect(container, options)
   }
 
   async *logs(container: string, options?: LogOptions & CallOptions): AsyncGenerator<LogEntry> {
@@ -247,11 +247,11 @@ export class LocalEngine implements Engine {
   }
 
   async volumes(options?: VolumeListOptions): Promise<readonly VolumeInspect[]> {
-    return (await this.#openContainers()).volumes(options)
+    return (await this.#optionalContainers())?.volumes(options) ?? []
   }
 
   async inspectVolume(volume: string): Promise<VolumeInspect> {
-    return (await this.#openContainers()).inspectVolume(volume)
+    return (await this.#requireContainers('volume', volume)).inspectVolume(volume)
   }
 
   async removeVolume(volume: string, options?: { readonly force?: boolean }): Promise<void> {
@@ -323,6 +323,17 @@ export class LocalEngine implements Engine {
   /** Undefined where there can be none, because nothing can be mounted. */
   async #optionalContainers(): Promise<Containers | undefined> {
     return (await (await this.#open()).snapshots()) === undefined ? undefined : this.#openContainers()
+  }
+
+  /** For a look at one thing: where there can be no containers there is no such thing. */
+  async #requireContainers(kind: 'container' | 'volume', name: string): Promise<Containers> {
+    const containers = await this.#optionalContainers()
+    if (containers !== undefined) return containers
+    throw new StrataError(
+      'notFound',
+      `STRATA_NO_SUCH_${kind === 'volume' ? 'VOLUME' : 'CONTAINER'}`,
+      `Cannot find ${kind} "${name}": there are none without root`,
+    )
   }
 
   async #removal(): Promise<RemovalContext> {

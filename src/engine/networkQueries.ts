@@ -3,8 +3,12 @@ import { type NetworkRecord, type Networks, openNetworks } from '../network/inde
 import type { NetworkListOptions } from './engine.ts'
 import type { NetworkInspect } from './system.ts'
 
+/** The networks are the machine's, and root's: for anybody else there are none. */
+const isRoot = (): boolean => process.geteuid?.() === 0
+
 /** The networks that match every list that is given. */
 export async function listNetworks(options: NetworkListOptions): Promise<readonly NetworkInspect[]> {
+  if (!isRoot()) return []
   using networks = openNetworks()
   const matching = (await networks.list()).filter(
     ({ name, id, driver }) =>
@@ -19,7 +23,7 @@ export async function listNetworks(options: NetworkListOptions): Promise<readonl
 
 export async function inspectNetwork(nameOrId: string): Promise<NetworkInspect> {
   using networks = openNetworks()
-  const network = await networks.get(nameOrId)
+  const network = isRoot() ? await networks.get(nameOrId) : undefined
   if (network === undefined) {
     throw new StrataError('notFound', 'STRATA_NO_SUCH_NETWORK', `Cannot find network "${nameOrId}": no such network`)
   }

@@ -208,7 +208,8 @@ describe('a missing image', () => {
     [['push', '127.0.0.1:1/nowhere'], 1],
     [['image', 'inspect', 'nowhere'], 1],
   ] as const) {
-    test(`is told by ${args.join(' ')}`, async () => {
+    const needsRoot = args[0] === 'run' || args[0] === 'create'
+    test(`is told by ${args.join(' ')}`, { skip: needsRoot && !isRoot && 'containers need root' }, async () => {
       const result = await strata(['--root', await freshRoot(), ...args])
       assert.equal(result.code, code, result.stderr)
       assert.match(result.stderr, /nowhere/)

@@ -48,50 +48,56 @@ async function killed(...args: readonly string[]): Promise<void> {
   await ended
 }
 
-test('hostile #70, #71: commands at once on one root fail nobody, killed ones leave nothing that prune does not take', async () => {
-  const archive = join(scratch, 'all.tar')
-  const names = ['a', 'b'].map(each => `${registry.address}/app:${each}`)
-  for (const [position, name] of names.entries()) {
-    const tar = join(scratch, `${position}.tar`)
-    writeFileSync(tar, tarOf({ [`file${position}`]: Buffer.alloc(2_000_000, position + 1), shared: 'shared' }))
-    await succeeds('import', tar, name)
-    await succeeds('push', '-q', name)
-  }
-  await succeeds('save', '-o', archive, ...names)
-  const kept = 'kept:always'
-  await succeeds('tag', names[0]!, kept)
-  const whole = await succeeds('inspect', kept, '-f', '{{.Id}}')
+const skip = process.getuid?.() !== 0 && 'one of the images is a container’s, which needs root'
 
-  await succeeds('create', '--name', 'changed', '--network', 'none', kept, 'x')
-  await succeeds('cp', STRATA, 'changed:/file0')
-  const commands = (): readonly string[] => {
-    const name = names[randomInt(names.length)]!
-    return [
-      ['pull', '-q', name],
-      ['load', '-q', '-i', archive],
-      ['rmi', '-f', name],
-      ['image', 'prune', '-f'],
-      ['tag', kept, name],
-      ['import', join(scratch, '0.tar'), 'imported'],
-      ['commit', 'changed', 'committed'],
-    ][randomInt(7)]!
-  }
-  const end = Date.now() + SECONDS * 1000
-  const work = async (one: (...args: readonly string[]) => Promise<unknown>): Promise<void> => {
-    while (Date.now() < end) await one(...commands())
-  }
-  await Promise.all([work(succeeds), work(succeeds), work(succeeds), work(killed), work(killed)])
+test(
+  'hostile #70, #71: commands at once on one root fail nobody, killed ones leave nothing that prune does not take',
+  { skip },
+  async () => {
+    const archive = join(scratch, 'all.tar')
+    const names = ['a', 'b'].map(each => `${registry.address}/app:${each}`)
+    for (const [position, name] of names.entries()) {
+      const tar = join(scratch, `${position}.tar`)
+      writeFileSync(tar, tarOf({ [`file${position}`]: Buffer.alloc(2_000_000, position + 1), shared: 'shared' }))
+      await succeeds('import', tar, name)
+      await succeeds('push', '-q', name)
+    }
+    await succeeds('save', '-o', archive, ...names)
+    const kept = 'kept:always'
+    await succeeds('tag', names[0]!, kept)
+    const whole = await succeeds('inspect', kept, '-f', '{{.Id}}')
 
-  const { faults } = await checkStore(root)
-  assert.deepEqual(faults, [])
-  assert.equal(await succeeds('inspect', kept, '-f', '{{.Id}}'), whole)
-  const ids = [...new Set((await succeeds('images', '-aq', '--no-trunc')).split('\n').slice(0, -1))]
-  for (const [position, id] of ids.entries()) await succeeds('save', '-o', join(scratch, `saved${position}.tar`), id)
-  await succeeds('rm', 'changed')
-  await succeeds('rmi', '-f', ...ids)
-  await succeeds('image', 'prune', '-af')
-  assert.deepEqual(storedFiles(root), [])
-})
+    await succeeds('create', '--name', 'changed', '--network', 'none', kept, 'x')
+    await succeeds('cp', STRATA, 'changed:/file0')
+    const commands = (): readonly string[] => {
+      const name = names[randomInt(names.length)]!
+      return [
+        ['pull', '-q', name],
+        ['load', '-q', '-i', archive],
+        ['rmi', '-f', name],
+        ['image', 'prune', '-f'],
+        ['tag', kept, name],
+        ['import', join(scratch, '0.tar'), 'imported'],
+        ['commit', 'changed', 'committed'],
+      ][randomInt(7)]!
+    }
+    const end = Date.now() + SECONDS * 1000
+    const work = async (one: (...args: readonly string[]) => Promise<unknown>): Promise<void> => {
+      while (Date.now() < end) await one(...commands())
+    }
+    await Promise.all([work(succeeds), work(succeeds), work(succeeds), work(killed), work(killed)])
+
+    const { faults } = await checkStore(root)
+    assert.deepEqual(faults, [])
+    assert.equal(await succeeds('inspect', kept, '-f', '{{.Id}}'), whole)
+    const ids = [...new Set((await succeeds('images', '-aq', '--no-trunc')).split('\n').slice(0, -1))]
+    for (const [position, id] of ids.entries()) await succeeds('save', '-o', join(scratch, `saved${position}.tar`), id)
+    await succeeds('rm', 'changed')
+    await succeeds('rmi', '-f', ...ids)
+    await succeeds('image', 'prune', '-af')
+    assert.deepEqual(storedFiles(root), [])
+  },
+)
 
 test('hostile #70: two pulls of one image at once fetch each layer once', async () => {
   const name = `${registry.address}/app:a`

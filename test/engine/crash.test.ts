@@ -61,7 +61,8 @@ const VERBS: Readonly<Record<string, Verb>> = {
 }
 
 for (const [title, verb] of Object.entries(VERBS)) {
-  test(`hostile #68, #71: strata ${title} that is killed at any moment has done all or nothing, and leaves nothing`, async t => {
+  const skip = process.getuid?.() !== 0 && 'one of the images is a container’s, which needs root'
+  test(`hostile #68, #71: strata ${title} that is killed at any moment has done all or nothing, and leaves nothing`, { skip }, async t => {
     const args = verb.args[0] === 'load' ? [...verb.args, archive] : verb.args
     const prepared = await prepare(verb.before.length > 1)
     let done = 0

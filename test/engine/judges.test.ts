@@ -157,6 +157,9 @@ describe('independent judges', { skip: isRoot ? false : 'umoci unpacks owners an
         await pipeline(await engine.save(['localhost/layered:1'], { format: 'oci' }), createWriteStream(${JSON.stringify(join(home, 'out.tar'))}))
         await engine.pull('${registry.address}/user:1')
         console.log((await engine.history('localhost/layered:1')).length)
+        const looks = [engine.inspectContainer('x'), engine.inspectVolume('x'), engine.inspectNetwork('bridge')].map(look => look.catch(error => error.code))
+        const seen = [...(await Promise.all(looks)), (await engine.containers()).length, (await engine.volumes()).length, (await engine.networks()).length].join()
+        if (seen !== 'STRATA_NO_SUCH_CONTAINER,STRATA_NO_SUCH_VOLUME,STRATA_NO_SUCH_NETWORK,0,0,0') throw new Error(seen)
       `
       await must(process.execPath, '--input-type=module', '--disable-warning=ExperimentalWarning', '-e', program)
       const layout = join(scratch, 'user')

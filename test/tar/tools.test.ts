@@ -49,7 +49,7 @@ const TREE = String.raw`
 set -e
 mkdir -p d/empty "d/with space"
 printf 'hello\n' > d/file; chmod 4755 d/file
-: > d/nothing; chmod 0000 d/nothing; touch -d @1 d/nothing
+: > d/nothing; touch -d @1 d/nothing
 ln d/file d/hard; ln -s file d/soft; ln -s /absolute/../target d/dangling
 printf x > "d/é"; printf x > "$(printf 'd/\377\376bytes')"; printf x > "$(printf 'd/new\nline')"; printf x > 'd/=%3D'
 long=$(printf 'n%.0s' $(seq 255)); printf x > "d/$long"
@@ -60,7 +60,7 @@ truncate -s 300000 d/sparse; printf data | dd of=d/sparse bs=1 seek=100000 conv=
 mkfifo d/fifo; head -c 100000 /dev/urandom > d/random
 `
 const ROOT_TREE = String.raw`
-mknod d/char c 1 3; mknod d/block b 259 1048575
+mknod d/char c 1 3; mknod d/block b 259 1048575; chmod 0000 d/nothing
 chown 3000000:4000000 d/random; chown -h 1:2 d/soft
 if command -v setfattr >/dev/null; then setfattr -n user.binary -v 0x00ff0a3d00 d/file; setfattr -n user.text -v text d/empty; setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 d/random; fi
 `

@@ -18,10 +18,18 @@ import type { Attributes, NodeType } from './entry.ts'
  * so mode and xattrs come after it; everything that changes a file sets its time, so times come last.
  */
 
+/** What something has from when it was made, so that it need not be set. */
+export interface MadeWith {
+  readonly uid: number
+  readonly gid: number
+  /** Permission bits; absent where they are not known. */
+  readonly mode?: number
+}
+
 /** Gives an open file or directory its attributes; returns how many xattrs the file system refused. */
-export function setAttributesFd(fd: number, wanted: Attributes): number {
-  chownFd(fd, wanted.uid, wanted.gid)
-  chmodFd(fd, wanted.mode)
+export function setAttributesFd(fd: number, wanted: Attributes, made?: MadeWith): number {
+  if (!isOwner(made, wanted)) chownFd(fd, wanted.uid, wanted.gid)
+  if (made?.mode !== wanted.mode) chmodFd(fd, wanted.mode)
   let refused = 0
   if (wanted.xattrs.size > 0) {
     for (const [key, value] of wanted.xattrs) refused += tryXattr(() => setXattrFd(fd, key, value))
@@ -31,13 +39,22 @@ export function setAttributesFd(fd: number, wanted: Attributes): number {
 }
 
 /** The same for a name in an open directory, a symlink itself included. */
-export function setAttributesAt(directory: number, name: string, wanted: Attributes & { readonly type: NodeType | 'socket' }): number {
-  chownAt(directory, name, wanted.uid, wanted.gid)
+export function setAttributesAt(
+  directory: number,
+  name: string,
+  wanted: Attributes & { readonly type: NodeType | 'socket' },
+  made?: MadeWith,
+): number {
+  if (!isOwner(made, wanted)) chownAt(directory, name, wanted.uid, wanted.gid)
   if (wanted.type !== 'symlink') chmodAt(directory, name, wanted.mode)
   let refused = 0
   for (const [key, value] of wanted.xattrs) refused += tryXattr(() => setXattrAt(directory, name, { key, value }))
   setTimesAt(directory, name, { accessedAt: wanted.modifiedAt, modifiedAt: wanted.modifiedAt })
   return refused
+}
+
+function isOwner(made: MadeWith | undefined, { uid, gid }: Attributes): boolean {
+  return made !== undefined && made.uid === uid && made.gid === gid
 }
 
 /** Removes the xattrs that are not wanted; those of the kernel's own (`security.selinux`, …) may refuse and stay. */

@@ -4,6 +4,7 @@ import {
   close,
   ConfinedRoot,
   CURRENT_DIRECTORY,
+  getXattrFd,
   linkAt,
   makeNodeAt,
   openAt,
@@ -15,11 +16,12 @@ import {
   setTimesFd,
   setXattrFd,
   statAt,
+  statFd,
   symlinkAt,
   truncate,
   writeAll,
 } from '../host/index.ts'
-import { removeOtherXattrs, setAttributesAt, setAttributesFd } from './attributes.ts'
+import { type MadeWith, removeOtherXattrs, setAttributesAt, setAttributesFd } from './attributes.ts'
 import { LayerDirectories } from './layerDirectories.ts'
 import { type Inode, LayerDirectory, type LayerModel, type LayerName, subtree } from './layerModel.ts'
 import { quotePath } from './layerPath.ts'
@@ -34,8 +36,10 @@ export type Dialect = 'overlay' | 'remove'
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants
 const CREATE = O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW
-/** Nobody else opens a file before it has its own mode. */
+/** Nobody else opens a file before it has its own mode: in a tree that others see already. */
 const MODE_WHILE_WRITTEN = 0o600
+const PERMISSIONS = 0o777
+const UMASK = process.umask()
 const READ_BYTES = 256 * 1024
 
 /** Writes what the model decides to disk, one entry after the other; directories get their attributes at the end. */
@@ -46,22 +50,27 @@ export class LayerTreeWriter {
   readonly #model: LayerModel
   readonly #dialect: Dialect
   readonly #path: string
+  /** Whom everything belongs to that is made here, where that is certain. */
+  readonly #owner: MadeWith | undefined
   /** Inodes of lower layers that the layer has made its own by linking to them. */
   readonly #linkedBelow = new Set<bigint>()
-  #file: { readonly fd: number; readonly inode: Inode; extent: number; done: number } | undefined
+  #file: { readonly fd: number; readonly inode: Inode; readonly made: MadeWith | undefined; extent: number; done: number } | undefined
 
   constructor(path: string, model: LayerModel, dialect: Dialect) {
     this.#path = path
     this.#model = model
     this.#dialect = dialect
     this.#directories = new LayerDirectories(path, model.root, dialect === 'remove')
+    this.#owner = dialect === 'overlay' ? ownerOfNew(this.#directories.fdOf(model.root)) : undefined
   }
 
   /** Begins a file; its payload follows by `write`, then `endFile`. */
   beginFile(node: LayerName): void {
     const directory = this.#directories.fdOf(node.parent!)
-    const fd = this.#create(directory, node.name, () => openAt(directory, node.name, CREATE, MODE_WHILE_WRITTEN))
-    this.#file = { fd, inode: node.inode, extent: 0, done: 0 }
+    const mode = this.#owner === undefined ? MODE_WHILE_WRITTEN : node.inode.mode & PERMISSIONS
+    const fd = this.#create(directory, node.name, () => openAt(directory, node.name, CREATE, mode))
+    const made = this.#owner === undefined ? undefined : { ...this.#owner, mode: mode & ~UMASK }
+    this.#file = { fd, inode: node.inode, made, extent: 0, done: 0 }
   }
 
   write(chunk: Uint8Array): void {
@@ -71,11 +80,11 @@ export class LayerTreeWriter {
   }
 
   endFile(): void {
-    const { fd, inode } = this.#file!
+    const { fd, inode, made } = this.#file!
     this.#file = undefined
     try {
       if (inode.sparse !== undefined) truncate(fd, inode.size)
-      this.skippedXattrs += setAttributesFd(fd, inode)
+      this.skippedXattrs += setAttributesFd(fd, inode, made)
     } finally {
       close(fd)
     }
@@ -89,7 +98,7 @@ export class LayerTreeWriter {
       if (inode.linkTarget !== undefined) symlinkAt(inode.linkTarget, directory, name)
       else makeNodeAt(directory, name, inode.type as 'character' | 'block' | 'fifo', { mode: MODE_WHILE_WRITTEN, device: inode.device })
     })
-    this.setAttributes(node)
+    this.skippedXattrs += setAttributesAt(this.#directories.fdOf(node.parent!), name, inode, this.#owner)
   }
 
   /** Makes `node` a further name of `target`, which is on disk. */
@@ -148,7 +157,7 @@ export class LayerTreeWriter {
   #finishAlone(fd: number, directory: LayerDirectory): void {
     for (const name of directory.whiteouts ?? []) makeNodeAt(fd, name, 'character', { mode: 0, device: WHITEOUT_DEVICE })
     if (directory.opaque) setXattrFd(fd, OPAQUE_XATTR, OPAQUE_VALUE)
-    this.skippedXattrs += setAttributesFd(fd, directory.inode)
+    this.skippedXattrs += setAttributesFd(fd, directory.inode, this.#owner)
   }
 
   #finishOverLower(fd: number, directory: LayerDirectory): void {
@@ -283,4 +292,14 @@ export function missingLinkTarget(path: string, target: string, cause: unknown):
     `Cannot apply layer entry ${quotePath(path)}: it is a hard link to ${quotePath(target)}, which is no file in this layer or below`,
     { cause },
   )
+}
+
+/**
+ * Whom the files belong to that this process makes below a new, empty directory. Undefined where they might take group or
+ * permissions from the directories above.
+ */
+function ownerOfNew(directory: number): MadeWith | undefined {
+  const { uid, gid } = statFd(directory)
+  const inheritsNothing = gid === process.getegid!() && getXattrFd(directory, 'system.posix_acl_default') === undefined
+  return inheritsNothing && uid === process.geteuid!() ? { uid, gid } : undefined
 }

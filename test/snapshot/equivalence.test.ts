@@ -260,116 +260,117 @@ async function unlessRefused<T>(work: () => Promise<T>): Promise<T | undefined> 
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: it mounts'
 
-for (const driverName of ['overlay2', 'erofs']) describe(`${driverName} and vfs`, { skip }, () => {
-  let place = ''
-  let scratch = ''
-  let overlay!: Snapshotter
-  let vfs!: Snapshotter
+for (const driverName of ['overlay2', 'erofs'])
+  describe(`${driverName} and vfs`, { skip }, () => {
+    let place = ''
+    let scratch = ''
+    let overlay!: Snapshotter
+    let vfs!: Snapshotter
 
-  before(async () => {
-    place = await mkdtemp(join(tmpdir(), 'strata-equivalence-'))
-    scratch = join(place, 'scratch')
-    for (const path of [scratch, join(place, driverName), join(place, 'vfs')]) await mkdir(path)
-    overlay = await openStore(join(place, driverName), driverName)
-    vfs = await openStore(join(place, 'vfs'), 'vfs')
-  })
+    before(async () => {
+      place = await mkdtemp(join(tmpdir(), 'strata-equivalence-'))
+      scratch = join(place, 'scratch')
+      for (const path of [scratch, join(place, driverName), join(place, 'vfs')]) await mkdir(path)
+      overlay = await openStore(join(place, driverName), driverName)
+      vfs = await openStore(join(place, 'vfs'), 'vfs')
+    })
 
-  after(async () => {
-    await overlay[Symbol.asyncDispose]()
-    await vfs[Symbol.asyncDispose]()
-    await removeTree(CURRENT_DIRECTORY, place)
-  })
+    after(async () => {
+      await overlay[Symbol.asyncDispose]()
+      await vfs[Symbol.asyncDispose]()
+      await removeTree(CURRENT_DIRECTORY, place)
+    })
 
-  test('show the same trees, changes and packed layers for the same layers and the same changes', async t => {
-    let run = 0
-    let whole = 0
-    let done = 0
-    await fc.assert(
-      fc.asyncProperty(layers, steps, async (stack, script) => {
-        run += 1
-        try {
-          // Most stacks that are refused have hard links to what is nowhere.
-          const merged =
-            (await importBoth(`run ${run} layer `, stack)) ??
-            (await importBoth(
-              `run ${run} layer `,
-              stack.map(layer => layer.filter(({ type }) => type !== 'hardlink')),
-            ))
-          if (merged === undefined) return
-          whole += 1
-          await assertSameStates(stack.map((_, n) => `run ${run} layer ${n}`))
-          done += await changeBoth(merged, script)
-          await assertSameStates(['key'])
-          assert.equal(await packedDigest(overlay, 'key'), await packedDigest(vfs, 'key'))
-          for (const snapshots of [overlay, vfs]) await snapshots.commit('committed', 'key')
-          await assertSameStates(['committed'])
-        } finally {
-          for (const snapshots of [overlay, vfs]) await removeAll(snapshots)
-        }
-      }),
-      { numRuns: Number(process.env['STRATA_RUNS'] ?? 40) },
-    )
-    t.diagnostic(`${run} stacks, ${whole} of them layers that can be applied; ${done} changes`)
-    assert.ok(whole > run / 3)
-    assert.ok(done > whole)
-  })
-
-  /** Resolves with the name of the top; undefined where both refuse the layers. */
-  async function importBoth(prefix: string, stack: readonly (readonly Member[])[]): Promise<string | undefined> {
-    const tars = stack.map(layer => layerTar(...layer))
-    const [one, two] = await Promise.all(
-      [overlay, vfs].map(snapshots => unlessRefused(() => importLayers({ snapshots, scratch }, prefix, tars))),
-    )
-    assert.equal(one, two)
-    return one
-  }
-
-  /** By the kernel and in this process, the state shows and changes the same. */
-  async function assertSameStates(states: readonly string[]): Promise<void> {
-    for (const name of states) {
-      const expected = await pictureOf(vfs, name)
-      assert.deepEqual(await pictureOf(overlay, name), expected, `tree() of ${name}`)
-      assert.deepEqual(await kernelPicture(name), expected, `the kernel's view of ${name}`)
-      assert.deepEqual(await changesOf(overlay, name), await changesOf(vfs, name), `changes() of ${name}`)
-    }
-  }
-
-  async function kernelPicture(name: string): Promise<Picture> {
-    if (!overlay.has(name)) return mounted(scratch, await overlay.mounts(name), pictureOfDirectory)
-    const mounts = await overlay.view('view', name)
-    try {
-      return await mounted(scratch, mounts, pictureOfDirectory)
-    } finally {
-      await overlay.remove('view')
-    }
-  }
-
-  /** Does the same in two active states; resolves with the number of steps that were possible. */
-  async function changeBoth(parent: string, script: readonly Step[]): Promise<number> {
-    let done = 0
-    await mounted(scratch, await overlay.prepare('key', parent), async one =>
-      mounted(scratch, await vfs.prepare('key', parent), two => {
-        using merged = new ConfinedRoot(one)
-        using plainRoot = new ConfinedRoot(two)
-        const differences = new KnownDifferences(plainRoot)
-        for (const step of script) {
-          if (differences.has(step)) continue
-          const outcome = outcomeOf(plainRoot, step)
-          assert.equal(outcomeOf(merged, step), outcome, JSON.stringify(step))
-          if (outcome !== 'done') continue
-          differences.note(step)
-          done += 1
-        }
-        for (const root of [one, two]) {
-          const fd = openDirectoryAt(CURRENT_DIRECTORY, root)
+    test('show the same trees, changes and packed layers for the same layers and the same changes', async t => {
+      let run = 0
+      let whole = 0
+      let done = 0
+      await fc.assert(
+        fc.asyncProperty(layers, steps, async (stack, script) => {
+          run += 1
           try {
-            levelTimes(fd, BEGUN)
+            // Most stacks that are refused have hard links to what is nowhere.
+            const merged =
+              (await importBoth(`run ${run} layer `, stack)) ??
+              (await importBoth(
+                `run ${run} layer `,
+                stack.map(layer => layer.filter(({ type }) => type !== 'hardlink')),
+              ))
+            if (merged === undefined) return
+            whole += 1
+            await assertSameStates(stack.map((_, n) => `run ${run} layer ${n}`))
+            done += await changeBoth(merged, script)
+            await assertSameStates(['key'])
+            assert.equal(await packedDigest(overlay, 'key'), await packedDigest(vfs, 'key'))
+            for (const snapshots of [overlay, vfs]) await snapshots.commit('committed', 'key')
+            await assertSameStates(['committed'])
           } finally {
-            close(fd)
+            for (const snapshots of [overlay, vfs]) await removeAll(snapshots)
           }
-        }
-      }),
-    )
-    return done
-  }
-})
+        }),
+        { numRuns: Number(process.env['STRATA_RUNS'] ?? 40) },
+      )
+      t.diagnostic(`${run} stacks, ${whole} of them layers that can be applied; ${done} changes`)
+      assert.ok(whole > run / 3)
+      assert.ok(done > whole)
+    })
+
+    /** Resolves with the name of the top; undefined where both refuse the layers. */
+    async function importBoth(prefix: string, stack: readonly (readonly Member[])[]): Promise<string | undefined> {
+      const tars = stack.map(layer => layerTar(...layer))
+      const [one, two] = await Promise.all(
+        [overlay, vfs].map(snapshots => unlessRefused(() => importLayers({ snapshots, scratch }, prefix, tars))),
+      )
+      assert.equal(one, two)
+      return one
+    }
+
+    /** By the kernel and in this process, the state shows and changes the same. */
+    async function assertSameStates(states: readonly string[]): Promise<void> {
+      for (const name of states) {
+        const expected = await pictureOf(vfs, name)
+        assert.deepEqual(await pictureOf(overlay, name), expected, `tree() of ${name}`)
+        assert.deepEqual(await kernelPicture(name), expected, `the kernel's view of ${name}`)
+        assert.deepEqual(await changesOf(overlay, name), await changesOf(vfs, name), `changes() of ${name}`)
+      }
+    }
+
+    async function kernelPicture(name: string): Promise<Picture> {
+      if (!overlay.has(name)) return mounted(scratch, await overlay.mounts(name), pictureOfDirectory)
+      const mounts = await overlay.view('view', name)
+      try {
+        return await mounted(scratch, mounts, pictureOfDirectory)
+      } finally {
+        await overlay.remove('view')
+      }
+    }
+
+    /** Does the same in two active states; resolves with the number of steps that were possible. */
+    async function changeBoth(parent: string, script: readonly Step[]): Promise<number> {
+      let done = 0
+      await mounted(scratch, await overlay.prepare('key', parent), async one =>
+        mounted(scratch, await vfs.prepare('key', parent), two => {
+          using merged = new ConfinedRoot(one)
+          using plainRoot = new ConfinedRoot(two)
+          const differences = new KnownDifferences(plainRoot)
+          for (const step of script) {
+            if (differences.has(step)) continue
+            const outcome = outcomeOf(plainRoot, step)
+            assert.equal(outcomeOf(merged, step), outcome, JSON.stringify(step))
+            if (outcome !== 'done') continue
+            differences.note(step)
+            done += 1
+          }
+          for (const root of [one, two]) {
+            const fd = openDirectoryAt(CURRENT_DIRECTORY, root)
+            try {
+              levelTimes(fd, BEGUN)
+            } finally {
+              close(fd)
+            }
+          }
+        }),
+      )
+      return done
+    }
+  })

@@ -40,9 +40,17 @@ export function applyLayer(input: LayerInput, directory: string, options: { read
   return run(input, { directory, dialect: options.dialect })
 }
 
-/** Keeps a layer as its plain tar, in the file `tarPath`, which must not exist; hashes and indexes it in the same pass. Otherwise as `indexLayer`. */
-export function keepLayer(input: Omit<LayerInput, 'headersPath' | 'tarPath'>, tarPath: string): Promise<AppliedLayer> {
-  return run(input, undefined, tarPath)
+/** Files that a layer is kept as; they must not exist, and are not synced. */
+export interface KeptLayer {
+  /** The plain tar. */
+  readonly tarPath: string
+  /** An EROFS image that has the tar as its device; not written where something in the layer depends on the layers below. */
+  readonly imagePath: string
+}
+
+/** Keeps a layer as its plain tar, hashed, indexed and made an image in the same pass, in a worker thread. Rejects as `applyLayer` does. */
+export function keepLayer(input: Omit<LayerInput, 'headersPath' | 'tarPath'>, kept: KeptLayer): Promise<AppliedLayer> {
+  return run(input, undefined, kept)
 }
 
 /** Hashes and indexes a layer without writing its tree, in a worker thread; no privilege is needed. Rejects as `applyLayer` does. */
@@ -53,11 +61,11 @@ export function indexLayer(input: Omit<LayerInput, 'headersPath'>): Promise<Appl
 function run(
   input: LayerInput,
   tree: { readonly directory: string; readonly dialect: Dialect } | undefined,
-  tarPath?: string,
+  kept?: KeptLayer,
 ): Promise<AppliedLayer> {
   const { diffId, bytes, indexPath, headersPath, limits } = input
   return layerWorkers.run(
-    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, source: sourceOf(bytes), tree, tarPath },
+    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, source: sourceOf(bytes), tree, ...kept },
     arrivalsOf(bytes),
     { signal: input.signal, onRead: input.onRead },
   )

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync } from 'node:fs'
 import { CHUNK_BYTES, StrataError, systemError } from '../base/index.ts'
 import { type ErofsExtent, type ErofsImage, type ErofsInode, openErofs } from '../erofs/index.ts'
+import { IMAGE_ROOT } from './imageBytes.ts'
 import { readPart } from './fileContent.ts'
 import { quotePath } from './layerPath.ts'
 import type { ByteRange, ReadableTree, TreeNode } from './tree.ts'
@@ -10,8 +11,6 @@ export interface ImageFile {
   readonly path: string
   /** In the order of the image's devices. */
   readonly devices: readonly string[]
-  /** The path in the image of what counts as the root: a name that is not there when nothing is mounted. */
-  readonly root: string
 }
 
 /** An open image, from which other images can be made. */
@@ -130,7 +129,7 @@ class OpenImage implements ImageTree {
     let found: ErofsInode | undefined
     if (path === '') {
       const root = this.#image.inode(this.#image.root)
-      found = this.#image.inode(this.#image.lookup(root, this.file.root)!.nid)
+      found = this.#image.inode(this.#image.lookup(root, IMAGE_ROOT)!.nid)
     } else found = this.#find(path)
     if (found?.type !== 'directory') return undefined
     if (this.#directories.size >= DIRECTORIES) this.#directories.clear()

@@ -127,8 +127,8 @@ export function nodeOf(
   from: Attributes & {
     readonly type: TreeNode['type']
     readonly size: number
-    readonly linkTarget?: string
-    readonly device?: DeviceNumber
+    readonly linkTarget?: string | undefined
+    readonly device?: DeviceNumber | undefined
   },
   content: readonly ErofsExtent[],
 ): ErofsNode {

@@ -4,6 +4,7 @@ export { completeLayer, copyRootAttributes, setRootAttributes } from './complete
 export { diffTrees } from './diffTrees.ts'
 export { directoryTree } from './directoryTree.ts'
 export type { Attributes, DeviceNumber, LayerEntry, LayerIndex, LayerNode, NodeType, SparseExtent, Whiteout } from './entry.ts'
+export { IMAGE_ROOT, imageBytes } from './imageBytes.ts'
 export { type ImageFile, type ImageTree, imageTree } from './imageFile.ts'
 export { extentsInTar, layerImageTree, type LayersBelow } from './layerImage.ts'
 export type { LayerLimits } from './layerApplier.ts'

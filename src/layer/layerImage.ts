@@ -149,7 +149,10 @@ class ImageCompletion {
 }
 
 /** Where the pieces of a file are in the layer's own tar. */
-export function extentsInTar({ size, sparse, dataOffset }: LayerNode, device: number): readonly ErofsExtent[] {
+export function extentsInTar(
+  { size, sparse, dataOffset }: Pick<LayerNode, 'size' | 'dataOffset'> & { readonly sparse?: LayerNode['sparse'] | undefined },
+  device: number,
+): readonly ErofsExtent[] {
   if (sparse === undefined) return [{ offset: 0, size, device, position: dataOffset }]
   let position = dataOffset
   const extents: ErofsExtent[] = []

@@ -1,14 +1,16 @@
 import { closeSync, createWriteStream, openSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { writeAll } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { writePending } from './completeLayer.ts'
+import { imageBytes } from './imageBytes.ts'
 import { LayerApplier, type LayerLimits } from './layerApplier.ts'
 import { type Arrival, layerBytes, type LayerSource } from './layerSource.ts'
 import { type Dialect, LayerTreeWriter } from './layerTreeWriter.ts'
+import { modelImageTree } from './modelImage.ts'
 import { TarHeadersWriter } from './tarHeaders.ts'
 
 /** What to do with one layer; plain data, so that it can go to another thread. */
@@ -22,6 +24,8 @@ export interface LayerJob {
   readonly tree?: { readonly directory: string; readonly dialect: Dialect } | undefined
   /** Where the plain tar goes; absent when it is not kept. */
   readonly tarPath?: string | undefined
+  /** Where the layer's EROFS image goes, unless something in it depends on the layers below; absent when none is wanted. */
+  readonly imagePath?: string | undefined
 }
 
 /** What is known of a layer after one pass over its bytes. */
@@ -71,6 +75,9 @@ export async function runLayerJob(
       throw new StrataError('dataLoss', 'STRATA_DIFF_ID_MISMATCH', `Cannot apply layer ${job.diffId}: its bytes are those of ${diffId}`)
     }
     await pipeline(index.parts, createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
+    if (job.imagePath !== undefined && !index.dependsOnLower) {
+      await writeFile(job.imagePath, imageBytes(modelImageTree(model), [{ bytes: tarBytes }]), { flag: 'wx', mode: 0o600 })
+    }
     if (tree?.dialect === 'overlay') await writePending(tree.directory, model)
     return { diffId, tarBytes, contentBytes: index.contentBytes, entryCount: index.entryCount, strippedXattrs, skippedXattrs }
   } catch (error) {

@@ -59,7 +59,7 @@ export class ErofsDriver implements StorageDriver {
     const image = this.#image(id)
     await mkdir(join(this.#states.root, id), { mode: 0o700 })
     await mkdir(image, { mode: 0o700 })
-    const applied = await keepLayer(layer, join(image, 'data.0'))
+    const applied = await keepLayer(layer, { tarPath: join(image, 'data.0'), imagePath: join(image, 'image') })
     await linkOrCopy(layer.indexPath, join(image, 'index'))
     if (layer.tarPath !== undefined) await linkOrCopy(join(image, 'data.0'), layer.tarPath)
     return applied

@@ -2,10 +2,12 @@ import { copyFile, link, mkdir, open, readFile, rename, rm } from 'node:fs/promi
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errnoOf } from '../../base/index.ts'
-import { type ErofsDevice, type ErofsDirectory, type ErofsExtent, writeErofs } from '../../erofs/index.ts'
+import type { ErofsDevice, ErofsDirectory, ErofsExtent } from '../../erofs/index.ts'
 import {
   decodeLayerIndex,
   extentsInTar,
+  IMAGE_ROOT,
+  imageBytes,
   type ImageFile,
   type ImageTree,
   imageTree,
@@ -23,19 +25,14 @@ import { overlayUnion } from '../../union/index.ts'
  *   data.1 …        what else has contents: tars of layers below (hard links), files of a container layer below
  *
  * An image keeps all its contents itself, so that it does not matter what becomes of the states below.
- * The root of the layer is the directory `fs` of the image: on a mount point where nothing is mounted it is not there, so
- * that nobody takes that for an empty layer.
  */
-
-const ROOT = 'fs'
-const PLAIN = { mode: 0o755, uid: 0, gid: 0, modifiedAt: { seconds: 0, nanoseconds: 0 }, xattrs: new Map<string, Uint8Array>() }
 
 /** A state below: a directory in overlayfs' own form, or the directory of an image. */
 export type LowerState = { readonly directory: string } | { readonly image: string }
 
 /** The path of the layer's root where its image is mounted. */
 export function rootIn(mountPoint: string): string {
-  return join(mountPoint, ROOT)
+  return join(mountPoint, IMAGE_ROOT)
 }
 
 export function hasImage(image: string): boolean {
@@ -44,7 +41,7 @@ export function hasImage(image: string): boolean {
 
 export function imageFile(image: string): ImageFile {
   const count = readdirSync(image).filter(name => name.startsWith('data.')).length
-  return { path: join(image, 'image'), devices: Array.from({ length: count }, (_, n) => join(image, `data.${n}`)), root: ROOT }
+  return { path: join(image, 'image'), devices: Array.from({ length: count }, (_, n) => join(image, `data.${n}`)) }
 }
 
 /** What the states show together, top first. The caller closes it. */
@@ -54,6 +51,7 @@ export function stateUnion(states: readonly LowerState[]): ReadableTree {
 
 /** Makes the image of a layer from its index. Idempotent. */
 export async function writeLayerImage(image: string, below: readonly LowerState[]): Promise<void> {
+  // A layer in which nothing depends on those below has it from its import.
   if (hasImage(image)) return
   const index = decodeLayerIndex(await readFile(join(image, 'index')))
   const contents = new Contents(image, below)
@@ -132,7 +130,7 @@ class Contents {
   }
 
   async write(layer: ErofsDirectory): Promise<void> {
-    const bytes = writeErofs({ ...PLAIN, type: 'directory', children: new Map([[ROOT, layer]]) }, this.#devices)
+    const bytes = imageBytes(layer, this.#devices)
     const partial = join(this.#image, 'image.partial')
     await using file = await open(partial, 'w', 0o600)
     await file.writeFile(bytes)

@@ -1,3 +1,4 @@
+import { ByteWalk } from './byteWalk.ts'
 import { corrupt, overLimit, unsupported } from './failures.ts'
 
 /** Bytes of the check at the end of each block, by the type in the stream header. xz-file-format 2.1.1.2 */
@@ -8,120 +9,99 @@ const STREAM_HEADER_BYTES = 12
 const STREAM_FOOTER_BYTES = 12
 const LZMA2 = 0x21
 
-type Step = 'streamHeader' | 'blockSize' | 'blockHeader' | 'chunkControl' | 'chunkHeader' | 'indexNumber' | 'skip'
-
 /**
  * Walks over one xz stream, from its magic number to its footer, without decompressing it: stream
  * header, blocks of LZMA2 chunks, index, footer. Checks are left to the decoder. xz-file-format 1.1
  */
 export class XzStreamWalk {
   readonly #windowBytes: number
-  readonly #header = Buffer.alloc(1024)
-  #filled = 0
-  #wanted = STREAM_HEADER_BYTES
-  #step: Step = 'streamHeader'
-  #afterSkip: () => void = () => {}
-  #left = 0
+  readonly #walk = new ByteWalk(1024)
   #checkBytes = 0
   /** Compressed bytes of the current block, or bytes of the index: both are padded to four. */
   #bytes = 0
   #numbersLeft = -1
-  done = false
 
   constructor(windowBytes: number) {
     this.#windowBytes = windowBytes
+    this.#walk.collect(STREAM_HEADER_BYTES, () => this.#takeStreamHeader())
+  }
+
+  get done(): boolean {
+    return this.#walk.done
   }
 
   /** Takes the bytes that belong to the stream; returns how many they are. */
   take(bytes: Uint8Array): number {
-    let at = 0
-    while (at < bytes.length && !this.done) {
-      if (this.#step === 'skip') {
-        const got = Math.min(this.#left, bytes.length - at)
-        at += got
-        this.#left -= got
-        if (this.#left === 0) this.#afterSkip()
-        continue
-      }
-      this.#header[this.#filled] = bytes[at]!
-      this.#filled += 1
-      at += 1
-      if (this.#filled === this.#wanted) this.#takeHeader()
-    }
-    return at
+    return this.#walk.take(bytes)
   }
 
-  #takeHeader(): void {
-    const header = this.#header
-    switch (this.#step) {
-      case 'streamHeader':
-        if (header[6] !== 0 || header[7]! > 0x0f) throw corrupt('xz', 'its header has unknown flags')
-        if (!KNOWN_CHECKS.has(header[7]!))
-          throw unsupported('xz', 'it has other checks than CRC32 and CRC64', 'Compress it with `xz --check=crc64`.')
-        this.#checkBytes = CHECK_BYTES[header[7]!]!
-        this.#collect('blockSize', 1)
-        return
-      case 'blockSize':
-        // Where the size of a block header would be, zero announces the index.
-        if (header[0] === 0) {
-          this.#bytes = 1
-          this.#numbersLeft = -1
-          this.#collect('indexNumber', 1)
-        } else {
-          this.#step = 'blockHeader'
-          this.#wanted = 4 * (header[0]! + 1)
-        }
-        return
-      case 'blockHeader':
-        this.#checkBlockHeader()
-        this.#bytes = 0
-        this.#collect('chunkControl', 1)
-        return
-      case 'chunkControl':
-        this.#takeControl(header[0]!)
-        return
-      case 'chunkHeader': {
-        const sizeAt = header[0]! >= 0x80 ? 3 : 1
-        const size = header.readUInt16BE(sizeAt) + 1
-        this.#bytes += this.#wanted + size
-        this.#skip(size, () => this.#collect('chunkControl', 1))
+  #takeStreamHeader(): void {
+    const { header } = this.#walk
+    if (header[6] !== 0 || header[7]! > 0x0f) throw corrupt('xz', 'its header has unknown flags')
+    if (!KNOWN_CHECKS.has(header[7]!))
+      throw unsupported('xz', 'it has other checks than CRC32 and CRC64', 'Compress it with `xz --check=crc64`.')
+    this.#checkBytes = CHECK_BYTES[header[7]!]!
+    this.#beginBlock()
+  }
+
+  #beginBlock(): void {
+    this.#walk.collect(1, () => {
+      const size = this.#walk.header[0]!
+      // Where the size of a block header would be, zero announces the index.
+      if (size > 0) {
+        this.#walk.extend(4 * (size + 1), () => this.#takeBlockHeader())
         return
       }
-      case 'indexNumber':
-        this.#takeIndexByte()
-        return
-      default:
-    }
+      this.#bytes = 1
+      this.#numbersLeft = -1
+      this.#walk.collect(1, () => this.#takeIndexByte())
+    })
+  }
+
+  #takeBlockHeader(): void {
+    this.#checkBlockHeader()
+    this.#bytes = 0
+    this.#beginChunk()
+  }
+
+  #beginChunk(): void {
+    this.#walk.collect(1, () => this.#takeControl(this.#walk.header[0]!))
   }
 
   #takeControl(control: number): void {
     if (control === 0) {
       this.#bytes += 1
-      this.#skip(paddingOf(this.#bytes) + this.#checkBytes, () => this.#collect('blockSize', 1))
+      this.#walk.skip(paddingOf(this.#bytes) + this.#checkBytes, () => this.#beginBlock())
     } else if (control >= 0x80 || control <= 2) {
-      this.#step = 'chunkHeader'
       // Control, uncompressed size 2, compressed size 2 and perhaps properties; or control and size 2.
-      this.#wanted = control >= 0xc0 ? 6 : control >= 0x80 ? 5 : 3
+      this.#walk.extend(control >= 0xc0 ? 6 : control >= 0x80 ? 5 : 3, () => this.#takeChunkHeader(control))
     } else {
       throw corrupt('xz', 'a chunk header is wrong')
     }
   }
 
+  #takeChunkHeader(control: number): void {
+    const size = this.#walk.header.readUInt16BE(control >= 0x80 ? 3 : 1) + 1
+    this.#bytes += this.#walk.filled + size
+    this.#walk.skip(size, () => this.#beginChunk())
+  }
+
   /** The index has the number of blocks and two numbers for each, in 7-bit digits. */
   #takeIndexByte(): void {
+    const { header, filled } = this.#walk
     this.#bytes += 1
-    if (this.#header[this.#filled - 1]! >= 0x80) {
-      if (this.#filled === 9) throw corrupt('xz', 'its index is wrong')
-      this.#wanted += 1
+    if (header[filled - 1]! >= 0x80) {
+      if (filled === 9) throw corrupt('xz', 'its index is wrong')
+      this.#walk.extend(filled + 1, () => this.#takeIndexByte())
       return
     }
-    this.#numbersLeft = this.#numbersLeft === -1 ? 2 * readNumber(this.#header, 0)[0] : this.#numbersLeft - 1
-    if (this.#numbersLeft > 0) this.#collect('indexNumber', 1)
-    else this.#skip(paddingOf(this.#bytes) + 4 + STREAM_FOOTER_BYTES, () => void (this.done = true))
+    this.#numbersLeft = this.#numbersLeft === -1 ? 2 * readNumber(header, 0)[0] : this.#numbersLeft - 1
+    if (this.#numbersLeft > 0) this.#walk.collect(1, () => this.#takeIndexByte())
+    else this.#walk.skip(paddingOf(this.#bytes) + 4 + STREAM_FOOTER_BYTES, () => void (this.#walk.done = true))
   }
 
   #checkBlockHeader(): void {
-    const header = this.#header
+    const { header } = this.#walk
     const flags = header[1]!
     if ((flags & 0x3c) !== 0) throw corrupt('xz', 'a block header has unknown flags')
     let at = 2
@@ -139,19 +119,6 @@ export class XzStreamWalk {
     const window = bits === 40 ? 2 ** 32 - 1 : (2 | (bits & 1)) * 2 ** ((bits >> 1) + 11)
     if (window > this.#windowBytes)
       throw overLimit('xz', `a block needs a window of ${window} bytes: at most ${this.#windowBytes} are given`)
-  }
-
-  #collect(step: Step, bytes: number): void {
-    this.#step = step
-    this.#filled = 0
-    this.#wanted = bytes
-  }
-
-  #skip(bytes: number, then: () => void): void {
-    this.#step = 'skip'
-    this.#left = bytes
-    this.#afterSkip = then
-    if (bytes === 0) then()
   }
 }
 

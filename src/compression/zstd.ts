@@ -1,5 +1,6 @@
 import { constants, createZstdDecompress, zstdDecompressSync } from 'node:zlib'
 import { CHUNK_BYTES } from '../base/index.ts'
+import { ByteWalk } from './byteWalk.ts'
 import { corrupt, overLimit, truncated } from './failures.ts'
 import type { Input } from './input.ts'
 import { transformed } from './transform.ts'
@@ -85,104 +86,71 @@ async function skip(input: Input, count: number): Promise<void> {
 /** Walks over one frame, from its magic number on, without decompressing it. */
 class FrameWalk {
   readonly #windowBytes: number
-  /** Header bytes that are being collected, and how many of them make the next step possible. */
-  readonly #header = Buffer.alloc(18)
-  #filled = 0
-  #wanted = 5
-  #step: 'descriptor' | 'header' | 'block' | 'body' | 'checksum' = 'descriptor'
-  #left = 0
+  readonly #walk = new ByteWalk(18)
   #hasChecksum = false
-  #isLastBlock = false
-  done = false
   /** What the header says about the size of the content; Infinity when it says nothing. */
   contentBytes = Infinity
 
   constructor(windowBytes: number) {
     this.#windowBytes = windowBytes
+    this.#walk.collect(5, () => this.#takeDescriptor())
+  }
+
+  get done(): boolean {
+    return this.#walk.done
   }
 
   /** Takes the bytes that belong to the frame; returns how many they are. */
   take(bytes: Uint8Array): number {
-    let at = 0
-    while (at < bytes.length && !this.done) {
-      if (this.#step === 'body') {
-        const got = Math.min(this.#left, bytes.length - at)
-        at += got
-        this.#left -= got
-        if (this.#left === 0) this.#endOfBlock()
-        continue
-      }
-      this.#header[this.#filled] = bytes[at]!
-      this.#filled += 1
-      at += 1
-      if (this.#filled === this.#wanted) this.#takeHeader()
-    }
-    return at
+    return this.#walk.take(bytes)
   }
 
-  #takeHeader(): void {
-    switch (this.#step) {
-      case 'descriptor': {
-        const descriptor = this.#header[4]!
-        if ((descriptor & 0x08) !== 0) throw corrupt('zstd', 'a frame header has unknown flags')
-        this.#hasChecksum = (descriptor & 0x04) !== 0
-        const isSingleSegment = (descriptor & 0x20) !== 0
-        const contentSizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!
-        this.#wanted = 5 + (isSingleSegment ? 0 : 1) + [0, 1, 2, 4][descriptor & 3]! + contentSizeBytes
-        this.#step = 'header'
-        if (this.#filled === this.#wanted) this.#takeHeader()
-        return
-      }
-      case 'header':
-        this.#checkHeader()
-        this.#collect('block', 3)
-        return
-      case 'block': {
-        const block = this.#header.readUIntLE(0, 3)
-        const type = (block >> 1) & 3
-        const size = block >> 3
-        if (type === 3 || size > LARGEST_BLOCK) throw corrupt('zstd', 'a block header is wrong')
-        this.#isLastBlock = (block & 1) !== 0
-        // A run-length block has one byte, which stands for all.
-        this.#left = type === 1 ? 1 : size
-        this.#step = 'body'
-        if (this.#left === 0) this.#endOfBlock()
-        return
-      }
-      case 'checksum':
-        this.done = true
-        return
-      default:
-    }
+  #takeDescriptor(): void {
+    const descriptor = this.#walk.header[4]!
+    if ((descriptor & 0x08) !== 0) throw corrupt('zstd', 'a frame header has unknown flags')
+    this.#hasChecksum = (descriptor & 0x04) !== 0
+    const isSingleSegment = (descriptor & 0x20) !== 0
+    const contentSizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!
+    this.#walk.extend(5 + (isSingleSegment ? 0 : 1) + [0, 1, 2, 4][descriptor & 3]! + contentSizeBytes, () => {
+      this.#checkHeader()
+      this.#beginBlock()
+    })
   }
 
-  #collect(step: 'block' | 'checksum', bytes: number): void {
-    this.#step = step
-    this.#filled = 0
-    this.#wanted = bytes
+  #beginBlock(): void {
+    this.#walk.collect(3, () => {
+      const block = this.#walk.header.readUIntLE(0, 3)
+      const type = (block >> 1) & 3
+      const size = block >> 3
+      if (type === 3 || size > LARGEST_BLOCK) throw corrupt('zstd', 'a block header is wrong')
+      const isLast = (block & 1) !== 0
+      // A run-length block has one byte, which stands for all.
+      this.#walk.skip(type === 1 ? 1 : size, () => (isLast ? this.#endOfBlocks() : this.#beginBlock()))
+    })
   }
 
-  #endOfBlock(): void {
-    if (!this.#isLastBlock) this.#collect('block', 3)
-    else if (this.#hasChecksum) this.#collect('checksum', 4)
-    else this.done = true
+  #endOfBlocks(): void {
+    const end = (): void => void (this.#walk.done = true)
+    if (this.#hasChecksum) this.#walk.collect(4, end)
+    else end()
   }
 
   #checkHeader(): void {
-    const descriptor = this.#header[4]!
+    const { header, filled } = this.#walk
+    const descriptor = header[4]!
     let at = 5
     let window = 0
     if ((descriptor & 0x20) === 0) {
-      const base = 2 ** (10 + (this.#header[at]! >> 3))
-      window = base + (base / 8) * (this.#header[at]! & 7)
+      const base = 2 ** (10 + (header[at]! >> 3))
+      window = base + (base / 8) * (header[at]! & 7)
       at += 1
     }
     const idBytes = [0, 1, 2, 4][descriptor & 3]!
-    if (idBytes > 0 && this.#header.readUIntLE(at, idBytes) !== 0) throw corrupt('zstd', 'it needs a dictionary')
+    if (idBytes > 0 && header.readUIntLE(at, idBytes) !== 0) throw corrupt('zstd', 'it needs a dictionary')
     at += idBytes
-    const sizeBytes = this.#wanted - at
-    if (sizeBytes === 8) this.contentBytes = Number(this.#header.readBigUInt64LE(at))
-    else if (sizeBytes > 0) this.contentBytes = this.#header.readUIntLE(at, sizeBytes) + (sizeBytes === 2 ? 256 : 0)
+    const sizeBytes = filled - at
+    if (sizeBytes === 8) this.contentBytes = Number(header.readBigUInt64LE(at))
+    else if (sizeBytes > 0) this.contentBytes = header.readUIntLE(at, sizeBytes) + (sizeBytes === 2 ? 256 : 0)
     // Without a window of its own a frame is kept whole.
     if ((descriptor & 0x20) !== 0) window = this.contentBytes
     if (window > this.#windowBytes)

@@ -66,7 +66,10 @@ for (const dialect of dialects) {
       file('up/y', 'clamped'),
       symlink('abs', outside),
       file('abs/victim', 'owned'),
+      symlink('d/e/root', '/top'),
+      file('d/e/root/z', 'from the root, not from here'),
     )
+    assert.equal(await readFile(join(root, 'top/z'), 'utf8'), 'from the root, not from here')
     assert.equal(await readFile(join(root, 'etc/x'), 'utf8'), 'root')
     assert.equal(await readFile(join(root, 'y'), 'utf8'), 'clamped')
     assert.equal(await readFile(join(root, outside, 'victim'), 'utf8'), 'owned')

@@ -1,4 +1,4 @@
-import { errnoOf, isStrataError, packageDirectory } from '../base/index.ts'
+import { errnoOf, isStrataError, packageDirectory, systemError } from '../base/index.ts'
 
 /**
  * An error as one sentence for people, with what they can do about it; never a stack trace.
@@ -20,6 +20,7 @@ function sentence(error: unknown): string {
   if (missing !== undefined)
     return `Cannot go on: the package "${missing}" is missing. Run "npm ci" in ${packageDirectory()}, which brings it`
   const message = error.message === '' ? error.name : error.message.replaceAll(/\s*\n\s*/g, ' ')
+  if (isSystemCall(error)) return sentence(systemError(`${error.syscall}${error.path === undefined ? '' : ` "${error.path}"`}`, error))
   // Not ours and not the system's: a fault of this program, and worth telling as one.
   return errnoOf(error) === undefined && error.name !== 'Error' ? `${message} (an internal error: ${error.name})` : message
 }
@@ -27,6 +28,10 @@ function sentence(error: unknown): string {
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined
 }
+
+/** What the system says without anybody having said what for. */
+const isSystemCall = (error: NodeJS.ErrnoException): error is NodeJS.ErrnoException & { readonly syscall: string } =>
+  errnoOf(error) !== undefined && error.syscall !== undefined
 
 const isMissing = (error: Error & { readonly code?: unknown }): boolean =>
   error.code === 'MODULE_NOT_FOUND' || error.code === 'ERR_MODULE_NOT_FOUND'

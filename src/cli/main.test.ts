@@ -119,6 +119,11 @@ describe('main()', () => {
     const ran = await strata('images', { images: () => Promise.reject(missing) })
     assert.match(ran.stderr, /^strata: Cannot go on: the package "undici" is missing\. Run "npm ci" in \/\S+, which brings it\n$/)
   })
+  test('tells what the system refused to nobody in particular', async () => {
+    const refused = Object.assign(new Error("EACCES: permission denied, lstat '/r/x'"), { code: 'EACCES', syscall: 'lstat', path: '/r/x' })
+    const ran = await strata('images', { images: () => Promise.reject(refused) })
+    assert.equal(ran.stderr, 'strata: Cannot lstat "/r/x": permission denied. Run the command as root, or choose another --root.\n')
+  })
   test('goes on after a failure and tells by the exit code', async () => {
     const stop = async (name: string): Promise<void> => {
       if (name === 'b') await noSuch('container', 'CONTAINER')(name)

@@ -27,3 +27,10 @@ test('changeConfig() leaves its input alone', () => {
 test('changeConfig() refuses instructions that make layers', () => {
   assert.throws(() => changeConfig({}, ['RUN true']), { code: 'STRATA_DOCKERFILE_INSTRUCTION' })
 })
+
+test('changeConfig() takes signals by name and number, and no others', () => {
+  for (const signal of ['SIGTERM', 'term', 'USR1', '9', '64', 'RTMIN+3', 'SIGRTMAX-1', 'RTMIN'])
+    assert.deepEqual(changeConfig({}, [`STOPSIGNAL ${signal}`]), { StopSignal: signal })
+  for (const signal of ['NOPE', '0', '65', '-9', 'RTMIN+', '9x', 'SIG'])
+    assert.throws(() => changeConfig({}, [`STOPSIGNAL ${signal}`]), { code: 'STRATA_DOCKERFILE_INSTRUCTION', message: /no such signal/ })
+})

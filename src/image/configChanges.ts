@@ -1,4 +1,6 @@
+import { constants } from 'node:os'
 import { posix } from 'node:path'
+import { StrataError } from '../base/index.ts'
 import { type CommandLine, type ConfigInstruction, parseConfigInstruction } from '../dockerfile/index.ts'
 import type { Healthcheck, ProcessConfig } from '../oci/index.ts'
 
@@ -25,6 +27,22 @@ export function changeConfig(config: ProcessConfig, lines: readonly string[]): P
   return changed
 }
 
+/** The highest signal of Linux, SIGRTMAX. signal(7) */
+const LAST_SIGNAL = 64
+
+function checkedSignal(text: string): string {
+  const name = text.toUpperCase().replace(/^SIG/, '')
+  const isSignal = /^\d+$/.test(text)
+    ? Number(text) >= 1 && Number(text) <= LAST_SIGNAL
+    : `SIG${name}` in constants.signals || /^RT(?:MIN(?:\+\d{1,2})?|MAX(?:-\d{1,2})?)$/.test(name)
+  if (isSignal) return text
+  throw new StrataError(
+    'invalidArgument',
+    'STRATA_DOCKERFILE_INSTRUCTION',
+    `Cannot use instruction "STOPSIGNAL ${text}": there is no such signal`,
+  )
+}
+
 function applyInstruction(config: ProcessConfig, instruction: ConfigInstruction): ProcessConfig {
   switch (instruction.name) {
     case 'CMD':
@@ -42,7 +60,7 @@ function applyInstruction(config: ProcessConfig, instruction: ConfigInstruction)
     case 'ONBUILD':
       return { ...config, OnBuild: [...(config.OnBuild ?? []), instruction.trigger] }
     case 'STOPSIGNAL':
-      return { ...config, StopSignal: instruction.signal }
+      return { ...config, StopSignal: checkedSignal(instruction.signal) }
     case 'USER':
       return { ...config, User: instruction.user }
     case 'VOLUME':

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { mount, unmount } from '../host/index.ts'
 import { openMetadata, openRootDirectory } from './index.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'strata-root-'))
@@ -50,4 +51,17 @@ test('openRootDirectory() refuses a file', () => {
   const path = join(scratch, 'file')
   writeFileSync(path, '')
   assert.throws(() => openRootDirectory(path), { kind: 'invalidArgument', code: 'STRATA_ENOTDIR' })
+})
+
+test('openRootDirectory() says that a disk is read-only', { skip: process.getuid?.() !== 0 && 'mounting needs root' }, () => {
+  const disk = mkdtempSync(join(tmpdir(), 'strata-read-only-'))
+  mount({ type: 'tmpfs', source: 'tmpfs', options: ['ro'] }, disk)
+  try {
+    for (const root of ['root', 'deep/root']) {
+      assert.throws(() => openRootDirectory(join(disk, root)), { code: 'STRATA_EROFS', message: /the file system is read-only/ })
+    }
+  } finally {
+    unmount(disk)
+    rmSync(disk, { recursive: true })
+  }
 })

@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-import { StrataError, systemError } from '../base/index.ts'
+import { dirname, join } from 'node:path'
+import { errnoOf, StrataError, systemError } from '../base/index.ts'
 
 /** Owner everything, group may pass, others nothing: images hold setuid programs of other people. */
 const ROOT_MODE = 0o710
@@ -17,7 +17,7 @@ export function openRootDirectory(root: string): string {
   const metadata = join(root, METADATA_FILE)
   try {
     const before = modeOf(root)
-    if (before === undefined) mkdirSync(root, { recursive: true, mode: ROOT_MODE })
+    if (before === undefined) makeDirectories(root)
     else if (!isRoot(root)) {
       throw new StrataError('invalidArgument', 'STRATA_NOT_A_ROOT', `Cannot use "${root}" as root: it is not empty and no root of Strata`, {
         hint: 'Choose an empty or a new directory with --root.',
@@ -29,6 +29,18 @@ export function openRootDirectory(root: string): string {
     throw systemError(`use "${root}" as root`, error)
   }
   return metadata
+}
+
+/** As a recursive mkdir, which says of a read-only disk that there is no such file. */
+function makeDirectories(path: string): void {
+  try {
+    mkdirSync(path, { mode: ROOT_MODE })
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return
+    if (errnoOf(error) !== 'ENOENT') throw error
+    makeDirectories(dirname(path))
+    mkdirSync(path, { mode: ROOT_MODE })
+  }
 }
 
 function modeOf(path: string): number | undefined {

@@ -152,6 +152,11 @@ export class DiskContentStore implements ContentStore {
     await this.#trash.empty()
   }
 
+  /** Several notes as one step, which costs one wait for the disk. */
+  noteTogether(notes: () => void): void {
+    this.#metadata.transaction(notes)
+  }
+
   /** Notes that a repository (`host/path`) has a blob, which need not be here. */
   addSource(digest: Digest, repository: string): void {
     this.#records.addSource(digest, repository)

@@ -102,12 +102,12 @@ export class ImageUnpack implements AsyncDisposable {
   async commit(): Promise<{ readonly contentBytes: number }> {
     await this.#stored
     const directories = await this.#stack?.commit()
-    for (const { chainId, applied, staged } of this.#arrived) {
-      await this.#stores.layers.recordTree(staged, applied, {
-        lease: this.#lease,
-        tree: { directory: directories!.get(chainId), heldBy: { kind: 'snapshot', id: chainId } },
-      })
-    }
+    const extracted = this.#arrived.map(({ chainId, applied, staged }) => ({
+      staged,
+      applied,
+      tree: { directory: directories!.get(chainId), heldBy: { kind: 'snapshot', id: chainId } },
+    }))
+    await this.#stores.layers.recordTrees(extracted, { lease: this.#lease })
     return { contentBytes: this.#diffIds.reduce((sum, diffId) => sum + this.#stores.layers.get(diffId)!.contentBytes, 0) }
   }
 

@@ -32,8 +32,7 @@ export async function takeNewLayer(
   lease.add({ kind: 'layer', id: applied.diffId })
   lease.add({ kind: 'snapshot', id: name })
   const directories = await stack.commit()
-  return await layers.recordTree(staged, applied, {
-    lease,
-    tree: { directory: directories.get(name), heldBy: { kind: 'snapshot', id: name } },
-  })
+  const tree = { directory: directories.get(name), heldBy: { kind: 'snapshot', id: name } }
+  const [stored] = await layers.recordTrees([{ staged, applied, tree }], { lease })
+  return stored!
 }

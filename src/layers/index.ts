@@ -1,5 +1,6 @@
 export type { StagedLayer } from './layerFiles.ts'
 export {
+  type ExtractedLayer,
   type ExtractedTree,
   type ImportOptions,
   type LayerProblem,

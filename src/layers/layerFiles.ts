@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { constants, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { constants, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errnoOf, syncDirectory, systemError } from '../base/index.ts'
-import { close, CURRENT_DIRECTORY, openAt, statFd, tryLockFile } from '../host/index.ts'
-import { renameDurably, syncDirectoryNow, type Trash } from '../metadata/index.ts'
+import { close, CURRENT_DIRECTORY, openAt, statFd, syncFileSystem, tryLockFile } from '../host/index.ts'
+import { syncDirectoryNow, type Trash } from '../metadata/index.ts'
 import { type DiffId, digestHex, parseDiffId } from '../oci/index.ts'
 
 /** A place for the files of a layer while they are written. Disposing of it deletes what was not recorded. */
@@ -70,20 +70,19 @@ export class LayerFiles {
     }
   }
 
-  /** Makes the files of a staged layer survive power loss. */
-  async sync(staged: StagedLayer): Promise<void> {
+  /** Makes the files of staged layers survive power loss: of several at once, all that is on their disk (syncfs). */
+  async sync(staged: readonly StagedLayer[]): Promise<void> {
+    const [first, ...others] = staged
+    if (first === undefined) return
     try {
-      for (const name of readdirSync(staged.directory)) {
-        await using file = await open(join(staged.directory, name), 'r')
-        await file.sync()
-      }
-      await syncDirectory(staged.directory)
+      if (others.length > 0) await syncAll(first.directory)
+      else await syncFiles(first.directory)
     } catch (error) {
-      throw systemError(`write "${staged.directory}"`, error)
+      throw systemError(`write "${first.directory}"`, error)
     }
   }
 
-  /** Gives a synced staged layer its place, durably; a leftover that is there goes. */
+  /** Gives a synced staged layer its place; a leftover that is there goes. Durable after `syncNames`. */
   adopt(staged: StagedLayer, diffId: DiffId): void {
     const directory = this.#directory(diffId)
     try {
@@ -92,10 +91,15 @@ export class LayerFiles {
         syncDirectoryNow(dirname(dirname(this.#layers)))
       }
       this.#trash.moveAside(directory)
-      renameDurably(staged.directory, directory)
+      renameSync(staged.directory, directory)
     } catch (error) {
       throw systemError(`store layer "${diffId}"`, error)
     }
+  }
+
+  /** Makes the places that `adopt` has given survive power loss. */
+  syncNames(): void {
+    syncDirectoryNow(this.#layers)
   }
 
   /** Tells whether the index is there, and with `tarBytes` whether the tar is there with that size. */
@@ -138,6 +142,23 @@ export class LayerFiles {
   #directory(diffId: DiffId): string {
     // The type promises a valid DiffId; a cast must not become a path.
     return join(this.#layers, digestHex(parseDiffId(diffId)))
+  }
+}
+
+async function syncFiles(directory: string): Promise<void> {
+  for (const name of readdirSync(directory)) {
+    await using file = await open(join(directory, name), 'r')
+    await file.sync()
+  }
+  await syncDirectory(directory)
+}
+
+async function syncAll(directory: string): Promise<void> {
+  const fd = openAt(CURRENT_DIRECTORY, directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await syncFileSystem(fd)
+  } finally {
+    close(fd)
   }
 }
 

@@ -94,7 +94,8 @@ async function extract(
     dialect: 'overlay',
   })
   const tree = { directory, heldBy: { kind: 'snapshot', id: 'one' } }
-  return { stored: await layers.recordTree(staged, applied, { tree }), directory }
+  const [stored] = await layers.recordTrees([{ staged, applied, tree }], {})
+  return { stored: stored!, directory }
 }
 
 async function problemsOf(layers: LayerStore): Promise<readonly LayerProblem[]> {
@@ -147,7 +148,7 @@ test('hostile #53: importTar() keeps nothing of another layer than was expected,
   assert.deepEqual(readdirSync(join(root, 'layers', 'partial')), [])
 })
 
-test('recordTree() keeps a layer as its tree, from which openTar() makes the exact bytes', { skip }, async () => {
+test('recordTrees() keeps a layer as its tree, from which openTar() makes the exact bytes', { skip }, async () => {
   using opened = openNew()
   const { layers } = opened
   const { stored } = await extract(opened, base)
@@ -157,12 +158,12 @@ test('recordTree() keeps a layer as its tree, from which openTar() makes the exa
   assert.deepEqual(await problemsOf(layers), [])
 })
 
-test('recordTree() refuses a tree outside the root', async () => {
+test('recordTrees() refuses a tree outside the root', async () => {
   using opened = openNew()
   await using staged = opened.layers.stage()
   const applied = { diffId: base.diffId, tarBytes: 1, contentBytes: 1 }
   const tree = { directory: scratch, heldBy: { kind: 'snapshot', id: 'one' } }
-  await assert.rejects(opened.layers.recordTree(staged, applied, { tree }), { code: 'STRATA_TREE_OUTSIDE_ROOT' })
+  await assert.rejects(opened.layers.recordTrees([{ staged, applied, tree }], {}), { code: 'STRATA_TREE_OUTSIDE_ROOT' })
 })
 
 test('openFile() gives the content of a file, whole and in part, of a tar and of a tree', { skip }, async () => {

@@ -55,6 +55,21 @@ export interface ExtractedTree {
   readonly heldBy: Resource
 }
 
+/** A layer that a driver has taken in. */
+export interface ExtractedLayer {
+  readonly staged: StagedLayer
+  readonly applied: LayerFacts
+  readonly tree: ExtractedTree
+}
+
+type LayerFacts = Pick<AppliedLayer, 'diffId' | 'tarBytes' | 'contentBytes'>
+
+interface NewLayer {
+  readonly staged: StagedLayer
+  readonly applied: LayerFacts
+  readonly place: LayerPlace
+}
+
 export interface RecordOptions {
   /** Holds the layer from the moment it exists. */
   readonly lease?: Lease
@@ -123,30 +138,20 @@ export class LayerStore {
   }
 
   /**
-   * Records a layer that a driver has taken in, with its index, and its headers or its plain tar, in a place of `stage`.
-   * Resolves, durably, with the layer that the store then has: an older one where that is whole.
+   * Records layers that a driver has taken in, each with its index, and its headers or its plain tar, in a place of
+   * `stage`. Resolves, durably and with all at once, with the layers that the store then has: older ones where those are whole.
    */
-  async recordTree(
-    staged: StagedLayer,
-    applied: Pick<AppliedLayer, 'diffId' | 'tarBytes' | 'contentBytes'>,
-    options: RecordOptions & { readonly tree: ExtractedTree },
-  ): Promise<StoredLayer> {
-    if (options.tree.directory === undefined) return this.#record(staged, { applied, place: { form: 'tar' } }, options)
-    const tree = relative(this.#root, options.tree.directory)
-    if (tree === '' || tree.startsWith('..') || isAbsolute(tree)) {
-      throw new StrataError(
-        'invalidArgument',
-        'STRATA_TREE_OUTSIDE_ROOT',
-        `Cannot record tree "${options.tree.directory}": it is not below the root`,
-      )
-    }
-    return this.#record(staged, { applied, place: { form: 'tree', tree, heldBy: options.tree.heldBy } }, options)
+  async recordTrees(layers: readonly ExtractedLayer[], options: RecordOptions): Promise<readonly StoredLayer[]> {
+    return this.#record(
+      layers.map(({ staged, applied, tree }) => ({ staged, applied, place: this.#placeOf(tree) })),
+      options,
+    )
   }
 
   /**
    * Keeps a layer as its plain tar. The bytes may be compressed; what is kept is not.
    * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) for another layer than `diffId` says, and with what
-   * `indexLayer` rejects for a tar that is no layer. Resolves as `recordTree` does.
+   * `indexLayer` rejects for a tar that is no layer. Resolves as `recordTrees` does.
    */
   async importTar(bytes: ByteStream, options: ImportOptions = {}): Promise<StoredLayer> {
     const { diffId, limits, signal } = options
@@ -166,7 +171,8 @@ export class LayerStore {
       ...(signal === undefined ? {} : { signal }),
     })
     // Awaited here: the staged files are deleted when this scope ends.
-    return await this.#record(staged, { applied, place: { form: 'tar' } }, options)
+    const [stored] = await this.#record([{ staged, applied, place: { form: 'tar' } }], options)
+    return stored!
   }
 
   /**
@@ -260,23 +266,32 @@ export class LayerStore {
     }
   }
 
-  async #record(
-    staged: StagedLayer,
-    layer: { readonly applied: Pick<AppliedLayer, 'diffId' | 'tarBytes' | 'contentBytes'>; readonly place: LayerPlace },
-    options: RecordOptions,
-  ): Promise<StoredLayer> {
-    const { diffId, tarBytes, contentBytes } = layer.applied
-    await this.#files.sync(staged)
-    const record = this.#metadata.transaction(() => {
-      options.lease?.add({ kind: 'layer', id: diffId })
-      const older = this.#records.find(diffId)
-      if (older !== undefined && this.#isWhole(older)) return older
-      this.#files.adopt(staged, diffId)
-      const newer = { diffId, tarBytes, contentBytes, place: layer.place }
-      this.#records.set(newer)
-      return newer
+  #placeOf({ directory, heldBy }: ExtractedTree): LayerPlace {
+    if (directory === undefined) return { form: 'tar' }
+    const tree = relative(this.#root, directory)
+    if (tree === '' || tree.startsWith('..') || isAbsolute(tree)) {
+      throw new StrataError('invalidArgument', 'STRATA_TREE_OUTSIDE_ROOT', `Cannot record tree "${directory}": it is not below the root`)
+    }
+    return { form: 'tree', tree, heldBy }
+  }
+
+  async #record(layers: readonly NewLayer[], { lease }: RecordOptions): Promise<readonly StoredLayer[]> {
+    if (layers.length === 0) return []
+    await this.#files.sync(layers.map(({ staged }) => staged))
+    const records = this.#metadata.transaction(() => {
+      const stored = layers.map(({ staged, applied: { diffId, tarBytes, contentBytes }, place }) => {
+        lease?.add({ kind: 'layer', id: diffId })
+        const older = this.#records.find(diffId)
+        if (older !== undefined && this.#isWhole(older)) return older
+        this.#files.adopt(staged, diffId)
+        const newer = { diffId, tarBytes, contentBytes, place }
+        this.#records.set(newer)
+        return newer
+      })
+      this.#files.syncNames()
+      return stored
     })
-    return this.#stored(record)
+    return records.map(record => this.#stored(record))
   }
 
   #isWhole({ diffId, place, tarBytes }: LayerRecord): boolean {

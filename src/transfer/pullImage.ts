@@ -63,8 +63,10 @@ export async function pullImage(
     report(position, 'Pull complete')
   })
   const { contentBytes } = await unpack.commit()
-  for (const [position, layer] of manifest.layers.entries())
-    noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: repository.name })
+  content.noteTogether(() => {
+    for (const [position, layer] of manifest.layers.entries())
+      noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: repository.name })
+  })
   await content.put(remote.descriptor, streamOf(remote.bytes), { lease })
   return imageFacts(config, configBytes, { manifest: remote.descriptor, contentBytes })
 }

@@ -174,7 +174,7 @@ async function tryAllPoints(scratch: string, operation: Operation): Promise<numb
 const namesIn = (stores: Stores): readonly string[] =>
   stores.images
     .list()
-    .flatMap(({ names }) => names.map(name => name.replace('docker.io/library/', '')))
+    .flatMap(({ names }) => (names.length === 0 ? ['<none>'] : names.map(name => name.replace('docker.io/library/', ''))))
     .toSorted()
 
 /** Images with layers of their own and shared ones, and a container with a change. */

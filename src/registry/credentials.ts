@@ -27,13 +27,17 @@ const HELPER_TIMEOUT_MS = 30_000
  *
  * @param directory where `config.json` is
  * @param domain of a reference: `docker.io`, `localhost:5000`
- * Rejects with `invalidArgument` (STRATA_CONFIG_INVALID) when the file cannot be read.
+ * Rejects with `invalidArgument` (STRATA_CONFIG_INVALID) when the file cannot be read, and with `unauthorized`
+ * (STRATA_CREDENTIAL_HELPER) when the registry's helper is not there or fails.
  */
 export async function findCredentials(directory: string, domain: string): Promise<Credentials | undefined> {
   const config = await readConfig(join(directory, 'config.json'))
   const key = domain === 'docker.io' ? HUB_KEY : domain
-  const helper = config.credHelpers?.[key] ?? config.credHelpers?.[domain] ?? config.credsStore
-  return (helper === undefined || helper === '' ? undefined : await askHelper(helper, key)) ?? fromFile(config, key)
+  const own = config.credHelpers?.[key] ?? config.credHelpers?.[domain]
+  const helper = own ?? config.credsStore
+  if (helper === undefined || helper === '') return fromFile(config, key)
+  // A file that was copied here from elsewhere names a store that is not here: it says nothing of this registry.
+  return (await askHelper(helper, { key, mayLack: own === undefined })) ?? fromFile(config, key)
 }
 
 async function readConfig(path: string): Promise<ConfigFile> {
@@ -63,15 +67,40 @@ function fromFile(config: ConfigFile, key: string): Credentials | undefined {
   return password === undefined ? undefined : { username: name, password }
 }
 
-/** The protocol of docker-credential-helpers: the key on standard input, JSON back. */
-async function askHelper(name: string, key: string): Promise<Credentials | undefined> {
+interface Question {
+  readonly key: string
+  /** Whether a helper that is not installed has no credentials, and is no error. */
+  readonly mayLack: boolean
+}
+
+/** The protocol of docker-credential-helpers: the key on standard input, JSON back. What a helper prints is in no message. */
+async function askHelper(name: string, { key, mayLack }: Question): Promise<Credentials | undefined> {
   if (!/^[\w.-]+$/.test(name))
     throw new StrataError('invalidArgument', 'STRATA_CONFIG_INVALID', `Cannot use credential helper "${name}": it is no program name`)
   const program = await findProgram(`docker-credential-${name}`)
-  if (program === undefined) return undefined
-  const { code, stdout } = await runProgram(program, ['get'], { input: key, timeoutMs: HELPER_TIMEOUT_MS })
-  if (code !== 0) return undefined
-  const { Username, Secret } = JSON.parse(stdout) as { Username?: string; Secret?: string }
+  const failed = (state: string): StrataError =>
+    new StrataError('unauthorized', 'STRATA_CREDENTIAL_HELPER', `Cannot get credentials for "${key}": docker-credential-${name} ${state}`)
+  if (program === undefined) {
+    if (mayLack) return undefined
+    throw failed('is not installed')
+  }
+  const { code, stdout, stderr } = await runProgram(program, ['get'], { input: key, timeoutMs: HELPER_TIMEOUT_MS })
+  if (code !== 0) {
+    if (/credentials not found/i.test(stdout + stderr)) return undefined
+    throw failed(`ended with ${code}`)
+  }
+  const answer = readAnswer(stdout)
+  if (answer === undefined) throw failed('gives no JSON')
+  const { Username, Secret } = answer
   if (Username === undefined || Secret === undefined || Secret === '') return undefined
   return Username === '<token>' ? { username: Username, identityToken: Secret } : { username: Username, password: Secret }
+}
+
+/** Undefined for what is no answer; its text may be a secret. */
+function readAnswer(text: string): { readonly Username?: string; readonly Secret?: string } | undefined {
+  try {
+    return (JSON.parse(text) as { readonly Username?: string; readonly Secret?: string } | null) ?? undefined
+  } catch {
+    return undefined
+  }
 }

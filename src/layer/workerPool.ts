@@ -11,6 +11,8 @@ import type { Arrival } from './layerSource.ts'
 const WINDOW_BYTES = 1024 * 1024
 /** A worker without work goes after this time; starting one takes about 40 ms. */
 const IDLE_MS = 2_000
+/** So long a job waits for a thread that is busy before it gets another: the layers of many small ones are taken by one. */
+const PATIENCE_MS = 250
 /** What a thread makes it either keeps to the end or drops at once: more room for young objects was slower and took 50 MB more. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 }
 /** The worker is of the kind that this file is: the source under Node's type stripping, after the build .js or .cjs. */
@@ -31,11 +33,8 @@ class WorkerPool {
   /** Runs a job on the next free thread. `arrivals`, what its source is to be sent, is read as the thread takes it. */
   async run(job: LayerJob, arrivals: AsyncIterable<Arrival>, options: RunOptions): Promise<AppliedLayer> {
     options.signal?.throwIfAborted()
-    while (this.#busy >= availableParallelism()) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#waiting.push(resolve)
-      await promise
-    }
+    if (this.#busy > 0 && this.#idle.length === 0) await this.#turn(PATIENCE_MS)
+    while (this.#busy >= availableParallelism()) await this.#turn()
     this.#busy += 1
     const worker = this.#take()
     const run = new Run(worker, options)
@@ -48,6 +47,17 @@ class WorkerPool {
       else await worker.terminate()
       this.#waiting.shift()?.()
     }
+  }
+
+  /** Resolves when a thread has become free for this caller, or when `patienceMs` are over. */
+  async #turn(patienceMs?: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.push(resolve)
+    const timer = patienceMs === undefined ? undefined : setTimeout(resolve, patienceMs)
+    await promise
+    clearTimeout(timer)
+    const at = this.#waiting.indexOf(resolve)
+    if (at !== -1) this.#waiting.splice(at, 1)
   }
 
   #take(): Worker {

@@ -31,9 +31,9 @@ import {
   syncFileSystem,
   truncate,
   unlinkAt,
-  write,
   writeAll,
 } from './index.ts'
+import { write } from './descriptors.ts'
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_WRONLY } = constants
 const root = process.getuid?.() === 0

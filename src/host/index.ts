@@ -18,7 +18,6 @@ export {
   readInto,
   syncFileSystem,
   truncate,
-  write,
   writeAll,
 } from './descriptors.ts'
 export { type DirectoryEntry, readDirectory } from './directories.ts'
@@ -44,7 +43,7 @@ export { setLinkAddress } from './links.ts'
 export { lockFile, type LockKind, tryLockFile } from './locks.ts'
 export { type Mount } from './mountOptions.ts'
 export { mount, unmount } from './mounts.ts'
-export { fileSystemType, isMountPoint, type MountPoint, mountsBelow } from './mountTable.ts'
+export { isMountPoint, type MountPoint, mountsBelow } from './mountTable.ts'
 export { removeTree, removeTreeAt } from './removeTree.ts'
 export { connectSeqpacket, type SeqpacketSocket } from './seqpacket.ts'
 export { type DeviceNumber, type FileType, type Stat, statAt, statFd } from './stat.ts'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { decodeFileName } from '../base/index.ts'
-import { CURRENT_DIRECTORY, close, O_PATH, openAt } from './descriptors.ts'
-import { statAt, statFd } from './stat.ts'
+import { CURRENT_DIRECTORY } from './descriptors.ts'
+import { statAt } from './stat.ts'
 
 /** One mount of this process's mount namespace. proc_pid_mountinfo(5) */
 export interface MountPoint {
@@ -80,18 +80,5 @@ export function isMountPoint(path: string): boolean {
   } catch (error) {
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false
     throw error
-  }
-}
-
-/** The type of the file system that holds `path`, as the mount table names it: `ext4`, `btrfs`, `tmpfs`, `fuse.sshfs`. */
-export function fileSystemType(path: string): string {
-  const fd = openAt(CURRENT_DIRECTORY, path, O_PATH)
-  try {
-    const { mountId, device } = statFd(fd)
-    const points = mountTable()
-    const point = points.find(({ id }) => id === mountId) ?? points.find(each => each.device === `${device.major}:${device.minor}`)
-    return point?.type ?? 'unknown'
-  } finally {
-    close(fd)
   }
 }

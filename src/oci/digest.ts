@@ -25,6 +25,8 @@ export function isDigest(text: string): text is Digest {
   return DIGEST.test(text)
 }
 
+const isSha256 = (text: string): text is DiffId => SHA256.test(text)
+
 /**
  * Reads a digest. Nothing else may become a path or a URL, so this is the only way from text to Digest.
  * A DiffId or ImageId is read as the Digest of the same bytes by passing it here.
@@ -38,22 +40,8 @@ export function parseDigest(text: string): Digest {
 
 /** Reads a DiffId. @throws StrataError STRATA_DIGEST_INVALID */
 export function parseDiffId(text: string): DiffId {
-  return parseSha256('diff id', text) as DiffId
-}
-
-/** Reads a ChainId. @throws StrataError STRATA_DIGEST_INVALID */
-export function parseChainId(text: string): ChainId {
-  return parseSha256('chain id', text) as ChainId
-}
-
-/** Reads a whole ImageId. @throws StrataError STRATA_DIGEST_INVALID */
-export function parseImageId(text: string): ImageId {
-  return parseSha256('image id', text) as ImageId
-}
-
-function parseSha256(what: string, text: string): string {
-  if (SHA256.test(text)) return text
-  throw invalidDigest(what, text, 'expected sha256:<64 lower-case hex>')
+  if (isSha256(text)) return text
+  throw invalidDigest('diff id', text, 'expected sha256:<64 lower-case hex>')
 }
 
 function invalidDigest(what: string, text: string, state: string): StrataError {

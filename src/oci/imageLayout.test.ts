@@ -1,17 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  blobPath,
-  digestOf,
-  isForeignLayer,
-  isImageConfig,
-  isIndex,
-  isManifest,
-  isSchema1,
-  layerCompression,
-  MEDIA_TYPES,
-  parseImageLayout,
-} from './index.ts'
+import { blobPath, digestOf, isForeignLayer, isIndex, isManifest, layerCompression, MEDIA_TYPES, parseImageLayout } from './index.ts'
+import { isImageConfig, isSchema1 } from './mediaType.ts'
 
 test('parseImageLayout() reads the header of a layout and keeps what it does not know', () => {
   assert.deepEqual(parseImageLayout(Buffer.from('{"imageLayoutVersion": "1.0.0", "x": 1}')), { imageLayoutVersion: '1.0.0', x: 1 })

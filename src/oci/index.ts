@@ -12,10 +12,8 @@ export {
   type ImageId,
   imageIdOf,
   isDigest,
-  parseChainId,
   parseDiffId,
   parseDigest,
-  parseImageId,
 } from './digest.ts'
 export { type Healthcheck, type History, type ImageConfig, parseImageConfig, type ProcessConfig } from './imageConfig.ts'
 export { ANNOTATIONS, blobPath, IMAGE_LAYOUT, IMAGE_LAYOUT_VERSION, type ImageLayout, parseImageLayout } from './imageLayout.ts'
@@ -31,16 +29,7 @@ export {
   parseManifest,
   parseManifestOrIndex,
 } from './manifest.ts'
-export {
-  isForeignLayer,
-  isImageConfig,
-  isIndex,
-  isManifest,
-  isSchema1,
-  layerCompression,
-  type LayerCompression,
-  MEDIA_TYPES,
-} from './mediaType.ts'
+export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
-export { choosePlatform, isAboutAnImage, matchesPlatform, platformCandidates } from './platformChoice.ts'
+export { choosePlatform, isAboutAnImage, matchesPlatform } from './platformChoice.ts'
 export { familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

@@ -12,8 +12,8 @@ import {
   normalizePlatform,
   parsePlatform,
   type Platform,
-  platformCandidates,
 } from './index.ts'
+import { platformCandidates } from './platformChoice.ts'
 
 const HOST = { os: 'linux', architecture: 'arm64' }
 

@@ -1,11 +1,12 @@
-import { constants } from 'node:fs'
+import { constants, statSync } from 'node:fs'
 import { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { systemError } from '../base/index.ts'
 import { CURRENT_DIRECTORY, openAt } from '../host/index.ts'
+import { readLog } from '../runtime/index.ts'
 import { conclude } from './ending.ts'
 import type { Installation } from './installation.ts'
-import { readLogs } from './logs.ts'
+import { isOver } from './logs.ts'
 import type { ContainerRecord } from './record.ts'
 import { feed, writeTo } from './relay.ts'
 import type { AttachedStreams, AttachmentEnd } from './streams.ts'
@@ -16,13 +17,13 @@ export async function attachToForeground(
   record: ContainerRecord,
   { streams, signal }: { readonly streams: AttachedStreams; readonly signal: AbortSignal | undefined },
 ): Promise<AttachmentEnd> {
+  const path = installation.paths.log(record.id)
+  // From now on, also what the process answers to the first word of ours.
+  const from = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   using input = streams.stdin === undefined ? undefined : openInput(record)
   if (input !== undefined && streams.stdin !== undefined) void feed(streams.stdin, input.writable).catch(() => undefined)
-  for await (const { stream, bytes } of readLogs(installation, record, {
-    follow: true,
-    tail: 0,
-    ...(signal === undefined ? {} : { signal }),
-  })) {
+  const isEnded = async (): Promise<boolean> => isOver(installation, record.id)
+  for await (const { stream, bytes } of readLog(path, { follow: true, from, isEnded, ...(signal === undefined ? {} : { signal }) })) {
     await writeTo(streams[stream], bytes)
   }
   return { kind: 'exited', exitCode: await conclude(installation, record, signal) }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { currentProcess, isAlive, isStrataError } from '../base/index.ts'
 import type { Installation } from './installation.ts'
 import { hasProcess } from './record.ts'
-import { clearStart, refreshLocked } from './settle.ts'
+import { clearStart, refreshLocked, removeIfDue } from './settle.ts'
 import { startContainer } from './start.ts'
 
 /**
@@ -24,6 +24,7 @@ async function settleEnd(installation: Installation, id: string): Promise<boolea
   }
   if (hasProcess(record.state)) return false
   await clearStart(installation, record)
+  if (record.state.status === 'exited' && (await removeIfDue(installation, record, lock))) return false
   const { status, owner } = record.state
   if (status !== 'restarting' || (owner !== undefined && isAlive(owner))) return false
   installation.records.update(id, state => ({ ...state, owner: currentProcess() }))

@@ -103,6 +103,7 @@ async function define(installation: Installation, { id, options, image }: Wanted
     },
     config: { ...config, ...sharedNames(installation, options) },
     mounts,
+    driver: installation.snapshots.driverName,
     ...(options.init === true ? { initProgram: await findInit() } : {}),
     ...(seccompFile === undefined ? {} : { seccompProfile: await readProfile(seccompFile) }),
   }

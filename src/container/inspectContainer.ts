@@ -27,7 +27,7 @@ export async function inspectContainer(
   options: { readonly size?: boolean } = {},
 ): Promise<ContainerInspect> {
   const { id, name, createdAt, definition } = record
-  const { config, image } = definition
+  const { config, image, driver = installation.snapshots.driverName } = definition
   const { paths } = installation
   const [path = '', ...args] = commandLine(config)
   const owner = etcOwner(installation, record)
@@ -47,14 +47,14 @@ export async function inspectContainer(
     LogPath: logFile(installation, record)?.path ?? '',
     Name: `/${name}`,
     RestartCount: record.state.restartCount,
-    Driver: installation.snapshots.driverName,
+    Driver: driver,
     Platform: image.platform.split('/', 1)[0] ?? '',
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: sessions.length === 0 ? null : sessions,
     HostConfig: hostConfig(definition),
-    GraphDriver: { Name: installation.snapshots.driverName, Data: null },
+    GraphDriver: { Name: driver, Data: null },
     ...(size === undefined ? {} : { SizeRw: size.layerBytes, SizeRootFs: size.rootfsBytes }),
     Mounts: mountPoints(definition, paths),
     Config: config,
@@ -91,9 +91,11 @@ export function visibleStatus({ state }: ContainerRecord): ContainerStatus {
 /** Bytes of the container layer, and of it and the image together. */
 export async function containerSizes(
   installation: Installation,
-  { id }: ContainerRecord,
+  record: ContainerRecord,
 ): Promise<{ readonly layerBytes: number; readonly rootfsBytes: number }> {
   const { snapshots } = installation
+  if (!installation.hasLayerOf(record)) return { layerBytes: 0, rootfsBytes: 0 }
+  const { id } = record
   const { bytes: layerBytes } = await snapshots.usage(id)
   let rootfsBytes = layerBytes
   for (let { parent } = await snapshots.stat(id); parent !== undefined; { parent } = await snapshots.stat(parent)) {

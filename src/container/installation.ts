@@ -1,4 +1,4 @@
-import type { Logger } from '../base/index.ts'
+import { type Logger, StrataError } from '../base/index.ts'
 import type { Metadata } from '../metadata/index.ts'
 import type { Networks } from '../network/index.ts'
 import type { ChainId, ImageConfig } from '../oci/index.ts'
@@ -6,6 +6,7 @@ import type { Monitor, OciRuntime, RuntimeFacts } from '../runtime/index.ts'
 import type { Snapshotter } from '../snapshot/index.ts'
 import { ContainerRecords } from './containerRecords.ts'
 import { ContainerLocks } from './locks.ts'
+import type { ContainerRecord } from './record.ts'
 import { ContainerPaths } from './paths.ts'
 import { Volumes } from './volumes.ts'
 
@@ -80,6 +81,23 @@ export class Installation {
   facts(): Promise<RuntimeFacts> {
     this.#facts ??= import('../runtime/index.ts').then(({ readRuntimeFacts }) => readRuntimeFacts())
     return this.#facts
+  }
+
+  /** Whether the container layer is with the storage driver of this installation. */
+  hasLayerOf({ definition: { driver } }: ContainerRecord): boolean {
+    return driver === undefined || driver === this.snapshots.driverName
+  }
+
+  /** Throws `conflict` (STRATA_OTHER_DRIVER) for a container whose layer another storage driver has. */
+  requireLayerOf(record: ContainerRecord, action: string): void {
+    if (this.hasLayerOf(record)) return
+    const { driver } = record.definition
+    throw new StrataError(
+      'conflict',
+      'STRATA_OTHER_DRIVER',
+      `Cannot ${action} container "${record.name}": storage driver ${driver} has its layer, and ${this.snapshots.driverName} is in use`,
+      { hint: `Use \`strata --storage-driver ${driver}\`.` },
+    )
   }
 
   exitCommand(id: string): readonly [program: string, ...args: string[]] {

@@ -34,8 +34,8 @@ export async function* readLogs(
   }
 }
 
-/** A container that is about to start again goes on writing. */
-function isOver(installation: Installation, id: string): boolean {
+/** Whether a container writes no more; one that is about to start again goes on. */
+export function isOver(installation: Installation, id: string): boolean {
   const record = installation.records.get(id)
   if (record === undefined || record.state.status === 'restarting') return record === undefined
   return !hasProcess(record.state) || hasEnded(installation, record)

@@ -162,12 +162,12 @@ class InstalledContainers implements Containers {
 
   async diff(container: string): Promise<readonly ContainerChange[]> {
     const { diffContainer } = await import('./layerContent.ts')
-    return await diffContainer(this.#installation, this.#find(container))
+    return await diffContainer(this.#installation, this.#findWithLayer(container, 'show the changes of'))
   }
 
   async statPath(container: string, path: string): Promise<PathStat> {
     const { statPath } = await import('./files/copyVerbs.ts')
-    return await statPath(this.#installation, this.#find(container), path)
+    return await statPath(this.#installation, this.#findWithLayer(container, 'look into'), path)
   }
 
   async copyFrom(
@@ -176,34 +176,34 @@ class InstalledContainers implements Containers {
     options?: CopyOptions & CallOptions,
   ): Promise<{ readonly stat: PathStat; readonly tar: ByteStream }> {
     const { copyFrom } = await import('./files/copyVerbs.ts')
-    return await copyFrom(this.#installation, this.#find(container), { ...options, path })
+    return await copyFrom(this.#installation, this.#findWithLayer(container, 'copy from'), { ...options, path })
   }
 
   async copyTo(container: string, path: string, tar: ByteStream, options?: CopyOptions & CallOptions): Promise<CopyReport> {
     const { copyTo } = await import('./files/copyVerbs.ts')
-    return await copyTo(this.#installation, this.#find(container), { ...options, path, tar })
+    return await copyTo(this.#installation, this.#findWithLayer(container, 'copy to'), { ...options, path, tar })
   }
 
   async copyToHost(container: string, path: string, hostPath: string, options?: CopyOptions & CallOptions): Promise<CopyReport> {
     const { copyToHost } = await import('./files/copyVerbs.ts')
-    return await copyToHost(this.#installation, this.#find(container), { ...options, path, hostPath })
+    return await copyToHost(this.#installation, this.#findWithLayer(container, 'copy from'), { ...options, path, hostPath })
   }
 
   async copyFromHost(hostPath: string, container: string, path: string, options?: CopyOptions & CallOptions): Promise<CopyReport> {
     const { copyFromHost } = await import('./files/copyVerbs.ts')
-    return await copyFromHost(this.#installation, this.#find(container), { ...options, hostPath, path })
+    return await copyFromHost(this.#installation, this.#findWithLayer(container, 'copy to'), { ...options, hostPath, path })
   }
 
   async commitSource(container: string, options: { readonly pause?: boolean } = {}): Promise<CommitSource> {
     const { containerLayer } = await import('./layerContent.ts')
-    const record = this.#find(container)
+    const record = this.#findWithLayer(container, 'commit')
     const { image, config } = record.definition
     return { id: record.id, imageId: image.id, config, layer: containerLayer(this.#installation, record, options.pause !== false) }
   }
 
   async export(container: string): Promise<ByteStream> {
     const { exportContainer } = await import('./layerContent.ts')
-    return await exportContainer(this.#installation, this.#find(container))
+    return await exportContainer(this.#installation, this.#findWithLayer(container, 'export'))
   }
 
   async createVolume(options?: VolumeOptions): Promise<VolumeInspect> {
@@ -233,6 +233,13 @@ class InstalledContainers implements Containers {
 
   #find(container: string): ContainerRecord {
     return this.#installation.records.find(container)
+  }
+
+  /** One whose files can be reached. */
+  #findWithLayer(container: string, action: string): ContainerRecord {
+    const record = this.#find(container)
+    this.#installation.requireLayerOf(record, action)
+    return record
   }
 
   /** The container as it is now. */

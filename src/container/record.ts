@@ -22,6 +22,8 @@ export interface ContainerDefinition {
   /** The image's and the options' words on the process, merged. */
   readonly config: ContainerConfigJson
   readonly mounts: readonly MountRecord[]
+  /** The storage driver that has the container layer. */
+  readonly driver?: string
   /** The program and text of `--init` and seccomp profiles are looked up once: what they name may change. */
   readonly initProgram?: string
   readonly seccompProfile?: string

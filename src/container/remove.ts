@@ -20,6 +20,7 @@ export async function removeContainer(
     using lock = await installation.locks.acquire(record.id)
     const present = await refreshLocked(installation, record.id, lock)
     if (present === undefined) return
+    installation.requireLayerOf(present, 'remove')
     if (!hasProcess(present.state)) {
       // Who was attached to it may not have learnt yet how it ended.
       if (present.state.finishedAt !== undefined) keepExit(installation, present.id, present.state.exitCode)
@@ -69,7 +70,7 @@ export async function pruneContainers(installation: Installation, options: Conta
   let reclaimedBytes = 0
   for (const record of installation.records.list()) {
     const { state, createdAt, definition } = record
-    if (!['created', 'exited', 'dead'].includes(state.status)) continue
+    if (!['created', 'exited', 'dead'].includes(state.status) || !installation.hasLayerOf(record)) continue
     if (options.until !== undefined && createdAt >= options.until) continue
     const { Labels: labels } = definition.config
     if (!hasLabels(labels, options.labels ?? []) || (options.labelsAbsent ?? []).some(label => hasLabels(labels, [label]))) continue
@@ -95,6 +96,7 @@ export async function pruneContainers(installation: Installation, options: Conta
 export async function recover(installation: Installation): Promise<number> {
   let recovered = 0
   for (const record of installation.records.list()) {
+    if (!installation.hasLayerOf(record)) continue
     const { owner, status } = record.state
     if (status === 'creating') {
       if (owner === undefined || !isAlive(owner)) recovered += Number(await removeUnfinished(installation, record))

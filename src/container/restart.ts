@@ -7,6 +7,7 @@ import { stopContainer } from './stop.ts'
 
 /** Stops a container that runs and starts it, in the background. One that was to remove itself lives on. */
 export async function restartContainer(installation: Installation, record: ContainerRecord, options: StopOptions = {}): Promise<void> {
+  installation.requireLayerOf(record, 'restart')
   await stopContainer(installation, record, options, { restarts: true })
   await allowRemount(installation, record.id)
   await startContainer(installation, record.id)

@@ -91,21 +91,29 @@ export async function settle(
   record: ContainerRecord,
   how: { readonly lock: HeldLock; readonly exit?: ContainerExit },
 ): Promise<ContainerRecord | undefined> {
-  const { id, definition } = record
+  const { id } = record
   const exit = how.exit ?? (await recordedExit(installation, id))
   // A foreground run that was seen to its end has been deleted by the runtime itself.
   if (how.exit === undefined) await releaseRuntime(installation, id)
   await releaseResources(installation, record)
   const settled = installation.records.update(id, state => endedState(record, state, exit))
-  if (definition.options.autoRemove === true && settled !== undefined && !isToStartAgain(settled.state)) {
-    keepExit(installation, id, exit.exitCode)
-    const { removeLocked } = await import('./remove.ts')
-    await removeLocked(installation, record, { lock: how.lock, volumes: true })
-    return undefined
-  }
+  if (settled !== undefined && (await removeIfDue(installation, settled, how.lock))) return undefined
   // The exit code is in there: it goes when it is known elsewhere.
   removeRunDirectory(installation, id)
   return settled
+}
+
+/**
+ * Removes a container that was to remove itself and has ended; says whether. Where another driver has
+ * its layer, that is for its monitor's exit command, which is with that one.
+ */
+export async function removeIfDue(installation: Installation, record: ContainerRecord, lock: HeldLock): Promise<boolean> {
+  const { id, definition, state } = record
+  if (definition.options.autoRemove !== true || !installation.hasLayerOf(record) || isToStartAgain(state)) return false
+  keepExit(installation, id, state.exitCode)
+  const { removeLocked } = await import('./remove.ts')
+  await removeLocked(installation, record, { lock, volumes: true })
+  return true
 }
 
 function isToStartAgain({ status, restartedBy }: ContainerState): boolean {

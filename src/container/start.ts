@@ -37,6 +37,7 @@ export async function startContainer(installation: Installation, id: string, opt
       `Cannot start container "${record.name}": it is paused; unpause it instead`,
     )
   }
+  installation.requireLayerOf(record, 'start')
   if (!hasProcess(record.state)) return await launch(installation, record, options)
   if (options.streams === undefined) return { warnings: [], ended: NEVER }
   const attachment = attach(installation.paths.bundle(id))

@@ -308,13 +308,15 @@ export class LocalEngine implements Engine {
     const { openContainers } = await import('../container/index.ts')
     const { openNetworks } = await import('../network/index.ts')
     const { root, logger } = this.#options
+    const snapshots = await (await this.#open()).requireSnapshots('work with containers')
     return openContainers({
       root,
       runDirectory: runDirectoryOf(root),
       metadata: this.#metadata,
-      snapshots: await (await this.#open()).requireSnapshots('work with containers'),
+      snapshots,
       networks: openNetworks(),
-      strataCommand: [PROGRAM, '--root', root],
+      // What is due after an end concerns the same layers.
+      strataCommand: [PROGRAM, '--root', root, '--storage-driver', snapshots.driverName],
       findImage: async reference => this.#images.find(reference),
       logger,
     })

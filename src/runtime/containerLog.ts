@@ -26,6 +26,8 @@ export interface LogOptions {
   readonly isEnded?: () => Promise<boolean>
   /** Only the last lines; 0 is none, undefined is all. */
   readonly tail?: number
+  /** Only what comes after so many bytes of the log, where a line ends; instead of `tail`. */
+  readonly from?: number
   readonly since?: Date
   readonly until?: Date
   readonly signal?: AbortSignal
@@ -40,7 +42,7 @@ const POLL_MS = 200
 /** Reads the log that a monitor writes; an absent file is an empty one. Lines that are not conmon's are left out. */
 export async function* readLog(path: string, options: LogOptions = {}): AsyncGenerator<LogRecord, void, undefined> {
   const { since, until } = options
-  const start = options.tail === undefined ? 0 : await tailOffset(path, options.tail)
+  const start = options.from ?? (options.tail === undefined ? 0 : await tailOffset(path, options.tail))
   for await (const line of logLines(path, start, options)) {
     const record = parseLogLine(line)
     if (record === undefined) continue

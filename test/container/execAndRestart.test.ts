@@ -155,3 +155,35 @@ test('logs() takes the last lines, only one stream, and follows to the end', { s
   assert.deepEqual(tail, ['last\n'])
   await workshop.containers.remove(id)
 })
+
+test('a container stays with the storage driver that has its layer, whatever driver others use', { skip }, async () => {
+  await using first = await openWorkshop()
+  const image = await first.busybox()
+  const own = first.snapshots.driverName
+  await using second = await openWorkshop({
+    root: first.root,
+    runDirectory: first.runDirectory,
+    driver: own === 'vfs' ? 'overlay2' : 'vfs',
+  })
+  const { id } = await first.containers.create({ image: image.name, network: 'none', command: ['true'] }, image)
+  const other = { code: 'STRATA_OTHER_DRIVER' }
+  for (const verb of ['start', 'restart', 'remove', 'diff', 'export'] as const) await assert.rejects(second.containers[verb](id), other)
+  await assert.rejects(second.containers.copyTo(id, '/', streamOf()), other)
+  assert.deepEqual((await second.containers.prune()).removed, [])
+  const [listed] = await second.containers.list({ all: true, size: true })
+  assert.equal(listed?.id, id)
+  assert.equal((await second.containers.inspect(id)).Driver, own)
+  await first.containers.remove(id)
+
+  // One that removes itself is seen to its end by the other: what it leaves is for its own exit command.
+  const command = ['sh', '-c', 'sleep 0.3; exit 7']
+  const { id: passing } = await first.containers.run({ image: image.name, network: 'none', autoRemove: true, command }, image)
+  assert.equal(await second.containers.wait(passing), 7)
+  const isThere = (): Promise<boolean> =>
+    first.snapshots.stat(passing).then(
+      () => true,
+      () => false,
+    )
+  for (let tries = 0; tries < 200 && (await first.containers.list({ all: true })).length > 0; tries += 1) await sleep(25)
+  assert.deepEqual([await first.containers.list({ all: true }), await isThere()], [[], false])
+})

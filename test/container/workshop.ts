@@ -35,13 +35,17 @@ export interface Workshop extends AsyncDisposable {
 }
 
 /** A root of its own, with the driver that tests ask for by $STRATA_TEST_DRIVER. Nothing of it is left when it is disposed of. */
-export async function openWorkshop(where?: { readonly root: string; readonly runDirectory: string }): Promise<Workshop> {
+export async function openWorkshop(where?: {
+  readonly root: string
+  readonly runDirectory: string
+  readonly driver?: string
+}): Promise<Workshop> {
   const name = randomBytes(4).toString('hex')
   const root = where?.root ?? `/var/tmp/strata-test-${name}`
   const runDirectory = where?.runDirectory ?? `/run/strata/test-${name}`
   const metadata = openMetadata(openRootDirectory(root))
   await mkdir(join(root, 'snapshots'), { recursive: true })
-  const { driver } = await selectDriver(join(root, 'snapshots'), process.env['STRATA_TEST_DRIVER'])
+  const { driver } = await selectDriver(join(root, 'snapshots'), where?.driver ?? process.env['STRATA_TEST_DRIVER'])
   if (driver === undefined) throw new Error('there is no storage driver')
   const snapshots = new DriverSnapshotter(driver, metadata)
   const images = new Map<string, ContainerImage>()
@@ -51,7 +55,7 @@ export async function openWorkshop(where?: { readonly root: string; readonly run
     metadata,
     snapshots,
     networks: openNetworks(),
-    strataCommand: [process.execPath, CLEAN_UP, root, runDirectory],
+    strataCommand: [process.execPath, CLEAN_UP, root, runDirectory, driver.name],
     findImage: async reference => images.get(reference),
     logger: silentLogger,
   })

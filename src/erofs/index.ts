@@ -1,3 +1,4 @@
+export { attributeChanges, type ErofsChange } from './changeInode.ts'
 export type {
   ErofsAttributes,
   ErofsDevice,

@@ -31,6 +31,8 @@ export interface ErofsFile extends ErofsAttributes {
 
 export interface ErofsDirectory extends ErofsAttributes {
   readonly type: 'directory'
+  /** Its attributes can be changed in the image: `attributeChanges`. */
+  readonly changeable?: boolean
   /** By name, in the form of base's decodeFileName. */
   readonly children: ReadonlyMap<string, ErofsNode>
 }

@@ -49,6 +49,8 @@ export interface ErofsInode extends ErofsAttributes {
   readonly nid: number
   readonly type: ErofsNode['type']
   readonly links: number
+  /** It has the long form, so that all its attributes have a place. */
+  readonly changeable: boolean
   /** Bytes of content of a file, of the target of a symlink, of the entries of a directory. */
   readonly size: number
   readonly device?: { readonly major: number; readonly minor: number }
@@ -120,6 +122,7 @@ class Image implements ErofsImage {
     this.root = bytes.readUInt16LE(SUPER.rootNid)
     this.inodes = readNumber(bytes, SUPER.inodes)
     this.#blocks = bytes.readUInt32LE(SUPER.blocks)
+    if (this.#blocks * BLOCK_BYTES > source.size) throw damaged('it ends too early')
     this.#xattrsAt = bytes.readUInt32LE(SUPER.xattrBlock) * BLOCK_BYTES
     this.#epoch = timeOf(bytes, SUPER.buildTime, SUPER.buildNanoseconds)
     if (bytes.readUInt32LE(SUPER.metaBlock) !== 0) throw damaged('its inodes do not begin with it')
@@ -152,6 +155,7 @@ class Image implements ErofsImage {
     const inode: ErofsInode = {
       nid,
       type,
+      changeable: extended,
       mode: mode & 0o7777,
       uid: extended ? bytes.readUInt32LE(EXTENDED.uid) : bytes.readUInt16LE(COMPACT.uid),
       gid: extended ? bytes.readUInt32LE(EXTENDED.gid) : bytes.readUInt16LE(COMPACT.gid),

@@ -87,7 +87,9 @@ class ImageWriter {
 
   write(): Buffer {
     const shared = this.#xattrs.shared()
-    const xattrsAt = this.#layOut(SUPER_OFFSET + SUPER_BYTES + this.#devices.length * DEVICE_BYTES)
+    const devicesEnd = SUPER_OFFSET + SUPER_BYTES + this.#devices.length * DEVICE_BYTES
+    // Behind what the checksum covers, so that changed inodes do not touch it.
+    const xattrsAt = this.#layOut(Math.max(devicesEnd, SUPER_OFFSET + BLOCK_BYTES))
     const end = roundUp(xattrsAt + shared.length, BLOCK_BYTES)
     this.#addressDevices(end / BLOCK_BYTES)
     this.#image = Buffer.alloc(end)
@@ -186,6 +188,7 @@ class ImageWriter {
   #needsExtended({ node, size, links }: Placed): boolean {
     const { seconds, nanoseconds } = node.modifiedAt
     const sameTime = seconds === this.#epoch.seconds && nanoseconds === this.#epoch.nanoseconds
+    if (node.type === 'directory' && node.changeable === true) return true
     return !sameTime || node.uid > 0xffff || node.gid > 0xffff || links > 0xffff || size >= 2 ** 32
   }
 

@@ -44,7 +44,7 @@ export function applyLayer(input: LayerInput, directory: string, options: { read
 export interface KeptLayer {
   /** The plain tar. */
   readonly tarPath: string
-  /** An EROFS image that has the tar as its device; not written where something in the layer depends on the layers below. */
+  /** An EROFS image that has the tar as its device; complete after `completeImage`. Not written for layers that need those below for more than that. */
   readonly imagePath: string
 }
 

@@ -16,6 +16,7 @@ export interface ImageFile {
 /** An open image, from which other images can be made. */
 export interface ImageTree extends ReadableTree {
   readonly file: ImageFile
+  inode(path: string): ErofsInode | undefined
   /** Where the content of a file of a node's `inode` lies; undefined for inodes that are not of this image. */
   extents(inode: string): readonly ErofsExtent[] | undefined
 }
@@ -98,6 +99,10 @@ class OpenImage implements ImageTree {
       at = to
     }
     yield* zeros(end - at)
+  }
+
+  inode(path: string): ErofsInode | undefined {
+    return this.#find(path)
   }
 
   extents(inode: string): readonly ErofsExtent[] | undefined {

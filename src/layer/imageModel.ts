@@ -14,8 +14,11 @@ export class ImageDirectory implements ErofsDirectory {
   modifiedAt: Attributes['modifiedAt']
   xattrs: Attributes['xattrs']
   opaque: boolean
+  /** A directory that the tar only implies. */
+  readonly changeable: boolean
 
-  constructor(attributes: Attributes, opaque: boolean) {
+  constructor(attributes: Attributes & { readonly implied?: boolean }, opaque: boolean) {
+    this.changeable = attributes.implied === true
     this.mode = attributes.mode
     this.uid = attributes.uid
     this.gid = attributes.gid

@@ -1,5 +1,6 @@
 export { applyLayer, indexLayer, keepLayer, type LayerInput } from './applyLayer.ts'
 export type { Change } from './change.ts'
+export { completeImage } from './completeImage.ts'
 export { completeLayer, copyRootAttributes, setRootAttributes } from './completeLayer.ts'
 export { diffTrees } from './diffTrees.ts'
 export { directoryTree } from './directoryTree.ts'

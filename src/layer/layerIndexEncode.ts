@@ -32,8 +32,6 @@ export interface EncodedIndex {
   readonly parts: readonly Buffer[]
   readonly contentBytes: number
   readonly entryCount: number
-  /** `LayerIndex.dependsOnLower` */
-  readonly dependsOnLower: boolean
 }
 
 /** Writes down a finished model. The result is all that later readers need; see layerIndexFormat.ts for its layout. */
@@ -111,7 +109,7 @@ export function encodeLayerIndex(model: LayerModel, tar: TarFacts): EncodedIndex
   header.writeDoubleLE(heap.size, HEADER.heapBytes)
   const parts = [header, records, children, heap.bytes()]
   header.writeUInt32LE(indexCrc(parts), HEADER.crc)
-  return { parts, contentBytes, entryCount: entries.length, dependsOnLower }
+  return { parts, contentBytes, entryCount: entries.length }
 }
 
 /** The checksum of an index that is cut into parts, the first with the whole header: all bytes but those of the checksum. */

@@ -5,6 +5,7 @@ import { StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { writeAll } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
+import { isImageable, writePendingImage } from './completeImage.ts'
 import { writePending } from './completeLayer.ts'
 import { imageBytes } from './imageBytes.ts'
 import { LayerApplier, type LayerLimits } from './layerApplier.ts'
@@ -24,7 +25,7 @@ export interface LayerJob {
   readonly tree?: { readonly directory: string; readonly dialect: Dialect } | undefined
   /** Where the plain tar goes; absent when it is not kept. */
   readonly tarPath?: string | undefined
-  /** Where the layer's EROFS image goes, unless something in it depends on the layers below; absent when none is wanted. */
+  /** Where the layer's EROFS image goes, for `completeImage`, unless it would have to know the layers below; absent when none is wanted. */
   readonly imagePath?: string | undefined
 }
 
@@ -75,7 +76,8 @@ export async function runLayerJob(
       throw new StrataError('dataLoss', 'STRATA_DIFF_ID_MISMATCH', `Cannot apply layer ${job.diffId}: its bytes are those of ${diffId}`)
     }
     await pipeline(index.parts, createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
-    if (job.imagePath !== undefined && !index.dependsOnLower) {
+    if (job.imagePath !== undefined && isImageable(model)) {
+      await writePendingImage(job.imagePath, model)
       await writeFile(job.imagePath, imageBytes(modelImageTree(model), [{ bytes: tarBytes }]), { flag: 'wx', mode: 0o600 })
     }
     if (tree?.dialect === 'overlay') await writePending(tree.directory, model)

@@ -15,7 +15,7 @@ import {
 } from '../../layer/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { diskUsage } from './diskUsage.ts'
-import { imageFile, linkOrCopy, type LowerState, rootIn, stateUnion, writeLayerImage, writeMergedImage } from './layerImages.ts'
+import { imageFile, linkOrCopy, type LowerState, rootIn, stateUnion, completeLayerImage, writeMergedImage } from './layerImages.ts'
 import { MAX_LOWERS, overlayMount } from './overlayMount.ts'
 import { SharedMounts } from './sharedMounts.ts'
 import { StateDirectories } from './stateDirectories.ts'
@@ -78,7 +78,7 @@ export class ErofsDriver implements StorageDriver {
 
   async seal([id, ...below]: SnapshotChain): Promise<void> {
     if ('image' in this.#state(id)) {
-      await writeLayerImage(
+      await completeLayerImage(
         this.#image(id),
         below.map(each => this.#state(each)),
       )

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { errnoOf } from '../../base/index.ts'
 import type { ErofsDevice, ErofsDirectory, ErofsExtent } from '../../erofs/index.ts'
 import {
+  completeImage,
   decodeLayerIndex,
   extentsInTar,
   IMAGE_ROOT,
@@ -19,8 +20,9 @@ import { overlayUnion } from '../../union/index.ts'
 
 /*
  * <image>/          what one mount of EROFS needs
- *   index           the layer index, until there is an image
+ *   index           the layer index, until the image is complete
  *   image           the metadata
+ *   image.pending   what completeImage has left to do
  *   data.0          the first device: of a layer, its own plain tar
  *   data.1 …        what else has contents: tars of layers below (hard links), files of a container layer below
  *
@@ -35,7 +37,7 @@ export function rootIn(mountPoint: string): string {
   return join(mountPoint, IMAGE_ROOT)
 }
 
-export function hasImage(image: string): boolean {
+function hasImage(image: string): boolean {
   return existsSync(join(image, 'image'))
 }
 
@@ -49,10 +51,21 @@ export function stateUnion(states: readonly LowerState[]): ReadableTree {
   return overlayUnion(states.map(state => ('image' in state ? imageTree(imageFile(state.image)) : state.directory)))
 }
 
-/** Makes the image of a layer from its index. Idempotent. */
-export async function writeLayerImage(image: string, below: readonly LowerState[]): Promise<void> {
-  // A layer in which nothing depends on those below has it from its import.
-  if (hasImage(image)) return
+/** Makes the image of a layer what it is above the states below. Idempotent. */
+export async function completeLayerImage(image: string, below: readonly LowerState[]): Promise<void> {
+  const index = join(image, 'index')
+  if (!existsSync(index)) return
+  const lower = stateUnion(below)
+  try {
+    if (!hasImage(image) || !(await completeImage(imageFile(image), lower))) await makeAnew(image, below)
+  } finally {
+    await lower.close()
+  }
+  await rm(join(image, 'image.pending'), { force: true })
+  await rm(index)
+}
+
+async function makeAnew(image: string, below: readonly LowerState[]): Promise<void> {
   const index = decodeLayerIndex(await readFile(join(image, 'index')))
   const contents = new Contents(image, below)
   try {
@@ -65,7 +78,6 @@ export async function writeLayerImage(image: string, below: readonly LowerState[
   } finally {
     await contents.close()
   }
-  await rm(join(image, 'index'))
 }
 
 /** Makes one image of what states show together. Idempotent; nobody else makes the same meanwhile. */

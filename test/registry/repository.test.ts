@@ -56,6 +56,8 @@ describe('a Repository of a real registry', () => {
     assert.deepEqual((await Array.fromAsync(repository.tags())).sort(), ['1', '2'])
     assert.ok((await readAtMost(await repository.open(layer), 1e6)).equals(LAYER))
     assert.ok((await readAtMost(await repository.open(layer, { start: 299_000 }), 1e6)).equals(LAYER.subarray(299_000)))
+    // The registry itself answers 416 to that.
+    assert.equal((await readAtMost(await repository.open(layer, { start: LAYER.length }), 1e6)).length, 0)
   })
 
   test('mountFrom() takes a blob of a neighbour without its bytes', async () => {

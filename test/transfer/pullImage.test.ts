@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { isStrataError, type Progress } from '../../src/base/index.ts'
+import { isStrataError, type Progress, streamOf } from '../../src/base/index.ts'
 import { collectGarbage } from '../../src/engine/garbage.ts'
 import { Stores } from '../../src/engine/stores.ts'
 import { CURRENT_DIRECTORY, removeTree } from '../../src/host/index.ts'
@@ -232,5 +232,23 @@ test('hostile #59: pullImage() goes on where an earlier one was broken off', asy
   const ranges = seen.filter(each => each.startsWith(target.digest)).map(each => each.slice(target.digest.length))
   assert.equal(ranges.length, 1)
   assert.match(ranges[0]!, /^bytes=[1-9]\d*-$/)
+  assert.deepEqual((await checkStore(stores.root)).faults, [])
+})
+
+test('hostile #68: pullImage() asks for nothing of a blob that had come whole when an earlier one was killed', async () => {
+  const image = publish([ONE])
+  const target = image.layers[0]!
+  using stores = openStores()
+  {
+    await using ingest = await stores.content.ingest(target.digest, { target })
+    await ingest.write(streamOf(image.blobs.get(target.digest)!))
+  }
+  const seen: string[] = []
+  await using server = await lyingServer(registryOf(image, seen))
+  await pull(stores, server.address)
+  assert.deepEqual(
+    seen.filter(each => each.startsWith(target.digest)),
+    [],
+  )
   assert.deepEqual((await checkStore(stores.root)).faults, [])
 })

@@ -28,7 +28,9 @@ export class Invocation {
     if (this.#stopListening === undefined) {
       const stops = (['SIGINT', 'SIGTERM'] as const).map(name =>
         this.surroundings.onSignal(name, () =>
-          this.#interrupted.abort(new StrataError('cancelled', 'STRATA_CANCELLED', `interrupted by ${name}`)),
+          this.#interrupted.abort(
+            new StrataError('cancelled', name === 'SIGTERM' ? 'STRATA_TERMINATED' : 'STRATA_CANCELLED', `interrupted by ${name}`),
+          ),
         ),
       )
       this.#stopListening = () => stops.forEach(stop => stop())

@@ -114,6 +114,19 @@ describe('main()', () => {
         '  caused by: deep (an internal error: TypeError)\n',
     )
   })
+  test('ends with 128 and the signal that interrupted it', async () => {
+    const pull: Engine['pull'] = (_, { signal } = {}) =>
+      new Promise((_resolve, reject) => {
+        signal!.addEventListener('abort', () => reject(signal!.reason as Error), { once: true })
+      })
+    for (const [signal, status] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      const ran = await strata('pull a', { pull }, { signals: [signal] })
+      assert.deepEqual([ran.status, ran.stderr], [status, `strata: interrupted by ${signal}\n`])
+    }
+  })
   test('says which of its packages is missing', async () => {
     const missing = Object.assign(new Error("Cannot find module 'undici'\nRequire stack:\n- /x.cjs"), { code: 'MODULE_NOT_FOUND' })
     const ran = await strata('images', { images: () => Promise.reject(missing) })

@@ -11,6 +11,8 @@ const BY_CODE: Readonly<Record<string, number>> = {
   STRATA_COMMAND_NOT_EXECUTABLE: 126,
   // docker's own check of the terminal comes before anything of the container's.
   STRATA_NOT_A_TERMINAL: 1,
+  // 128 + SIGTERM
+  STRATA_TERMINATED: 143,
 }
 
 /** 128 + SIGINT: what shells expect of a program that Ctrl-C ended. */

@@ -34,7 +34,7 @@ test(
       disk.losePower()
       child.process.kill('SIGKILL')
       await child.ended().catch(() => undefined)
-      await disk.unmount()
+      await disk.unmount({ lazy: true })
       for (const digest of lines.split('\n').slice(0, -1)) acknowledged.add(digest)
 
       await disk.mount()

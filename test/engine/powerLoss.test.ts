@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -87,7 +88,10 @@ function read(lines: readonly string[], into: Acknowledged): void {
   }
 }
 
-for (const storageDriver of ['overlay2', 'vfs']) {
+/** Those that this kernel can mount. */
+const DRIVERS = ['overlay2', 'vfs', ...(/\berofs$/m.test(readFileSync('/proc/filesystems', 'utf8')) ? ['erofs'] : [])]
+
+for (const storageDriver of DRIVERS) {
   test(
     `hostile #68, #69: images that were acknowledged on ${storageDriver} before the power went are whole, to the last file of their trees`,
     { skip: whyNoLosingDisk, timeout: 60_000 + LOSSES * 20_000 },
@@ -120,7 +124,7 @@ for (const storageDriver of ['overlay2', 'vfs']) {
         disk.losePower()
         worker.kill('SIGKILL')
         await ended
-        await disk.unmount()
+        await disk.unmount({ lazy: true })
         read(said.split('\n').slice(0, -1), told)
 
         await disk.mount()
@@ -139,7 +143,7 @@ for (const storageDriver of ['overlay2', 'vfs']) {
         await disk.unmount()
       }
       t.diagnostic(`${told.verbs} verbs done, ${acknowledged} names acknowledged before ${LOSSES} power losses`)
-      assert.ok(told.verbs > LOSSES)
+      assert.ok(acknowledged > 0)
     },
   )
 }

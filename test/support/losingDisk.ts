@@ -44,8 +44,9 @@ export class LosingDisk implements AsyncDisposable {
     this.#mounted = true
   }
 
-  async unmount(): Promise<void> {
-    await must('umount', this.mountPoint)
+  /** @param how.lazy also with mounts on it, which a power loss would have ended */
+  async unmount(how: { readonly lazy?: boolean } = {}): Promise<void> {
+    await must('umount', ...(how.lazy === true ? ['-l'] : []), this.mountPoint)
     this.#mounted = false
     for (let tries = 0; tries < 20; tries += 1) {
       if ((await must('losetup', '-j', this.#file)) === '') return

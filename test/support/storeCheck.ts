@@ -53,7 +53,16 @@ function differences(expected: Picture, found: Picture): readonly string[] {
 
 /** What the directories of a root's stores have in them. */
 export function storedFiles(root: string): readonly string[] {
-  const directories = ['blobs/sha256', 'layers/sha256', 'layers/partial', 'ingest', 'snapshots/overlay2', 'snapshots/vfs', 'trash']
+  const directories = [
+    'blobs/sha256',
+    'layers/sha256',
+    'layers/partial',
+    'ingest',
+    'snapshots/overlay2',
+    'snapshots/vfs',
+    'snapshots/erofs',
+    'trash',
+  ]
   return directories.flatMap(directory => {
     try {
       return readdirSync(join(root, directory)).map(name => `${directory}/${name}`)

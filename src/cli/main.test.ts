@@ -97,6 +97,9 @@ describe('main()', () => {
     assert.equal((await strata('container run i', failing('STRATA_NO_RUNTIME'))).status, 125)
     assert.equal((await strata('create i', failing('STRATA_NO_RUNTIME'))).status, 1)
     assert.equal((await strata('exec c nope', failing('STRATA_COMMAND_NOT_FOUND'))).status, 127)
+    assert.equal((await strata('exec -w /no c pwd', failing('STRATA_NO_WORKING_DIRECTORY'))).status, 127)
+    assert.equal((await strata('exec -u no c id', failing('STRATA_UNKNOWN_USER'))).status, 126)
+    assert.equal((await strata('run -u no i id', failing('STRATA_UNKNOWN_USER'))).status, 125)
     assert.equal((await strata('start c', failing('STRATA_NO_RUNTIME'))).status, 1)
   })
   test('prints an error as one sentence with its hint; causes only with --debug; never a stack', async () => {

@@ -16,7 +16,21 @@ test('runtimeError() makes one sentence of what crun and runc say', () => {
       'STRATA_COMMAND_NOT_FOUND',
       'Cannot start it: exec: "/nope": stat /nope: no such file or directory',
     ],
-    ['open executable: Permission denied', 'STRATA_COMMAND_NOT_EXECUTABLE', 'Cannot start it: open executable: Permission denied'],
+    [
+      'open executable: Permission denied',
+      'STRATA_COMMAND_NOT_EXECUTABLE',
+      'Cannot start it: the command is not a program that may be run: Permission denied',
+    ],
+    [
+      'chdir `/none`: No such file or directory',
+      'STRATA_NO_WORKING_DIRECTORY',
+      'Cannot start it: the working directory does not exist in the container',
+    ],
+    [
+      'runc exec failed: unable to start container process: chdir to cwd ("/none") set in config.json failed: no such file or directory',
+      'STRATA_NO_WORKING_DIRECTORY',
+      'Cannot start it: the working directory does not exist in the container',
+    ],
     [
       'exec container process `/etc/exe`: Exec format error',
       'STRATA_COMMAND_NOT_EXECUTABLE',

@@ -4,6 +4,12 @@ import { type ErrorKind, StrataError } from '../base/index.ts'
 const MEANINGS: readonly (readonly [pattern: RegExp, kind: ErrorKind, code: `STRATA_${string}`, state?: string])[] = [
   // crun 1.8: executable file `x` not found in $PATH; runc: exec: "x": executable file not found / stat x: no such file
   [/executable file .*not found|exec: ".*": stat .*no such file or directory/i, 'notFound', 'STRATA_COMMAND_NOT_FOUND'],
+  [
+    /chdir .*no such file or directory/i,
+    'notFound',
+    'STRATA_NO_WORKING_DIRECTORY',
+    'the working directory does not exist in the container',
+  ],
   // crun opens the executable itself; runc says exec: "x": permission denied, or is a directory.
   [
     /open executable|exec container process .*(?:permission denied|exec format error|not permitted|is a directory)|exec: ".*": (?:permission denied|is a directory)|exec format error/i,
@@ -63,6 +69,7 @@ function tidy(message: string): string {
   return message
     .replace(/^runc \w+ failed: /, '')
     .replace(/^unable to start container process: /, '')
+    .replace(/^open executable: /, 'the command is not a program that may be run: ')
     .replace(/[.\s]+$/, '')
     .replaceAll('`', '"')
 }

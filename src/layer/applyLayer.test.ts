@@ -172,6 +172,21 @@ for (const dialect of dialects) {
   })
 
   test(
+    `hostile #2: applyLayer() (${dialect}) gives up on symlinks that lead in a circle, as the kernel does after forty`,
+    { skip },
+    async t => {
+      const { root } = await confined(t)
+      const loops = [[symlink('a', 'b'), symlink('b', 'a')], [symlink('a', 'a')], [symlink('a', 'x/../a')], [symlink('a', '/a/../a')]]
+      for (const [n, loop] of loops.entries())
+        await assert.rejects(apply(await makeDirectory(root, `loop${n}`), ...loop, file('a/f')), { code: 'STRATA_SYMLINK_LOOP' })
+      const chain = (length: number): readonly Member[] => Array.from({ length }, (_, n) => symlink(`l${n}`, n === 0 ? '.' : `l${n - 1}`))
+      await apply(await makeDirectory(root, 'forty'), ...chain(40), file('l39/f', 'at the end'))
+      assert.equal(await readFile(join(root, 'forty/f'), 'utf8'), 'at the end')
+      await assert.rejects(apply(await makeDirectory(root, 'more'), ...chain(41), file('l40/f')), { code: 'STRATA_SYMLINK_LOOP' })
+    },
+  )
+
+  test(
     `hostile #14: applyLayer() (${dialect}) refuses names and paths that Linux cannot have, and takes the longest`,
     { skip },
     async t => {

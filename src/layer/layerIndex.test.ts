@@ -5,6 +5,7 @@ import { decodeFileName } from '../base/index.ts'
 import {
   applyHere,
   dir,
+  fifo,
   file,
   hardlink,
   indexOf,
@@ -197,6 +198,18 @@ test('decodeLayerIndex() refuses damaged bytes and other versions', async () => 
     )
   }
   assert.throws(() => decodeLayerIndex(index.subarray(0, -1)), { code: 'STRATA_LAYER_INDEX_DAMAGED' })
+})
+
+test('hostile #35: a directory in the place of another thing of its layer hides the directory below, as that did', async () => {
+  const opaqueOf = async (...members: readonly Member[]): Promise<unknown> => {
+    const entry = (await indexOf(...members)).get('x')
+    return entry?.type === 'directory' ? entry.opaque === true : entry?.type
+  }
+  for (const thing of [file('x'), symlink('x', 'y'), fifo('x'), whiteout('x')])
+    assert.equal(await opaqueOf(thing, dir('x')), true, thing.type)
+  assert.equal(await opaqueOf(dir('x')), false)
+  assert.equal(await opaqueOf(dir('x', { mode: 0o700 }), dir('x')), false)
+  assert.equal(await opaqueOf(dir('x'), file('x')), 'file')
 })
 
 test('hostile #1, #29: a layer of any bytes in its names is indexed inside the root or refused', async () => {

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { type ByteStream, errnoOf, fileStream, StrataError, systemError } from '../base/index.ts'
 import { decompress, detectCompression } from '../compression/index.ts'
 import { IMAGE_LAYOUT, type Platform } from '../oci/index.ts'
@@ -52,8 +50,8 @@ export async function plainArchive(source: string | ByteStream, scratch: string)
   }
   const file = await openNameless(scratch)
   try {
-    const output = createWriteStream('', { fd: file.fd, autoClose: false })
-    await pipeline(decompress(typeof source === 'string' ? fileStream(source) : source), output)
+    for await (const chunk of decompress(typeof source === 'string' ? fileStream(source) : source, { lent: true }))
+      await file.writeFile(chunk)
   } catch (error) {
     await file.close()
     throw errnoOf(error) === undefined ? error : systemError(`read archive "${name}"`, error)

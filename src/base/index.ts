@@ -8,5 +8,16 @@ export { packageDirectory, packageVersion } from './package.ts'
 export { findProgram, type ProgramOptions, type ProgramResult, runProgram } from './processes.ts'
 export { currentBoot, currentProcess, identityOf, isAlive, type ProcessIdentity, thisOwner } from './processOwner.ts'
 export type { CallOptions, Progress, ProgressListener } from './progress.ts'
-export { type ByteStream, CHUNK_BYTES, drain, fileStream, observed, readAtMost, release, streamOf } from './streams.ts'
+export {
+  arriving,
+  arrivingLent,
+  type ByteStream,
+  CHUNK_BYTES,
+  drain,
+  fileStream,
+  observed,
+  readAtMost,
+  release,
+  streamOf,
+} from './streams.ts'
 export { TimeSlices } from './timeSlices.ts'

@@ -1,4 +1,6 @@
+import { on } from 'node:events'
 import { createReadStream } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { StrataError } from './errors.ts'
 
 /** Bytes in order. Whoever stops reading early calls `return()` (as `for await` does by itself). */
@@ -56,6 +58,29 @@ export function release(chunk: Uint8Array): void {
   const { buffer, byteLength, byteOffset } = chunk
   const last = byteLength >= RELEASED_BYTES && byteOffset + byteLength === buffer.byteLength
   if (last && buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
+/**
+ * The chunks of a Readable as they come: its own iterator joins those that wait, which copies them. Stopping early
+ * destroys it.
+ */
+export async function* arriving(readable: Readable): AsyncGenerator<Uint8Array> {
+  if (readable.destroyed || readable.readableEnded) return
+  try {
+    const events = on(readable, 'data', { close: ['end', 'close'], highWaterMark: 1, lowWaterMark: 1 })
+    for await (const [chunk] of events) yield chunk as Uint8Array
+  } finally {
+    // A stream that is given up tells that as an error of its own.
+    if (!readable.readableEnded) readable.on('error', () => undefined).destroy()
+  }
+}
+
+/** As `arriving`; a chunk's memory is given back when the next is asked for. */
+export async function* arrivingLent(readable: Readable): AsyncGenerator<Uint8Array> {
+  for await (const chunk of arriving(readable)) {
+    yield chunk
+    release(chunk)
+  }
 }
 
 /** Passes bytes on and tells `observe` about each chunk. */

@@ -1,6 +1,7 @@
-import { createWriteStream, readFileSync, statSync } from 'node:fs'
-import { isAbsolute, join, relative } from 'node:path'
+import { readFileSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
+import { isAbsolute, join, relative } from 'node:path'
 import { type ByteStream, drain, errnoOf, fileStream, isStrataError, StrataError, systemError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { type DiskContentStore, verified } from '../content/index.ts'
@@ -157,8 +158,11 @@ export class LayerStore {
     const { diffId, limits, signal } = options
     await using staged = this.#files.stage()
     try {
-      const file = createWriteStream(staged.tarPath, { flags: 'wx', mode: 0o600 })
-      await pipeline(decompress(bytes), file, signal === undefined ? {} : { signal })
+      await using file = await open(staged.tarPath, 'wx', 0o600)
+      const writeAll = async (chunks: ByteStream): Promise<void> => {
+        for await (const chunk of chunks) await file.writeFile(chunk)
+      }
+      await pipeline(decompress(bytes, { lent: true }), writeAll, signal === undefined ? {} : { signal })
     } catch (error) {
       // What the source or the signal says passes on; only the disk's complaints need words.
       throw errnoOf(error) === undefined ? error : systemError(`write "${staged.tarPath}"`, error)

@@ -1,7 +1,6 @@
-import { on } from 'node:events'
 import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher, request as undiciRequest } from 'undici'
-import { type ByteStream, isStrataError, StrataError } from '../base/index.ts'
+import { arriving, type ByteStream, isStrataError, StrataError } from '../base/index.ts'
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
@@ -62,20 +61,13 @@ async function dispatch(agent: Dispatcher, { method, url, headers, body, signal 
   }
 }
 
-/** The chunks as they come: the iterator of a Readable would join those that wait, which copies them. */
 function readBody(body: Readable, url: URL): ByteStream {
   return {
     async *[Symbol.asyncIterator]() {
-      // It was discarded.
-      if (body.destroyed) return
       try {
-        const events = on(body, 'data', { close: ['end', 'close'], highWaterMark: 1, lowWaterMark: 1 })
-        for await (const [chunk] of events) yield chunk as Uint8Array
+        yield* arriving(body)
       } catch (cause) {
         throw connectionError(url, cause, undefined)
-      } finally {
-        // What nobody reads to its end is given up; the stream tells that as an error of its own.
-        if (!body.readableEnded) body.on('error', () => undefined).destroy()
       }
     },
   }

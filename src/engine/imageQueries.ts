@@ -1,5 +1,5 @@
 import type { ImageRecord } from '../image/index.ts'
-import type { History } from '../oci/index.ts'
+import type { History, ImageConfig } from '../oci/index.ts'
 import { readConfig } from './imageConfig.ts'
 import type { ImageConfigJson, ImageInspect } from './imageInspect.ts'
 import { requirePlatform } from './imagePlatform.ts'
@@ -20,7 +20,7 @@ export async function inspectImage(stores: Stores, text: string, { platform }: P
     Parent: image.parentId ?? '',
     Comment: config.history?.at(-1)?.comment ?? '',
     ...(config.created === undefined ? {} : { Created: config.created }),
-    DockerVersion: '',
+    DockerVersion: dockerVersionOf(config),
     Author: config.author ?? '',
     Config: (config.config ?? {}) as ImageConfigJson,
     Architecture: config.architecture,
@@ -33,6 +33,11 @@ export async function inspectImage(stores: Stores, text: string, { platform }: P
     Metadata: { LastTagTime: (image.lastTaggedAt ?? new Date('0001-01-01T00:00:00Z')).toISOString() },
     Descriptor: { mediaType: image.manifest.mediaType, digest: image.manifest.digest, size: image.manifest.size },
   }
+}
+
+/** What made the image, where that was Docker: a field that is not the image-spec's. */
+function dockerVersionOf(config: ImageConfig & { readonly docker_version?: unknown }): string {
+  return typeof config.docker_version === 'string' ? config.docker_version : ''
 }
 
 /** One entry for each step, newest first; the image itself is known by id, and what it was made from here. */

@@ -186,8 +186,9 @@ describe('pull', () => {
   })
 
   test('another platform than the one that is here is not silently replaced', async () => {
-    await crafter.image('amd64', [layer({ a: 'a' })])
+    await crafter.image('amd64', [layer({ a: 'a' })], { docker_version: '26.1.5' })
     await lines('pull', '-q', named(':amd64'))
+    assert.deepEqual(await lines('inspect', '-f', '{{.DockerVersion}}', named(':amd64')), ['26.1.5'])
     for (const command of [['image', 'inspect'], ['history'], ['push'], ['save', '-o', join(scratch, 'none.tar')]]) {
       await fails(
         /^strata: Cannot find image "\S+:amd64" for linux\/arm64: what is here is for linux\/amd64\. [^\n]+\n$/,

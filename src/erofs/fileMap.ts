@@ -1,4 +1,4 @@
-import { StrataError } from '../base/index.ts'
+import { isStrataError, StrataError } from '../base/index.ts'
 import { BLOCK_BITS, BLOCK_BYTES, CHUNK_BITS_MASK, CHUNK_INDEX, CHUNK_INDEX_BYTES, HOLE } from './format.ts'
 import type { ErofsExtent } from './node.ts'
 
@@ -37,6 +37,17 @@ export function chunkMap(size: number, extents: readonly ErofsExtent[]): ChunkMa
   const chunks = Math.ceil(size / 2 ** bits)
   if (chunks > MAX_CHUNKS) throw cannotMap(`it has ${chunks} chunks`)
   return { bits, chunks, extents }
+}
+
+/** Tells whether an image can hold a file whose content lies like this. */
+export function canHoldExtents(size: number, extents: readonly ErofsExtent[]): boolean {
+  try {
+    chunkMap(size, extents)
+    return true
+  } catch (error) {
+    if (isStrataError(error, 'unsupported')) return false
+    throw error
+  }
 }
 
 /**

@@ -1,4 +1,5 @@
 export { attributeChanges, type ErofsChange } from './changeInode.ts'
+export { canHoldExtents } from './fileMap.ts'
 export type {
   ErofsAttributes,
   ErofsDevice,

@@ -2,8 +2,9 @@ import { close, CURRENT_DIRECTORY, openAt, writeAll } from '../host/index.ts'
 import { constants } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { errnoOf } from '../base/index.ts'
-import { attributeChanges, canHoldXattr, type ErofsChange } from '../erofs/index.ts'
+import { attributeChanges, canHoldExtents, canHoldXattr, type ErofsChange } from '../erofs/index.ts'
 import { type ImageFile, imageTree } from './imageFile.ts'
+import { extentsInTar } from './layerImage.ts'
 import { LayerDirectory, type LayerModel, subtree } from './layerModel.ts'
 import type { ReadableTree } from './tree.ts'
 
@@ -17,9 +18,12 @@ interface PendingImage {
 
 const pendingPath = (image: string): string => `${image}.pending`
 
-/** Tells whether the image of a layer can be made before the layers below are there, but for what `completeImage` changes in it. */
+/** Tells whether the image of a layer can be made of its tar alone, but for what `completeImage` changes in it. */
 export function isImageable(model: LayerModel): boolean {
-  return model.lowerLinks.length === 0 && !model.root.opaque
+  if (model.lowerLinks.length > 0 || model.root.opaque) return false
+  for (const { inode } of subtree(model.root))
+    if (inode.sparse !== undefined && !canHoldExtents(inode.size, extentsInTar(inode, 0))) return false
+  return true
 }
 
 /** Notes what `completeImage` has to do for the image of a finished model. */

@@ -29,8 +29,7 @@ const DIRECTORIES = 1000
 
 /**
  * The tree in an EROFS image, exactly as it is written, read without a mount: also 0:0 devices and the xattrs of overlayfs are shown.
- *
- * @throws StrataError when the image cannot be read
+ * It is opened by the first look at it.
  */
 export function imageTree(file: ImageFile): ImageTree {
   return new OpenImage(file)
@@ -38,25 +37,33 @@ export function imageTree(file: ImageFile): ImageTree {
 
 class OpenImage implements ImageTree {
   readonly file: ImageFile
-  readonly #fd: number
-  readonly #image: ErofsImage
   readonly #directories = new Map<string, ErofsInode | undefined>()
   readonly #pages = new Map<number, Uint8Array>()
   readonly #devices = new Map<number, number>()
-  #open = true
+  #opened: { readonly fd: number; readonly size: number; readonly image: ErofsImage } | undefined
 
   constructor(file: ImageFile) {
     this.file = file
+  }
+
+  /** The image, opened by the first look at it: of a deep stack, most are never looked at. */
+  get #image(): ErofsImage {
+    this.#opened ??= this.#openFile()
+    return this.#opened.image
+  }
+
+  #openFile(): { readonly fd: number; readonly size: number; readonly image: ErofsImage } {
     try {
-      this.#fd = openSync(file.path, 'r')
+      const fd = openSync(this.file.path, 'r')
+      try {
+        const { size } = fstatSync(fd)
+        return { fd, size, image: openErofs({ size, read: (at, length) => this.#read({ fd, size }, at, length) }) }
+      } catch (error) {
+        closeSync(fd)
+        throw error
+      }
     } catch (error) {
-      throw systemError(`read "${file.path}"`, error)
-    }
-    try {
-      this.#image = openErofs({ size: fstatSync(this.#fd).size, read: (at, length) => this.#read(at, length) })
-    } catch (error) {
-      closeSync(this.#fd)
-      throw systemError(`read "${file.path}"`, error)
+      throw systemError(`read "${this.file.path}"`, error)
     }
   }
 
@@ -113,10 +120,10 @@ class OpenImage implements ImageTree {
   }
 
   async close(): Promise<void> {
-    if (!this.#open) return
-    this.#open = false
-    closeSync(this.#fd)
+    if (this.#opened !== undefined) closeSync(this.#opened.fd)
+    this.#opened = undefined
     for (const fd of this.#devices.values()) closeSync(fd)
+    this.#devices.clear()
   }
 
   #find(path: string): ErofsInode | undefined {
@@ -148,7 +155,7 @@ class OpenImage implements ImageTree {
   }
 
   #device(device: number): number {
-    if (device === -1) return this.#fd
+    if (device === -1) return this.#opened!.fd
     const known = this.#devices.get(device)
     if (known !== undefined) return known
     const path = this.file.devices[device]!
@@ -161,13 +168,13 @@ class OpenImage implements ImageTree {
     }
   }
 
-  #read(position: number, length: number): Uint8Array {
+  #read({ fd, size }: { readonly fd: number; readonly size: number }, position: number, length: number): Uint8Array {
     const page = Math.floor(position / PAGE_BYTES)
     const begin = position - page * PAGE_BYTES
-    if (begin + length > PAGE_BYTES) return readPart(this.#fd, position, length)
+    if (begin + length > PAGE_BYTES) return readPart(fd, position, length)
     let bytes = this.#pages.get(page)
     if (bytes === undefined) {
-      bytes = readPart(this.#fd, page * PAGE_BYTES, Math.min(PAGE_BYTES, fstatSync(this.#fd).size - page * PAGE_BYTES))
+      bytes = readPart(fd, page * PAGE_BYTES, Math.min(PAGE_BYTES, size - page * PAGE_BYTES))
       if (this.#pages.size >= PAGES) this.#pages.delete(this.#pages.keys().next().value!)
       this.#pages.set(page, bytes)
     }

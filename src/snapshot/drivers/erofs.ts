@@ -15,7 +15,16 @@ import {
 } from '../../layer/index.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver, Usage } from '../driver.ts'
 import { diskUsage } from './diskUsage.ts'
-import { imageFile, linkOrCopy, type LowerState, rootIn, stateUnion, completeLayerImage, writeMergedImage } from './layerImages.ts'
+import {
+  imageFile,
+  linkOrCopy,
+  shareTar,
+  type LowerState,
+  rootIn,
+  stateUnion,
+  completeLayerImage,
+  writeMergedImage,
+} from './layerImages.ts'
 import { MAX_LOWERS, overlayMount } from './overlayMount.ts'
 import { SharedMounts } from './sharedMounts.ts'
 import { StateDirectories } from './stateDirectories.ts'
@@ -61,7 +70,7 @@ export class ErofsDriver implements StorageDriver {
     await mkdir(image, { mode: 0o700 })
     const applied = await keepLayer(layer, { tarPath: join(image, 'data.0'), imagePath: join(image, 'image') })
     await linkOrCopy(layer.indexPath, join(image, 'index'))
-    if (layer.tarPath !== undefined) await linkOrCopy(join(image, 'data.0'), layer.tarPath)
+    await shareTar(join(image, 'data.0'), applied.tarBytes, layer.tarPath)
     return applied
   }
 

@@ -1,8 +1,8 @@
-import { copyFile, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { copyFile, link, mkdir, open, readFile, rename, rm, truncate } from 'node:fs/promises'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { errnoOf } from '../../base/index.ts'
-import type { ErofsDevice, ErofsDirectory, ErofsExtent } from '../../erofs/index.ts'
+import { CHUNK_BYTES, errnoOf } from '../../base/index.ts'
+import { canHoldExtents, type ErofsDevice, type ErofsDirectory, type ErofsExtent } from '../../erofs/index.ts'
 import {
   completeImage,
   decodeLayerIndex,
@@ -13,6 +13,7 @@ import {
   type ImageTree,
   imageTree,
   layerImageTree,
+  type LayerNode,
   mergedImageTree,
   type ReadableTree,
 } from '../../layer/index.ts'
@@ -24,10 +25,14 @@ import { overlayUnion } from '../../union/index.ts'
  *   image           the metadata
  *   image.pending   what completeImage has left to do
  *   data.0          the first device: of a layer, its own plain tar
- *   data.1 …        what else has contents: tars of layers below (hard links), files of a container layer below
+ *   data.1 …        what else has contents: tars of layers below (hard links), files of a container layer below,
+ *                   sparse files whose pieces are no whole blocks
  *
  * An image keeps all its contents itself, so that it does not matter what becomes of the states below.
  */
+
+/** Contents begin at multiples of it, as those of a tar do. */
+const BLOCK_BYTES = 512
 
 /** A state below: a directory in overlayfs' own form, or the directory of an image. */
 export type LowerState = { readonly directory: string } | { readonly image: string }
@@ -70,9 +75,17 @@ async function makeAnew(image: string, below: readonly LowerState[]): Promise<vo
   const contents = new Contents(image, below)
   try {
     contents.add(join(image, 'data.0'))
+    const expanded = new Map<number, number>()
+    for (const node of index.payloads()) {
+      if (node.sparse === undefined || canHoldExtents(node.size, extentsInTar(node, 0))) continue
+      expanded.set(node.dataOffset, await contents.expand(node))
+    }
     const tree = await layerImageTree(index, {
       ...(below.length === 0 ? {} : { below: { tree: contents.tree, locate: (path, node) => contents.locate(path, node.inode) } }),
-      place: node => extentsInTar(node, 0),
+      place: node => {
+        const device = expanded.get(node.dataOffset)
+        return device === undefined ? extentsInTar(node, 0) : [{ offset: 0, size: node.size, device, position: 0 }]
+      },
     })
     await contents.write(tree)
   } finally {
@@ -112,6 +125,22 @@ class Contents {
   /** Counts a file that is there under its name. */
   add(path: string): void {
     this.#devices.push({ bytes: statSync(path).size })
+  }
+
+  /** Makes a device of a sparse file whose pieces in the tar are no whole blocks. Its holes stay holes. */
+  async expand(node: LayerNode): Promise<number> {
+    const number = this.#devices.length
+    await using from = await open(join(this.#image, 'data.0'), 'r')
+    await using to = await open(join(this.#image, `data.${number}`), 'w', 0o600)
+    await to.truncate(Math.ceil(node.size / BLOCK_BYTES) * BLOCK_BYTES)
+    for (const { offset, size, position } of extentsInTar(node, 0)) {
+      for (let done = 0; done < size; done += CHUNK_BYTES) {
+        const { buffer, bytesRead } = await from.read(Buffer.alloc(Math.min(CHUNK_BYTES, size - done)), { position: position + done })
+        await to.write(buffer, 0, bytesRead, offset + done)
+      }
+    }
+    this.#devices.push({ bytes: node.size })
+    return number
   }
 
   /** Where the content of a file of the states lies, in devices of this image. */
@@ -170,7 +199,11 @@ class Contents {
     // What a crash has left here.
     await rm(own, { force: true })
     if (how === 'link') await linkOrCopy(path, own)
-    else await copyFile(path, own)
+    else {
+      await copyFile(path, own)
+      // The kernel reads whole blocks.
+      await truncate(own, Math.ceil(statSync(own).size / BLOCK_BYTES) * BLOCK_BYTES)
+    }
     return number
   }
 }
@@ -184,4 +217,15 @@ export async function linkOrCopy(from: string, to: string): Promise<void> {
     if (errno !== 'EXDEV' && errno !== 'EMLINK' && errno !== 'EPERM') throw error
     await copyFile(from, to)
   }
+}
+
+/** Leaves a layer's tar under another name too, and makes it something that the kernel can read: it reads whole blocks. */
+export async function shareTar(tar: string, bytes: number, other: string | undefined): Promise<void> {
+  if (bytes % BLOCK_BYTES === 0) {
+    if (other !== undefined) await linkOrCopy(tar, other)
+    return
+  }
+  // A tar may end with the last byte of a content.
+  if (other !== undefined) await copyFile(tar, other)
+  await truncate(tar, Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES)
 }

@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdir, mkdtemp, open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { CURRENT_DIRECTORY, mountsBelow, removeTree, unmount } from '../../src/host/index.ts'
+import { directory, file, hardlink, layerTar, type Member, whiteout } from '../../src/testing/snapshotter/layerTar.ts'
+import { shapeOf } from '../../src/testing/snapshotter/picture.ts'
+import { importLayers, mounted, removeAll, type Subject } from '../../src/testing/snapshotter/subject.ts'
+import { openSnapshotter } from './erofsModule.ts'
+
+const skip = process.getuid?.() === 0 ? false : 'needs root: it mounts'
+
+async function withStore(name: string, use: (subject: Pick<Subject, 'snapshots' | 'scratch' | 'root'>) => Promise<void>): Promise<void> {
+  const place = await mkdtemp(join(tmpdir(), 'strata-erofs-mounts-'))
+  try {
+    const [root, scratch] = [join(place, name), join(place, 'scratch')]
+    for (const path of [root, scratch]) await mkdir(path, { recursive: true })
+    await using snapshots = await openSnapshotter(root)
+    await use({ snapshots, scratch, root })
+  } finally {
+    for (const { target } of mountsBelow(place).toReversed()) unmount(target, { detach: true })
+    await removeTree(CURRENT_DIRECTORY, place)
+  }
+}
+
+const erofsMounts = (root: string): number => mountsBelow(root).filter(({ type }) => type === 'erofs').length
+
+test('erofs mounts a layer once for all states that stand on it, and takes the mount away with the last of them', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, scratch, root } = subject
+    await importLayers(subject, 'one', [layerTar(file('base', 'b'))])
+    const child = async (name: string): Promise<void> => {
+      await using stack = snapshots.importStack()
+      const path = join(scratch, `${name}.tar`)
+      writeFileSync(path, layerTar(file(name, name)))
+      await stack.add(name, 'one0', { bytes: { path }, indexPath: `${path}.index` })
+      await stack.commit()
+    }
+    await child('left')
+    await child('right')
+    assert.equal(erofsMounts(root), 0)
+    const left = await snapshots.prepare('in left', 'left')
+    const right = await snapshots.prepare('in right', 'right')
+    assert.equal(erofsMounts(root), 3)
+    await mounted(scratch, left, async one =>
+      mounted(scratch, right, two => {
+        // One inode of one file system: its pages are in memory once.
+        const [a, b] = [statSync(join(one, 'base')), statSync(join(two, 'base'))]
+        assert.equal(a.ino, b.ino)
+        assert.equal(readFileSync(join(one, 'base'), 'utf8') + readFileSync(join(two, 'right'), 'utf8'), 'bright')
+      }),
+    )
+    await snapshots.remove('in left')
+    assert.equal(erofsMounts(root), 2)
+    await snapshots.commit('committed', 'in right')
+    assert.equal(erofsMounts(root), 0)
+    await removeAll(snapshots)
+  }),
+)
+
+test('erofs mounts again what a reboot has unmounted, and shows no empty layer in its place', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, scratch, root } = subject
+    const top = await importLayers(subject, 'layer', [layerTar(file('a', '1')), layerTar(file('b', '2'))])
+    const stale = await snapshots.prepare('key', top)
+    for (const { target } of mountsBelow(root)) unmount(target)
+    await assert.rejects(
+      mounted(scratch, stale, () => undefined),
+      { code: 'ENOENT' },
+    )
+    await mounted(scratch, await snapshots.mounts('key'), path => assert.deepEqual(readdirSync(path), ['a', 'b']))
+  }),
+)
+
+test('a user of a mount that is gone without a word does not keep it', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, root } = subject
+    await importLayers(subject, 'layer', [layerTar(file('a', '1'))])
+    await snapshots.prepare('key', 'layer0')
+    const [target] = mountsBelow(root)
+    writeFileSync(join(target!.target, '..', 'users', '99999'), '')
+    await snapshots.remove('key')
+    assert.equal(erofsMounts(root), 0)
+  }),
+)
+
+for (const name of ['a:b', 'a,b', 'a\\b', 'ünï code', 'x'.repeat(250)]) {
+  test(`erofs mounts below a root called ${name.slice(0, 20)}`, { skip }, () =>
+    withStore(name, async subject => {
+      const { snapshots, scratch } = subject
+      const top = await importLayers(subject, 'layer', [layerTar(file('a', '1')), layerTar(file('b', '2'))])
+      await mounted(scratch, await snapshots.prepare('key', top), path => {
+        writeFileSync(join(path, 'a'), 'new')
+        assert.equal(readFileSync(join(path, 'b'), 'utf8'), '2')
+      })
+      assert.deepEqual(await shapeOf(snapshots, 'key'), { a: 'file new', b: 'file 2' })
+    }),
+  )
+}
+
+test('hostile #39: erofs mounts a stack that is deeper than overlayfs takes: the lowest layers are one image', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, scratch, root } = subject
+    const layers = Array.from({ length: 505 }, (_, n) => {
+      const members: Member[] = [file(`f${n}`, String(n)), directory(`d${n % 7}`), file(`d${n % 7}/last`, String(n))]
+      if (n === 5) members.push(hardlink('link', 'f2'))
+      if (n > 0 && n % 10 === 0) members.push(whiteout(`f${n - 1}`))
+      return layerTar(...members)
+    })
+    const top = await importLayers(subject, 'layer', layers)
+    const mounts = await snapshots.prepare('key', top)
+    await mounted(scratch, mounts, async path => {
+      assert.equal(readFileSync(join(path, 'f0'), 'utf8'), '0')
+      assert.equal(readFileSync(join(path, 'link'), 'utf8'), '2')
+      assert.equal(statSync(join(path, 'link')).nlink, 2)
+      assert.equal(readFileSync(join(path, 'd3/last'), 'utf8'), '500')
+      assert.equal(readdirSync(path).includes('f9'), false)
+      const shape = await shapeOf(snapshots, 'key')
+      assert.deepEqual(
+        readdirSync(path).toSorted(),
+        Object.keys(shape)
+          .filter(name => !name.includes('/'))
+          .toSorted(),
+      )
+    })
+    assert.equal(erofsMounts(root), 500)
+    await snapshots.remove('key')
+    assert.equal(erofsMounts(root), 0)
+  }),
+)
+
+test('the kernel shows of an erofs state the files that a layer below a container layer has under another name', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, scratch } = subject
+    await importLayers(subject, 'base', [layerTar(file('deep/original', 'from the base'))])
+    await mounted(scratch, await snapshots.prepare('key', 'base0'), path => writeFileSync(join(path, 'written'), 'by a container'))
+    await snapshots.commit('container', 'key')
+    await using stack = snapshots.importStack()
+    const path = join(scratch, 'links.tar')
+    writeFileSync(path, layerTar(hardlink('one', 'deep/original'), hardlink('two', 'written')))
+    await stack.add('links', 'container', { bytes: { path }, indexPath: `${path}.index` })
+    await stack.commit()
+    await mounted(scratch, await snapshots.view('view', 'links'), shown => {
+      assert.equal(readFileSync(join(shown, 'one'), 'utf8'), 'from the base')
+      assert.equal(readFileSync(join(shown, 'two'), 'utf8'), 'by a container')
+      assert.equal(statSync(join(shown, 'one')).ino, statSync(join(shown, 'deep/original')).ino)
+    })
+  }),
+)
+
+/** A ustar member. */
+function member(type: string, name: string, content: string): Buffer {
+  const header = Buffer.alloc(512)
+  header.write(name, 0)
+  header.write('0000644\x000000000\x000000000\x00', 100)
+  header.write(`${content.length.toString(8).padStart(11, '0')} 00000000000 `, 124)
+  header.write(`        ${type}`, 148)
+  header.write('ustar\x0000', 257)
+  header.write(
+    `${[...header]
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\x00 `,
+    148,
+  )
+  return Buffer.concat([header, Buffer.from(content), Buffer.alloc((512 - (content.length % 512)) % 512)])
+}
+
+function record(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`
+  let length = rest.length + 1
+  while (`${length}${rest}`.length !== length) length += 1
+  return `${length}${rest}`
+}
+
+test('erofs shows sparse files whose pieces are no whole blocks, and contents with which a tar ends', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, scratch, root } = subject
+    const far = 3 * 2 ** 30
+    const records =
+      record('GNU.sparse.size', String(far + 5)) + record('GNU.sparse.numblocks', '3') + record('GNU.sparse.map', `1,3,1000,2,${far},5`)
+    const sparse = Buffer.concat([member('x', 'pax', records), member('0', 'sparse', 'abcdefghij')])
+    await importLayers(subject, 'sparse', [Buffer.concat([sparse, layerTar(file('a', '1'))])])
+    await mounted(scratch, await snapshots.view('view', 'sparse0'), async path => {
+      await using opened = await open(join(path, 'sparse'), 'r')
+      const read = async (position: number, length: number): Promise<string> =>
+        (await opened.read(Buffer.alloc(length), { position, length })).buffer.toString('latin1')
+      assert.equal((await opened.stat()).size, far + 5)
+      assert.deepEqual([await read(0, 6), await read(999, 4), await read(far, 5)], ['\x00abc\x00\x00', '\x00de\x00', 'fghij'])
+    })
+    const unpadded = member('0', 'last', 'content').subarray(0, 512 + 7)
+    const tarPath = join(scratch, 'kept.tar')
+    await using stack = snapshots.importStack()
+    const path = join(scratch, 'unpadded.tar')
+    writeFileSync(path, unpadded)
+    await stack.add('unpadded', undefined, { bytes: { path }, indexPath: `${path}.index`, tarPath })
+    await stack.commit()
+    assert.deepEqual(readFileSync(tarPath), unpadded)
+    assert.equal(statSync(join(root, 'snapshots/erofs/3/layer/data.0')).size, 1024)
+    await mounted(scratch, await snapshots.view('other', 'unpadded'), shown =>
+      assert.equal(readFileSync(join(shown, 'last'), 'utf8'), 'content'),
+    )
+  }),
+)

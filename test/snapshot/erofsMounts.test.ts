@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -148,6 +149,36 @@ test('the kernel shows of an erofs state the files that a layer below a containe
       assert.equal(statSync(join(shown, 'one')).ino, statSync(join(shown, 'deep/original')).ino)
     })
   }),
+)
+
+const hasFincore = spawnSync('fincore', ['--version']).status === 0
+const resident = (path: string): number =>
+  Number(spawnSync('fincore', ['--bytes', '--noheadings', '--output', 'RES', path]).stdout.toString())
+
+test(
+  'the pages of a common base are in memory once, whichever container of whichever image reads it',
+  { skip: skip || (hasFincore ? false : 'needs fincore') },
+  () =>
+    withStore('root', async subject => {
+      const { snapshots, scratch } = subject
+      const size = 8 * 2 ** 20
+      await importLayers(subject, 'base', [layerTar(file('large', Buffer.alloc(size, 'page')), file('other', Buffer.alloc(size, 'other')))])
+      for (const name of ['left', 'right']) {
+        await using stack = snapshots.importStack()
+        const path = join(scratch, `${name}.tar`)
+        writeFileSync(path, layerTar(file(name, name)))
+        await stack.add(name, 'base0', { bytes: { path }, indexPath: `${path}.index` })
+        await stack.commit()
+      }
+      await mounted(scratch, await snapshots.prepare('in left', 'left'), async left =>
+        mounted(scratch, await snapshots.prepare('in right', 'right'), right => {
+          assert.equal(resident(join(right, 'large')), 0)
+          readFileSync(join(left, 'large'))
+          assert.equal(resident(join(right, 'large')), size)
+          assert.equal(resident(join(right, 'other')), 0)
+        }),
+      )
+    }),
 )
 
 /** A ustar member. */

@@ -15,7 +15,7 @@ export const floor: Contender = {
       pull: (reference: string) => {
         const image = basename(reference).replace(/:.*/, '') as BenchImage
         const layout = layoutPath(join(BENCH_CACHE, 'images'), image)
-        return { file: process.execPath, args: [join(PROJECT, 'bench/floor/takeLayers.ts'), layout, directory] }
+        return { file: process.execPath, args: [join(PROJECT, 'bench/takeLayers.ts'), layout, directory] }
       },
     }
     return { verbs, async [Symbol.asyncDispose]() {} }

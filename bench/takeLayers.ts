@@ -1,5 +1,5 @@
 /*
- * node bench/floor/takeLayers.ts LAYOUT DIRECTORY
+ * node bench/takeLayers.ts LAYOUT DIRECTORY
  * The least that taking an image can cost: each layer of an OCI layout is read, hashed, inflated, hashed again and
  * written as a plain tar that is synced, on all cores, and nothing else is done.
  */

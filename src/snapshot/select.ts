@@ -30,9 +30,9 @@ interface DriverKind {
 
 /** The drivers, the best first: the first one that works is the default. */
 const DRIVERS: readonly DriverKind[] = [
+  { name: 'erofs', obstacle: erofsObstacle, open: directory => new ErofsDriver(directory) },
   { name: 'overlay2', obstacle: overlayObstacle, open: directory => new Overlay2Driver(directory) },
   { name: 'vfs', obstacle: rootObstacle, open: directory => new VfsDriver(directory) },
-  { name: 'erofs', obstacle: erofsObstacle, open: directory => new ErofsDriver(directory) },
 ]
 
 /**

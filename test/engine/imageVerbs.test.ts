@@ -70,7 +70,7 @@ async function emptyStore(): Promise<void> {
   const ids = await lines('images', '-aq', '--no-trunc')
   if (ids.length > 0) await lines('rmi', '-f', ...ids)
   await lines('image', 'prune', '-af')
-  for (const name of ['blobs/sha256', 'layers/sha256', 'layers/partial', 'ingest', 'snapshots/overlay2', 'trash']) {
+  for (const name of ['blobs/sha256', 'layers/sha256', 'layers/partial', 'ingest', 'snapshots/erofs', 'snapshots/overlay2', 'trash']) {
     const left = names(join(root, name)).filter(each => each !== 'l')
     assert.deepEqual(left, [], name)
   }

@@ -17,6 +17,11 @@ test('runtimeError() makes one sentence of what crun and runc say', () => {
       'Cannot start it: exec: "/nope": stat /nope: no such file or directory',
     ],
     [
+      'the path `/etc` is not a regular file: Operation not permitted',
+      'STRATA_COMMAND_NOT_EXECUTABLE',
+      'Cannot start it: the path "/etc" is not a regular file: Operation not permitted',
+    ],
+    [
       'open executable: Permission denied',
       'STRATA_COMMAND_NOT_EXECUTABLE',
       'Cannot start it: the command is not a program that may be run: Permission denied',

@@ -100,6 +100,7 @@ export async function settle(
   if (settled !== undefined && (await removeIfDue(installation, settled, how.lock))) return undefined
   // The exit code is in there: it goes when it is known elsewhere.
   removeRunDirectory(installation, id)
+  await installation.snapshots.release(id)
   return settled
 }
 
@@ -126,6 +127,7 @@ export async function clearStart(installation: Installation, record: ContainerRe
   await releaseRuntime(installation, record.id)
   await releaseResources(installation, record)
   removeRunDirectory(installation, record.id)
+  await installation.snapshots.release(record.id)
 }
 
 async function releaseRuntime(installation: Installation, id: string): Promise<void> {

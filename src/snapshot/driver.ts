@@ -44,8 +44,11 @@ export interface StorageDriver {
    */
   importLayer(chain: SnapshotChain, layer: LayerInput): Promise<AppliedLayer>
 
-  /** How to mount the state; nothing is mounted by this call. A sealed state that is a parent is only for 'ro'. */
+  /** How to mount the state; all that is mounted by this call is what states share, which `release`, `seal` and `remove` give back. A sealed state that is a parent is only for 'ro'. */
   mounts(chain: SnapshotChain, access: 'ro' | 'rw'): Promise<readonly Mount[]>
+
+  /** The mounts of a state are gone for now: what `mounts` holds for it, and nobody else needs, goes. */
+  release?(id: SnapshotId): Promise<void>
 
   /** Freezes a state: called once the states below are sealed, bottom up. What it wrote is durable after `sync`. */
   seal(chain: SnapshotChain): Promise<void>

@@ -60,6 +60,11 @@ export class DriverSnapshotter implements Snapshotter {
     return during(`mount snapshot "${key}"`, () => this.#driver.mounts(this.#chainOf(record), accessOf(record.kind)))
   }
 
+  async release(key: string): Promise<void> {
+    const record = this.#records.find(key)
+    if (record !== undefined) await during(`release snapshot "${key}"`, async () => this.#driver.release?.(record.id))
+  }
+
   async stat(name: string): Promise<SnapshotInfo> {
     return infoOf(this.#records.get(name))
   }

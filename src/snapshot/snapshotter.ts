@@ -43,6 +43,8 @@ export interface Snapshotter extends AsyncDisposable {
   commit(name: string, key: string): Promise<void>
   /** As at `prepare` or `view`, for an active snapshot or a view; a committed one is mounted through a view. */
   mounts(key: string): Promise<readonly Mount[]>
+  /** Says that the mounts of a snapshot are gone for now, so that nothing need be kept ready for them; `mounts` makes it so again. One that is not there has nothing to release. */
+  release(key: string): Promise<void>
   stat(name: string): Promise<SnapshotInfo>
   /** Whether there is a committed state of this name. Costs one read of the records. */
   has(name: string): boolean

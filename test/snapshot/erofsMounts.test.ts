@@ -61,16 +61,19 @@ test('erofs mounts a layer once for all states that stand on it, and takes the m
   }),
 )
 
-test('erofs mounts again what a reboot has unmounted, and shows no empty layer in its place', { skip }, () =>
+test('erofs mounts again what was released or a reboot has unmounted, and shows no empty layer in its place', { skip }, () =>
   withStore('root', async subject => {
     const { snapshots, scratch, root } = subject
     const top = await importLayers(subject, 'layer', [layerTar(file('a', '1')), layerTar(file('b', '2'))])
     const stale = await snapshots.prepare('key', top)
-    for (const { target } of mountsBelow(root)) unmount(target)
+    await snapshots.release('key')
+    assert.equal(erofsMounts(root), 0)
     await assert.rejects(
       mounted(scratch, stale, () => undefined),
       { code: 'ENOENT' },
     )
+    await mounted(scratch, await snapshots.mounts('key'), path => assert.deepEqual(readdirSync(path), ['a', 'b']))
+    for (const { target } of mountsBelow(root)) unmount(target)
     await mounted(scratch, await snapshots.mounts('key'), path => assert.deepEqual(readdirSync(path), ['a', 'b']))
   }),
 )

@@ -85,6 +85,10 @@ export class ErofsDriver implements StorageDriver {
     return [await overlayMount(directories, writable)]
   }
 
+  release(id: SnapshotId): Promise<void> {
+    return this.#mounts.release(join(this.#states.root, id))
+  }
+
   async seal([id, ...below]: SnapshotChain): Promise<void> {
     if ('image' in this.#state(id)) {
       await completeLayerImage(

@@ -10,6 +10,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openEngine } from '../../src/engine/index.ts'
+import { mountsBelow, unmount } from '../../src/host/index.ts'
 import { must } from '../support/commands.ts'
 import { LosingDisk, whyNoLosingDisk } from '../support/losingDisk.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
@@ -140,6 +141,8 @@ for (const storageDriver of DRIVERS) {
           told.has.clear()
           told.containers.clear()
         }
+        // Containers that were made keep the mounts of their layers ready.
+        for (const { target } of mountsBelow(root).toReversed()) unmount(target)
         await disk.unmount()
       }
       t.diagnostic(`${told.verbs} verbs done, ${acknowledged} names acknowledged before ${LOSSES} power losses`)

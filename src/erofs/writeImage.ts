@@ -38,6 +38,9 @@ import { XattrTable } from './xattrTable.ts'
 const MAX_DEVICES = 16_000
 const TYPE_OF = new Map(FILE_TYPES.map(([type, bits, number]) => [type, { bits, number }]))
 
+const NO_NAMES: readonly string[] = []
+const NO_TARGETS: Placed[] = []
+
 /** An inode on its way into the image. */
 interface Placed {
   readonly node: ErofsNode
@@ -137,8 +140,8 @@ class ImageWriter {
       size: 0,
       own: false,
       map: undefined,
-      names: [],
-      targets: [],
+      names: NO_NAMES,
+      targets: node.type === 'directory' ? [] : NO_TARGETS,
       extended: false,
       xattrs: undefined,
       position: 0,

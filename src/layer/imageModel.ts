@@ -136,9 +136,10 @@ export function nodeOf(
   content: readonly ErofsExtent[],
 ): ErofsNode {
   const { type, mode, uid, gid, modifiedAt } = from
-  const attributes = { mode, uid, gid, modifiedAt, xattrs: keptXattrs(type, from.xattrs) }
+  const xattrs = keptXattrs(type, from.xattrs)
+  if (type === 'file') return { type, mode, uid, gid, modifiedAt, xattrs, size: from.size, content }
+  const attributes = { mode, uid, gid, modifiedAt, xattrs }
   if (type === 'directory') return new ImageDirectory(attributes, false)
-  if (type === 'file') return { ...attributes, type, size: from.size, content }
   if (type === 'symlink') return { ...attributes, type, target: from.linkTarget! }
   return from.device === undefined ? { ...attributes, type } : { ...attributes, type, device: from.device }
 }

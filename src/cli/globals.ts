@@ -16,7 +16,7 @@ export const GLOBAL_OPTIONS: {
   debug: flag('Show what is done, and the causes of errors', { short: 'D' }),
   'log-level': oneOf(LOG_LEVELS, 'What is logged ("debug", "info", "warn", "error", "fatal")', { short: 'l', shownDefault: '"warn"' }),
   root: text('Directory of the store', { shownDefault: '"/var/lib/strata"' }),
-  'storage-driver': text('How layers are kept and mounted (erofs, overlay2, vfs)'),
+  'storage-driver': text('How layers are kept and mounted (overlay2, erofs, vfs)'),
   version: flag('Print version information and quit', { short: 'v' }),
 }
 

@@ -1,21 +1,23 @@
 /*
  * The first JavaScript that `bin/strata` runs. It is neither TypeScript nor an ES module because it turns
- * on the cache without which Node would load its type stripper or its module loader, each at more cost
- * than everything else here together.
+ * on the caches without which Node would load its type stripper or its module loader, and compile what it
+ * has compiled a thousand times before, each at more cost than everything else here together.
  */
-const { readdirSync, statSync } = require('node:fs')
-const { enableCompileCache } = require('node:module')
+const { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } = require('node:fs')
+const { createRequire, enableCompileCache, wrap } = require('node:module')
 const { homedir } = require('node:os')
-const { join } = require('node:path')
+const { dirname } = require('node:path')
+const { constants, Script } = require('node:vm')
 
 // Root's cache is not taken from the environment: under sudo that may name a directory that somebody
 // else can write. A directory that cannot be written costs time and nothing else.
-const cache = process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'))
-enableCompileCache(join(cache, 'strata', 'v8', cacheName()))
+const cache = `${process.getuid?.() === 0 ? '/var/cache' : (process.env.XDG_CACHE_HOME ?? `${homedir()}/.cache`)}/strata`
+enableCompileCache(`${cache}/v8`)
 
-const home = join(__dirname, '..')
-if (isCurrent()) require(join(home, 'dist/start.cjs'))
-else import(join(home, 'src/cli/start.ts')).catch(explain)
+const home = dirname(__dirname)
+const built = `${home}/dist/start.cjs`
+if (isCurrent()) runBuilt()
+else import(`${home}/src/cli/start.ts`).catch(explain)
 
 /** A checkout whose packages are not installed yet gets a sentence. */
 function explain(error) {
@@ -25,17 +27,11 @@ function explain(error) {
   process.exit(1)
 }
 
-/** Node caches what the first command to find no cache has compiled and never adds to it, so the verbs that people wait for have one each. */
-function cacheName() {
-  const verb = process.argv.find(word => /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|commit)$/.test(word))
-  return verb ?? 'others'
-}
-
 /** What was built loads faster; in a checkout it is used only while no source is newer. The package has no sources. */
 function isCurrent() {
-  const builtAt = statSync(join(home, 'dist/start.cjs'), { throwIfNoEntry: false })?.mtimeMs
+  const builtAt = statSync(built, { throwIfNoEntry: false })?.mtimeMs
   if (builtAt === undefined) return false
-  const source = join(home, 'src')
+  const source = `${home}/src`
   return statSync(source, { throwIfNoEntry: false }) === undefined || isOlder(source, builtAt)
 }
 
@@ -48,4 +44,46 @@ function isOlder(directory, time) {
     } else if (!entry.name.endsWith('.test.ts') && statSync(path).mtimeMs > time) return false
   }
   return true
+}
+
+/**
+ * Runs the bundle with what V8 has compiled of it before. Node's own cache is taken before a script runs and so
+ * knows none of the functions that are compiled when they are first called; ours is taken at the end of a command,
+ * one for each verb that people wait for.
+ */
+function runBuilt() {
+  const verb = process.argv.find(word => /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|commit)$/.test(word)) ?? 'others'
+  // V8 compares no more than the length of the source, and npm gives all files one time.
+  const path = `${cache}/compiled/${verb}-${readFileSync(`${home}/dist/build-id`, 'latin1')}-${process.version}-${process.arch}`
+  const cachedData = readIfThere(path)
+  const script = new Script(wrap(readFileSync(built, 'latin1')), {
+    filename: built,
+    cachedData,
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  })
+  const bundle = { exports: {} }
+  script.runInThisContext()(bundle.exports, createRequire(built), bundle, built, `${home}/dist`)
+  if (cachedData === undefined || script.cachedDataRejected) process.once('exit', () => keep(path, verb, script))
+}
+
+function readIfThere(path) {
+  try {
+    return readFileSync(path)
+  } catch {
+    return undefined
+  }
+}
+
+/** Leaves what was compiled to later commands, in the place of what earlier versions left. */
+function keep(path, verb, script) {
+  try {
+    const directory = `${cache}/compiled`
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    for (const name of readdirSync(directory)) if (name.startsWith(`${verb}-`)) rmSync(`${directory}/${name}`, { force: true })
+    const partial = `${path}.${process.pid}`
+    writeFileSync(partial, script.createCachedData(), { mode: 0o600 })
+    renameSync(partial, path)
+  } catch {
+    // A directory that cannot be written, a full disk: the next command takes longer, no more.
+  }
 }

@@ -74,16 +74,23 @@ function readIfThere(path) {
   }
 }
 
-/** Leaves what was compiled to later commands, in the place of what earlier versions left. */
+/** Leaves what was compiled to later commands, and takes away what builds left that are not used any more. */
 function keep(path, verb, script) {
   try {
     const directory = `${cache}/compiled`
     mkdirSync(directory, { recursive: true, mode: 0o700 })
-    for (const name of readdirSync(directory)) if (name.startsWith(`${verb}-`)) rmSync(`${directory}/${name}`, { force: true })
+    const older = readdirSync(directory).filter(name => name.startsWith(`${verb}-`))
+    for (const name of latestFirst(directory, older).slice(2)) rmSync(`${directory}/${name}`, { force: true })
     const partial = `${path}.${process.pid}`
-    writeFileSync(partial, script.createCachedData(), { mode: 0o600 })
+    // V8 believes what it finds there: a file with holes after power loss would crash it.
+    writeFileSync(partial, script.createCachedData(), { mode: 0o600, flush: true })
     renameSync(partial, path)
   } catch {
     // A directory that cannot be written, a full disk: the next command takes longer, no more.
   }
+}
+
+function latestFirst(directory, names) {
+  const changedAt = new Map(names.map(name => [name, statSync(`${directory}/${name}`).mtimeMs]))
+  return names.sort((a, b) => changedAt.get(b) - changedAt.get(a))
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { runProgram } from '../base/index.ts'
 
@@ -108,6 +108,35 @@ describe('bin/strata', () => {
       env: { PATH: `${dirname(process.execPath)}:/usr/bin:/bin` },
     })
     assert.equal(stdout, 'started a,b c\n')
+  })
+  test('keeps what V8 has compiled of a build, for that build alone, and does without it where it is damaged', async () => {
+    const home = join(directory, 'compiled')
+    const cache = join(process.getuid?.() === 0 ? '/var/cache' : directory, 'strata/compiled')
+    const buildId = basename(directory)
+    await mkdir(join(home, 'dist'), { recursive: true })
+    await cp(dirname(PROGRAM), join(home, 'bin'), { recursive: true })
+    const run = async (word: string, id: string): Promise<string> => {
+      await writeFile(join(home, 'dist/start.cjs'), `const say = () => console.log('${word}')\nsay()`)
+      await writeFile(join(home, 'dist/build-id'), id)
+      const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, XDG_CACHE_HOME: directory }
+      return (await runProgram(join(home, 'bin/strata'), [], { env })).stdout
+    }
+    const kept = async (id: string): Promise<string[]> => (await readdir(cache)).filter(name => name.startsWith(`others-${id}-`))
+    try {
+      assert.equal(await run('one', buildId), 'one\n')
+      const [name] = await kept(buildId)
+      assert.ok(name !== undefined)
+      const bytes = await readFile(join(cache, name))
+      for (const damaged of [bytes.subarray(0, 100), Buffer.alloc(bytes.length), Buffer.alloc(0)]) {
+        await writeFile(join(cache, name), damaged)
+        assert.equal(await run('one', buildId), 'one\n')
+        assert.notDeepEqual(await readFile(join(cache, name)), damaged)
+      }
+      // As long as the other: V8 would take the old code for it.
+      assert.equal(await run('two', `${buildId}x`), 'two\n')
+    } finally {
+      for (const id of [buildId, `${buildId}x`]) for (const name of await kept(id)) await rm(join(cache, name))
+    }
   })
   test('says in one line that its output cannot be written', async () => {
     const { code, stderr } = await runProgram('sh', ['-c', `"${PROGRAM}" run --help > /dev/full`])

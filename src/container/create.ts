@@ -39,7 +39,7 @@ export async function createContainer(
   ensureVolumes(installation, definition.mounts)
   const record = await insert(installation, { id, definition })
   try {
-    await installation.snapshots.prepare(id, image.chainId, { passing: isPassing(definition) })
+    await installation.snapshots.prepare(id, image.chainId, { passing: isPassing(definition), unmounted: true })
     mkdirSync(installation.paths.directory(id), { recursive: true, mode: 0o710 })
     if (definition.mounts.some(mount => mount.type === 'volume' && mount.copyUp)) {
       const { fillVolumes } = await import('./fillVolumes.ts')
@@ -81,6 +81,15 @@ async function define(installation: Installation, { id, options, image }: Wanted
       'unsupported',
       'STRATA_NO_VOLUME_DRIVER',
       `Cannot use volume driver "${options.volumeDriver}": there is only "local"`,
+    )
+  }
+  const storageOption = Object.keys(options.storageOptions ?? {})[0]
+  if (storageOption !== undefined) {
+    const { driverName } = installation.snapshots
+    throw new StrataError(
+      'unsupported',
+      'STRATA_NO_STORAGE_OPTION',
+      `Cannot use storage option "${storageOption}": the storage driver ${driverName} has none for containers`,
     )
   }
   checkLog(options)

@@ -287,3 +287,11 @@ test('what is made for a container has the modes that docker gives it, whatever 
   )
   await workshop.containers.remove('modes', { volumes: true })
 })
+
+test('create() refuses storage options: no driver has any for containers', { skip }, async () => {
+  await assert.rejects(workshop.containers.create({ image: busybox.name, storageOptions: { size: '1g' } }, busybox), {
+    kind: 'unsupported',
+    code: 'STRATA_NO_STORAGE_OPTION',
+  })
+  assert.deepEqual(await workshop.containers.list({ all: true }), [])
+})

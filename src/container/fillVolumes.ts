@@ -17,7 +17,7 @@ export async function fillVolumes(installation: Installation, record: ContainerR
     (mount): mount is VolumeMount => mount.type === 'volume' && mount.copyUp && isEmpty(installation, mount.volume),
   )
   if (empty.length === 0) return
-  using rootfs = await borrowRootfs(installation, record.id, await installation.locks.acquire(record.id))
+  await using rootfs = await borrowRootfs(installation, record.id, await installation.locks.acquire(record.id))
   using root = new ConfinedRoot(rootfs.path)
   for (const { volume, target } of empty) {
     using _ = await installation.volumes.lock(volume)

@@ -105,9 +105,9 @@ export async function recover(installation: Installation): Promise<number> {
     using lock = installation.locks.tryAcquire(record.id)
     if (lock === undefined) continue
     const present = await refreshLocked(installation, record.id, lock)
-    if (present === undefined || hasProcess(present.state) || !existsSync(installation.paths.bundle(record.id))) continue
+    if (present === undefined || hasProcess(present.state)) continue
+    if (existsSync(installation.paths.bundle(record.id))) recovered += 1
     await clearStart(installation, present)
-    recovered += 1
   }
   for (const id of await leftovers(installation)) {
     using lock = installation.locks.tryAcquire(id)

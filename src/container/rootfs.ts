@@ -48,10 +48,8 @@ function adjusted(each: Mount, { disposable, withoutDevices }: RootfsOptions): M
 /** Lets a root file system that was mounted as a disposable one, and is not now, be mounted once more after all. */
 export async function allowRemount(installation: Installation, id: string): Promise<void> {
   if (isMountPoint(installation.paths.rootfs(id))) return
-  for (const { options } of await installation.snapshots.mounts(id)) {
-    const work = options.find(option => option.startsWith('workdir='))?.slice('workdir='.length)
-    if (work !== undefined) await rm(join(work, 'work/incompat/volatile'), { recursive: true, force: true })
-  }
+  const { WorkDir: work } = installation.snapshots.describe(id)
+  if (work !== undefined) await rm(join(work, 'work/incompat/volatile'), { recursive: true, force: true })
 }
 
 /**
@@ -83,7 +81,7 @@ export function removeRunDirectory(installation: Installation, id: string): void
 }
 
 /** A root file system that is mounted as long as this is held. */
-export interface MountedRootfs extends Disposable {
+export interface MountedRootfs extends AsyncDisposable {
   readonly path: string
 }
 
@@ -97,23 +95,21 @@ export async function borrowRootfs(installation: Installation, id: string, lock:
   const path = installation.paths.rootfs(id)
   if (isMountPoint(path)) {
     lock[Symbol.dispose]()
-    return { path, [Symbol.dispose]: () => undefined }
+    return { path, [Symbol.asyncDispose]: async () => undefined }
+  }
+  const giveBack = async (): Promise<void> => {
+    try {
+      removeRunDirectory(installation, id)
+      await installation.snapshots.release(id)
+    } finally {
+      lock[Symbol.dispose]()
+    }
   }
   try {
     await mountRootfs(installation, id)
   } catch (error) {
-    removeRunDirectory(installation, id)
-    lock[Symbol.dispose]()
+    await giveBack()
     throw error
   }
-  return {
-    path,
-    [Symbol.dispose]: () => {
-      try {
-        removeRunDirectory(installation, id)
-      } finally {
-        lock[Symbol.dispose]()
-      }
-    },
-  }
+  return { path, [Symbol.asyncDispose]: giveBack }
 }

@@ -123,10 +123,12 @@ function isToStartAgain({ status, restartedBy }: ContainerState): boolean {
 
 /** Takes away what a start that did not succeed, or was killed, has left. */
 export async function clearStart(installation: Installation, record: ContainerRecord): Promise<void> {
-  if (!existsSync(installation.paths.bundle(record.id))) return
-  await releaseRuntime(installation, record.id)
-  await releaseResources(installation, record)
-  removeRunDirectory(installation, record.id)
+  if (existsSync(installation.paths.bundle(record.id))) {
+    await releaseRuntime(installation, record.id)
+    await releaseResources(installation, record)
+    removeRunDirectory(installation, record.id)
+  }
+  // Last, for its mounts stood on it: whoever was killed may have come as far as this.
   await installation.snapshots.release(record.id)
 }
 

@@ -29,11 +29,11 @@ export class DriverSnapshotter implements Snapshotter {
   }
 
   prepare(key: string, parent: string | undefined, options: PrepareOptions = {}): Promise<readonly Mount[]> {
-    return this.#open(key, { kind: 'active', parent, isPassing: options.passing === true })
+    return this.#open(key, { kind: 'active', parent, isPassing: options.passing === true }, options.unmounted !== true)
   }
 
   view(key: string, parent: string | undefined): Promise<readonly Mount[]> {
-    return this.#open(key, { kind: 'view', parent, isPassing: true })
+    return this.#open(key, { kind: 'view', parent, isPassing: true }, true)
   }
 
   async commit(name: string, key: string): Promise<void> {
@@ -61,8 +61,13 @@ export class DriverSnapshotter implements Snapshotter {
   }
 
   async release(key: string): Promise<void> {
+    if (this.#driver.release === undefined) return
     const record = this.#records.find(key)
-    if (record !== undefined) await during(`release snapshot "${key}"`, async () => this.#driver.release?.(record.id))
+    if (record !== undefined) await this.#release(key, record.id)
+  }
+
+  async #release(key: string, id: SnapshotId): Promise<void> {
+    await during(`release snapshot "${key}"`, async () => this.#driver.release?.(id))
   }
 
   async stat(name: string): Promise<SnapshotInfo> {
@@ -82,6 +87,11 @@ export class DriverSnapshotter implements Snapshotter {
   }
 
   async remove(name: string): Promise<void> {
+    const abandoned = this.#records.findAbandoned(name)
+    // A state without a row may be left for long, but not its share of a mount.
+    const held = abandoned ?? this.#records.find(name)?.id
+    if (held !== undefined) await this.#release(name, held)
+    if (abandoned !== undefined) await discard(this.#driver, this.#records, abandoned)
     const id = this.#records.delete(name)
     await during(`remove snapshot "${name}"`, () => this.#driver.remove(id))
   }
@@ -169,7 +179,7 @@ export class DriverSnapshotter implements Snapshotter {
     // Nothing is held open between calls.
   }
 
-  async #open(key: string, state: NewState): Promise<readonly Mount[]> {
+  async #open(key: string, state: NewState, mounted: boolean): Promise<readonly Mount[]> {
     const chain = this.#records.begin(key, state)
     const [id] = chain
     try {
@@ -177,7 +187,7 @@ export class DriverSnapshotter implements Snapshotter {
         await this.#driver.remove(id)
         await this.#driver.create(chain)
         if (!state.isPassing) await this.#driver.persist(id)
-        const mounts = await this.#driver.mounts(chain, accessOf(state.kind))
+        const mounts = mounted ? await this.#driver.mounts(chain, accessOf(state.kind)) : []
         this.#records.finish(id, state)
         return mounts
       })

@@ -133,6 +133,16 @@ export class SnapshotRecords {
     return row === undefined ? undefined : recordOf(row)
   }
 
+  /** The state that a process which is gone was making under a name. */
+  findAbandoned(name: string): SnapshotId | undefined {
+    const row = this.#metadata.get<{ id: number; owner: string }>(
+      'SELECT id, owner FROM snapshots WHERE driver = ? AND name = ? AND owner IS NOT NULL',
+      this.#driver,
+      name,
+    )
+    return row === undefined || isAlive(row.owner) ? undefined : idOf(row.id)
+  }
+
   get(name: string): SnapshotRecord {
     const record = this.find(name)
     if (record === undefined) throw noSuchSnapshot(name)

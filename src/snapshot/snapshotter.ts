@@ -50,7 +50,10 @@ export interface Snapshotter extends AsyncDisposable {
   has(name: string): boolean
   /** What the state alone takes, without its parents. Counted once for a committed one. */
   usage(name: string): Promise<Usage>
-  /** Rejects with `conflict` (STRATA_SNAPSHOT_HAS_CHILDREN) while something stands on it. The mounts must be gone before. */
+  /**
+   * Rejects with `conflict` (STRATA_SNAPSHOT_HAS_CHILDREN) while something stands on it. The mounts must be gone before.
+   * Also takes away what a `prepare` or `view` has left whose process is gone, and rejects with `notFound` all the same.
+   */
   remove(name: string): Promise<void>
   list(): AsyncIterable<SnapshotInfo>
 
@@ -71,6 +74,8 @@ export interface Snapshotter extends AsyncDisposable {
 export interface PrepareOptions {
   /** For a state that nobody misses after power loss: until it is committed, neither its making nor its removal waits for the disk. */
   readonly passing?: boolean
+  /** It is mounted at another time, if ever: nothing is kept ready for its mounts, of which none are given. */
+  readonly unmounted?: boolean
 }
 
 /** Gives the name of a layer that is only known when its bytes have been read. */

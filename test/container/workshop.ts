@@ -151,9 +151,7 @@ export async function runToEnd(
 
 /** What is left on this machine of the containers of a workshop. */
 export function remains({ root, runDirectory }: Workshop): readonly string[] {
-  // An exit command that is just starting tries the storage driver with a mount of its own.
-  const ours = [...mountsBelow(root), ...mountsBelow(runDirectory)].filter(({ target }) => !target.includes('-trial-'))
-  const mounts = ours.map(({ target }) => `mount ${target}`)
+  const mounts = [...mountsBelow(root), ...mountsBelow(runDirectory)].map(({ target }) => `mount ${target}`)
   const list = (path: string): readonly string[] => (existsSync(path) ? readdirSync(path) : [])
   const directories = list(join(runDirectory, 'c')).map(name => `run directory ${name}`)
   const states = list(join(runDirectory, 'runtime'))

@@ -36,11 +36,11 @@ export async function openFiles(installation: Installation, record: ContainerRec
       tree,
       [Symbol.asyncDispose]: async () => {
         await tree.close()
-        rootfs[Symbol.dispose]()
+        await rootfs[Symbol.asyncDispose]()
       },
     }
   } catch (error) {
-    rootfs[Symbol.dispose]()
+    await rootfs[Symbol.asyncDispose]()
     throw error
   }
 }

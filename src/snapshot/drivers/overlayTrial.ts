@@ -1,8 +1,8 @@
-import { statSync } from 'node:fs'
+import { constants, statSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf } from '../../base/index.ts'
-import { CURRENT_DIRECTORY, mount, removeTree, unmount } from '../../host/index.ts'
+import { close, CURRENT_DIRECTORY, mount, openAt, removeTree, unmount } from '../../host/index.ts'
 
 export const TRIAL_PREFIX = 'trial-'
 /** A trial takes milliseconds: older ones are what a crash left. */
@@ -27,21 +27,27 @@ export async function tryOverlay(directory: string): Promise<string | undefined>
     await writeFile(join(lower, 'replaced', 'old'), '')
     await writeFile(join(lower, 'removed'), '')
     mount({ type: 'overlay', source: 'overlay', options: [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`] }, merged)
-    try {
-      await rm(join(merged, 'removed'))
-      await rm(join(merged, 'replaced'), { recursive: true })
-      await mkdir(join(merged, 'replaced'))
-      const left = [...(await readdir(merged)), ...(await readdir(join(merged, 'replaced')))]
-      if (left.join() !== 'replaced') return 'the disk does not keep what an overlay removes'
-      return undefined
-    } finally {
-      unmount(merged, { detach: true })
-    }
+    using taken = takeMount(merged)
+    await rm(join(taken.path, 'removed'))
+    await rm(join(taken.path, 'replaced'), { recursive: true })
+    await mkdir(join(taken.path, 'replaced'))
+    const left = [...(await readdir(taken.path)), ...(await readdir(join(taken.path, 'replaced')))]
+    return left.join() === 'replaced' ? undefined : 'the disk does not keep what an overlay removes'
   } catch (error) {
     return `an overlay does not work here: ${error instanceof Error ? error.message : String(error)}`
   } finally {
     await removeTree(CURRENT_DIRECTORY, trial)
   }
+}
+
+/**
+ * Takes what has just been mounted away from its place, and gives a path of this process alone to look at it. It ends with
+ * this process, whatever ends that, and nobody else meets it.
+ */
+export function takeMount(target: string): Disposable & { readonly path: string } {
+  const fd = openAt(CURRENT_DIRECTORY, target, constants.O_RDONLY | constants.O_DIRECTORY)
+  unmount(target, { detach: true })
+  return { path: `/proc/self/fd/${fd}`, [Symbol.dispose]: () => close(fd) }
 }
 
 /** Takes away what trials left that were cut short. */

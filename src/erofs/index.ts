@@ -2,6 +2,7 @@ export { attributeChanges, type ErofsChange } from './changeInode.ts'
 export { canHoldExtents } from './fileMap.ts'
 export type {
   ErofsAttributes,
+  ErofsChildren,
   ErofsDevice,
   ErofsDirectory,
   ErofsExtent,

@@ -11,6 +11,8 @@ export interface ErofsAttributes {
   readonly gid: number
   readonly modifiedAt: ErofsTime
   readonly xattrs: ReadonlyMap<string, Uint8Array>
+  /** How many names it has, where that is known. */
+  readonly names?: number
 }
 
 /** A piece of a file's content: `size` bytes at `offset` of the file lie at `position` of a device. */
@@ -29,12 +31,18 @@ export interface ErofsFile extends ErofsAttributes {
   readonly content: readonly ErofsExtent[] | Uint8Array
 }
 
+/** What is in a directory; a map, or what gives out nodes when asked for them. Each name is asked for once. */
+export interface ErofsChildren {
+  keys(): Iterable<string>
+  get(name: string): ErofsNode | undefined
+}
+
 export interface ErofsDirectory extends ErofsAttributes {
   readonly type: 'directory'
   /** Its attributes can be changed in the image: `attributeChanges`. */
   readonly changeable?: boolean
   /** By name, in the form of base's decodeFileName. */
-  readonly children: ReadonlyMap<string, ErofsNode>
+  readonly children: ErofsChildren
 }
 
 export interface ErofsSymlink extends ErofsAttributes {

@@ -9,16 +9,13 @@ import {
   CHUNK_INDEX_BYTES,
   CHUNK_INDEXES,
   COMPACT,
-  COMPACT_BYTES,
   COMPAT_CHECKSUM,
   COMPAT_MTIME,
   DEVICE,
   DEVICE_BYTES,
   EXTENDED,
-  EXTENDED_BYTES,
   FILE_TYPES,
   FLAT_INLINE,
-  FLAT_PLAIN,
   INCOMPAT_CHUNKED_FILE,
   INCOMPAT_DEVICE_TABLE,
   INODE,
@@ -30,6 +27,7 @@ import {
   TAG_BYTES,
   TARGET_BYTES,
 } from './format.ts'
+import { InodeTable } from './inodeTable.ts'
 import { nameLength, sortedNames, writeName } from './names.ts'
 import type { ErofsDevice, ErofsDirectory, ErofsExtent, ErofsNode, ErofsTime } from './node.ts'
 import { XattrTable } from './xattrTable.ts'
@@ -37,29 +35,6 @@ import { XattrTable } from './xattrTable.ts'
 /** The root's nid has 16 bits, and the root stands behind the table of devices. */
 const MAX_DEVICES = 16_000
 const TYPE_OF = new Map(FILE_TYPES.map(([type, bits, number]) => [type, { bits, number }]))
-
-const NO_NAMES: readonly string[] = []
-const NO_TARGETS: Placed[] = []
-
-/** An inode on its way into the image. */
-interface Placed {
-  readonly node: ErofsNode
-  readonly type: { readonly bits: number; readonly number: number }
-  links: number
-  /** Bytes of what the inode says is its content. */
-  readonly size: number
-  /** Content that the image itself has: beside the inode where it fits, else in blocks. */
-  readonly own: boolean
-  readonly map: ChunkMap | undefined
-  readonly names: readonly string[]
-  readonly targets: Placed[]
-  extended: boolean
-  xattrs: Buffer | undefined
-  position: number
-  layout: number
-  /** Block address of content. */
-  address: number
-}
 
 /**
  * Makes an EROFS image of a tree: all but the contents of files that lie in devices, which a mount has to be
@@ -73,8 +48,7 @@ export function writeErofs(root: ErofsDirectory, devices: readonly ErofsDevice[]
 
 class ImageWriter {
   readonly #devices: readonly ErofsDevice[]
-  readonly #placed: Placed[] = []
-  readonly #linked = new Map<ErofsNode, Placed>()
+  readonly #inodes = new InodeTable()
   readonly #xattrs = new XattrTable()
   readonly #epoch: ErofsTime
   /** Block address of each device, and of what is behind the last. */
@@ -85,7 +59,7 @@ class ImageWriter {
     if (devices.length > MAX_DEVICES) throw beyond(`${devices.length} devices`)
     this.#devices = devices
     this.#collect(root)
-    this.#epoch = commonTime(this.#placed)
+    this.#epoch = commonTime(this.#inodes.nodes)
   }
 
   write(): Buffer {
@@ -97,7 +71,7 @@ class ImageWriter {
     this.#addressDevices(end / BLOCK_BYTES)
     this.#image = Buffer.alloc(end)
     shared.copy(this.#image, xattrsAt)
-    for (const [n, placed] of this.#placed.entries()) this.#writeInode(placed, n + 1)
+    for (let n = 0; n < this.#inodes.count; n += 1) this.#writeInode(n)
     this.#writeDevices()
     this.#writeSuper(shared.length > 0 ? xattrsAt / BLOCK_BYTES : 0)
     return this.#image
@@ -105,94 +79,104 @@ class ImageWriter {
 
   /** Lists all inodes: the root first, then those of one directory side by side. */
   #collect(root: ErofsDirectory): void {
+    const inodes = this.#inodes
+    /** Those that may have another name. */
+    const linked = new Map<ErofsNode, number>()
     const top = this.#place(root)
-    const pending: { readonly placed: Placed; readonly parent: Placed }[] = [{ placed: top, parent: top }]
+    linked.set(root, top)
+    const pending: { readonly directory: ErofsDirectory; readonly n: number; readonly parent: number }[] = [
+      { directory: root, n: top, parent: top },
+    ]
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const { placed, parent } = next
-      const { children } = placed.node as ErofsDirectory
-      const below: Placed[] = []
+      const { directory, n, parent } = next
+      const { children } = directory
+      const below: typeof pending = []
       // The links of a directory: its own name, its dot, and the dots of those in it.
-      placed.links = 2
-      for (const name of placed.names) {
+      inodes.links[n] = 2
+      const names = sortedNames(['.', '..', ...children.keys()])
+      inodes.size[n] = directorySize(names)
+      const targets = new Uint32Array(names.length)
+      inodes.entries.set(n, { names, targets })
+      for (const [at, name] of names.entries()) {
         const child = children.get(name)
-        if (child === undefined) {
-          placed.targets.push(name === '.' ? placed : parent)
+        if (name === '.' || name === '..') {
+          if (child !== undefined) {
+            throw new StrataError('invalidArgument', 'STRATA_EROFS_NAME', 'Cannot write EROFS image: "." and ".." are no file names')
+          }
+          targets[at] = name === '.' ? n : parent
           continue
         }
-        const target = this.#linked.get(child) ?? this.#place(child)
-        placed.targets.push(target)
-        target.links += 1
-        if (child.type !== 'directory') continue
-        if (target.links > 1)
+        let target = linked.get(child!)
+        if (target === undefined) {
+          target = this.#place(child!)
+          if (child!.names !== 1) linked.set(child!, target)
+        }
+        targets[at] = target
+        inodes.links[target]! += 1
+        if (child!.type !== 'directory') continue
+        if (inodes.links[target]! > 1)
           throw new StrataError('invalidArgument', 'STRATA_EROFS_TREE', 'Cannot write EROFS image: a directory has two names')
-        placed.links += 1
-        below.push(target)
+        inodes.links[n]! += 1
+        below.push({ directory: child!, n: target, parent: n })
       }
-      for (const directory of below.toReversed()) pending.push({ placed: directory, parent: placed })
+      for (const each of below.toReversed()) pending.push(each)
     }
   }
 
-  #place(node: ErofsNode): Placed {
-    const placed: Placed = {
-      node,
-      type: TYPE_OF.get(node.type)!,
-      links: 0,
-      size: 0,
-      own: false,
-      map: undefined,
-      names: NO_NAMES,
-      targets: node.type === 'directory' ? [] : NO_TARGETS,
-      extended: false,
-      xattrs: undefined,
-      position: 0,
-      layout: FLAT_PLAIN,
-      address: 0,
-      ...contentOf(node),
-    }
+  #place(node: ErofsNode): number {
+    const { size, own, map } = contentOf(node)
     this.#xattrs.add(node.xattrs)
-    this.#placed.push(placed)
-    this.#linked.set(node, placed)
-    return placed
+    const n = this.#inodes.add(node, size ?? 0, own === true)
+    if (map !== undefined) this.#inodes.maps.set(n, map)
+    return n
   }
 
   /** Gives every inode its place, from `start` on, and then contents their blocks; returns where the image ends. */
   #layOut(start: number): number {
+    const inodes = this.#inodes
     let at = start
-    for (const placed of this.#placed) {
-      placed.extended = this.#needsExtended(placed)
-      placed.xattrs = this.#xattrs.bodyOf(placed.node.xattrs)
-      const header = headerBytes(placed)
-      const tail = placed.node.type === 'directory' ? placed.size % BLOCK_BYTES : placed.size
+    for (let n = 0; n < inodes.count; n += 1) {
+      const node = inodes.nodes[n]!
+      if (this.#needsExtended(n)) inodes.extended[n] = 1
+      const body = this.#xattrs.bodyOf(node.xattrs)
+      if (body !== undefined) inodes.xattrs.set(n, body)
+      const header = inodes.headerBytes(n)
+      const size = inodes.size[n]!
+      const tail = node.type === 'directory' ? size % BLOCK_BYTES : size
+      const map = inodes.maps.get(n)
       let beside = 0
-      if (placed.map !== undefined) {
-        placed.layout = CHUNK_BASED
-        beside = mapOffset(header) - header + placed.map.chunks * CHUNK_INDEX_BYTES
-      } else if (placed.own && tail > 0 && header + tail <= BLOCK_BYTES) {
+      if (map !== undefined) {
+        inodes.layout[n] = CHUNK_BASED
+        beside = mapOffset(header) - header + map.chunks * CHUNK_INDEX_BYTES
+      } else if (inodes.own[n] === 1 && tail > 0 && header + tail <= BLOCK_BYTES) {
         // What stands beside an inode must not reach into another block.
-        placed.layout = FLAT_INLINE
+        inodes.layout[n] = FLAT_INLINE
         beside = tail
         if ((at % BLOCK_BYTES) + header + tail > BLOCK_BYTES) at = roundUp(at, BLOCK_BYTES)
       }
-      placed.position = at
+      inodes.position[n] = at
       at = roundUp(at + header + beside, NID_BYTES)
     }
     at = roundUp(at, BLOCK_BYTES)
-    for (const placed of this.#placed) {
-      if (!placed.own) continue
-      const bytes = placed.layout === FLAT_INLINE ? placed.size - (placed.size % BLOCK_BYTES) : placed.size
-      if (bytes === 0 || (placed.layout === FLAT_INLINE && placed.node.type !== 'directory')) continue
-      placed.address = at / BLOCK_BYTES
+    for (let n = 0; n < inodes.count; n += 1) {
+      if (inodes.own[n] === 0) continue
+      const size = inodes.size[n]!
+      const isInline = inodes.layout[n] === FLAT_INLINE
+      const bytes = isInline ? size - (size % BLOCK_BYTES) : size
+      if (bytes === 0 || (isInline && inodes.nodes[n]!.type !== 'directory')) continue
+      inodes.address[n] = at / BLOCK_BYTES
       at = roundUp(at + bytes, BLOCK_BYTES)
     }
     return at
   }
 
   /** The short form has 16 bits for owners and links, 32 for the size, and the time that most others have. */
-  #needsExtended({ node, size, links }: Placed): boolean {
+  #needsExtended(n: number): boolean {
+    const node = this.#inodes.nodes[n]!
     const { seconds, nanoseconds } = node.modifiedAt
     const sameTime = seconds === this.#epoch.seconds && nanoseconds === this.#epoch.nanoseconds
     if (node.type === 'directory' && node.changeable === true) return true
-    return !sameTime || node.uid > 0xffff || node.gid > 0xffff || links > 0xffff || size >= 2 ** 32
+    return !sameTime || node.uid > 0xffff || node.gid > 0xffff || this.#inodes.links[n]! > 0xffff || this.#inodes.size[n]! >= 2 ** 32
   }
 
   #addressDevices(blocks: number): void {
@@ -204,42 +188,51 @@ class ImageWriter {
     if (address > LAST_ADDRESS) throw beyond(`${address} blocks`)
   }
 
-  #writeInode(placed: Placed, number: number): void {
-    const { node, position: at, extended, layout, size, xattrs } = placed
+  #writeInode(n: number): void {
+    const inodes = this.#inodes
+    const node = inodes.nodes[n]!
+    const at = inodes.position[n]!
+    const size = inodes.size[n]!
+    const links = inodes.links[n]!
+    const extended = inodes.extended[n]!
+    const xattrs = inodes.xattrs.get(n)
+    const map = inodes.maps.get(n)
     const image = this.#image
-    image.writeUInt16LE((layout << 1) | (extended ? 1 : 0), at + INODE.format)
+    image.writeUInt16LE((inodes.layout[n]! << 1) | extended, at + INODE.format)
     if (xattrs !== undefined) {
       image.writeUInt16LE((xattrs.length - 12) / 4 + 1, at + INODE.xattrCount)
-      xattrs.copy(image, at + headerBytes(placed) - xattrs.length)
+      xattrs.copy(image, at + inodes.headerBytes(n) - xattrs.length)
     }
-    image.writeUInt16LE(placed.type.bits | (node.mode & 0o7777), at + INODE.mode)
+    image.writeUInt16LE(TYPE_OF.get(node.type)!.bits | (node.mode & 0o7777), at + INODE.mode)
     image.writeUInt32LE(size % 2 ** 32, at + INODE.size)
-    image.writeUInt32LE(this.#addressOf(placed), at + INODE.address)
-    image.writeUInt32LE(number, at + INODE.number)
-    if (extended) {
+    image.writeUInt32LE(this.#addressOf(n, map), at + INODE.address)
+    image.writeUInt32LE(n + 1, at + INODE.number)
+    if (extended === 1) {
       image.writeUInt32LE(Math.floor(size / 2 ** 32), at + INODE.size + 4)
       image.writeUInt32LE(node.uid, at + EXTENDED.uid)
       image.writeUInt32LE(node.gid, at + EXTENDED.gid)
       image.writeBigInt64LE(BigInt(node.modifiedAt.seconds), at + EXTENDED.seconds)
       image.writeUInt32LE(node.modifiedAt.nanoseconds, at + EXTENDED.nanoseconds)
-      image.writeUInt32LE(placed.links, at + EXTENDED.links)
+      image.writeUInt32LE(links, at + EXTENDED.links)
     } else {
-      image.writeUInt16LE(placed.links, at + COMPACT.links)
+      image.writeUInt16LE(links, at + COMPACT.links)
       image.writeUInt16LE(node.uid, at + COMPACT.uid)
       image.writeUInt16LE(node.gid, at + COMPACT.gid)
     }
-    if (placed.map !== undefined) {
-      for (const extent of placed.map.extents) this.#blockOf(extent)
-      writeChunkMap(image.subarray(at + mapOffset(headerBytes(placed))), placed.map)
-    } else if (placed.own) this.#writeContent(placed)
+    if (map !== undefined) {
+      for (const extent of map.extents) this.#blockOf(extent)
+      writeChunkMap(image.subarray(at + mapOffset(inodes.headerBytes(n))), map)
+    } else if (inodes.own[n] === 1) this.#writeContent(n)
   }
 
   /** The field that means something else for each kind of inode. */
-  #addressOf({ node, map, address }: Placed): number {
+  #addressOf(n: number, map: ChunkMap | undefined): number {
+    const node = this.#inodes.nodes[n]!
     if (map !== undefined) return CHUNK_INDEXES | (map.bits - BLOCK_BITS)
     if (node.type === 'character' || node.type === 'block') return deviceNumber(node.device ?? { major: 0, minor: 0 })
-    if (node.type !== 'file' || node.content instanceof Uint8Array) return address
-    const extent = wholeExtent(node.size, node.content)
+    if (node.type !== 'file' || this.#inodes.own[n] === 1) return this.#inodes.address[n]!
+    const { size, content } = node
+    const extent = content instanceof Uint8Array ? undefined : wholeExtent(size, content)
     return extent === undefined ? 0 : this.#blockOf(extent)
   }
 
@@ -250,26 +243,30 @@ class ImageWriter {
     return base + position / BLOCK_BYTES
   }
 
-  #writeContent(placed: Placed): void {
-    const { node, size, layout } = placed
-    const beside = placed.position + headerBytes(placed)
-    const blocks = placed.address * BLOCK_BYTES
-    if (node.type !== 'directory') {
-      const at = layout === FLAT_INLINE ? beside : blocks
+  #writeContent(n: number): void {
+    const inodes = this.#inodes
+    const node = inodes.nodes[n]!
+    const size = inodes.size[n]!
+    const isInline = inodes.layout[n] === FLAT_INLINE
+    const beside = inodes.position[n]! + inodes.headerBytes(n)
+    const blocks = inodes.address[n]! * BLOCK_BYTES
+    const entries = inodes.entries.get(n)
+    if (entries === undefined) {
+      const at = isInline ? beside : blocks
       if (node.type === 'symlink') writeName(this.#image, node.target, at)
       else if (node.type === 'file' && node.content instanceof Uint8Array) this.#image.set(node.content, at)
       return
     }
-    const target = (n: number): { nid: number; type: number } => {
-      const { position, type } = placed.targets[n]!
-      return { nid: position / NID_BYTES, type: type.number }
+    const target = (at: number): { nid: number; type: number } => {
+      const inode = entries.targets[at]!
+      return { nid: inodes.position[inode]! / NID_BYTES, type: TYPE_OF.get(inodes.nodes[inode]!.type)!.number }
     }
-    if (layout === FLAT_PLAIN) {
-      writeDirectory(this.#image.subarray(blocks, blocks + size), placed.names, target)
+    if (!isInline) {
+      writeDirectory(this.#image.subarray(blocks, blocks + size), entries.names, target)
       return
     }
     const bytes = Buffer.alloc(size)
-    writeDirectory(bytes, placed.names, target)
+    writeDirectory(bytes, entries.names, target)
     const full = size - (size % BLOCK_BYTES)
     bytes.copy(this.#image, blocks, 0, full)
     bytes.copy(this.#image, beside, full)
@@ -286,17 +283,17 @@ class ImageWriter {
 
   #writeSuper(xattrBlock: number): void {
     const bytes = this.#image.subarray(SUPER_OFFSET, SUPER_OFFSET + BLOCK_BYTES)
-    const chunked = this.#placed.some(({ layout }) => layout === CHUNK_BASED)
     bytes.writeUInt32LE(SUPER_MAGIC, SUPER.magic)
     bytes.writeUInt32LE(COMPAT_CHECKSUM | COMPAT_MTIME, SUPER.featureCompat)
     bytes[SUPER.blockBits] = BLOCK_BITS
     // The root is the first inode, so its nid fits.
-    bytes.writeUInt16LE(this.#placed[0]!.position / NID_BYTES, SUPER.rootNid)
-    bytes.writeUInt32LE(this.#placed.length, SUPER.inodes)
+    bytes.writeUInt16LE(this.#inodes.position[0]! / NID_BYTES, SUPER.rootNid)
+    bytes.writeUInt32LE(this.#inodes.count, SUPER.inodes)
     bytes.writeBigInt64LE(BigInt(this.#epoch.seconds), SUPER.buildTime)
     bytes.writeUInt32LE(this.#epoch.nanoseconds, SUPER.buildNanoseconds)
     bytes.writeUInt32LE(this.#image.length / BLOCK_BYTES, SUPER.blocks)
     bytes.writeUInt32LE(xattrBlock, SUPER.xattrBlock)
+    const chunked = this.#inodes.maps.size > 0
     const incompatible = (chunked ? INCOMPAT_CHUNKED_FILE : 0) | (this.#devices.length > 0 ? INCOMPAT_DEVICE_TABLE : 0)
     bytes.writeUInt32LE(incompatible, SUPER.featureIncompat)
     bytes.writeUInt16LE(this.#devices.length, SUPER.extraDevices)
@@ -305,16 +302,17 @@ class ImageWriter {
   }
 }
 
-type Content = Partial<Pick<Placed, 'size' | 'own' | 'map' | 'names'>>
+interface Content {
+  /** Bytes of what the inode says is its content. */
+  readonly size?: number
+  /** It has content that the image itself has: beside the inode where it fits, else in blocks. */
+  readonly own?: boolean
+  readonly map?: ChunkMap
+}
 
 function contentOf(node: ErofsNode): Content {
-  if (node.type === 'directory') {
-    const names = sortedNames(['.', '..', ...node.children.keys()])
-    if (node.children.has('.') || node.children.has('..')) {
-      throw new StrataError('invalidArgument', 'STRATA_EROFS_NAME', 'Cannot write EROFS image: "." and ".." are no file names')
-    }
-    return { names, size: directorySize(names), own: true }
-  }
+  // Its size is known with its names.
+  if (node.type === 'directory') return { own: true }
   if (node.type === 'symlink') {
     const size = nameLength(node.target)
     if (size === 0 || size > TARGET_BYTES) throw beyond(`a symlink of ${size} bytes`)
@@ -328,21 +326,16 @@ function contentOf(node: ErofsNode): Content {
   return { size: node.size, map: chunkMap(node.size, node.content) }
 }
 
-/** Bytes of an inode with its xattrs. */
-function headerBytes({ extended, xattrs }: Placed): number {
-  return (extended ? EXTENDED_BYTES : COMPACT_BYTES) + (xattrs?.length ?? 0)
-}
-
 /** Where the indexes of chunks stand behind an inode with its xattrs. */
 function mapOffset(header: number): number {
   return roundUp(header, CHUNK_INDEX_BYTES)
 }
 
 /** The whole second that most inodes have as their time: those need not say it. */
-function commonTime(placed: readonly Placed[]): ErofsTime {
+function commonTime(nodes: readonly ErofsNode[]): ErofsTime {
   const counts = new Map<number, number>()
-  for (const { node } of placed) {
-    const { seconds, nanoseconds } = node.modifiedAt
+  for (const { modifiedAt } of nodes) {
+    const { seconds, nanoseconds } = modifiedAt
     if (nanoseconds === 0) counts.set(seconds, (counts.get(seconds) ?? 0) + 1)
   }
   let best = { seconds: 0, count: 0 }

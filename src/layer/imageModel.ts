@@ -145,7 +145,7 @@ export function nodeOf(
 }
 
 /** What the kernel would not set on a disk or would not show is left out. xattr(7) */
-function keptXattrs(type: NodeType | 'socket', xattrs: Attributes['xattrs']): Attributes['xattrs'] {
+export function keptXattrs(type: NodeType | 'socket', xattrs: Attributes['xattrs']): Attributes['xattrs'] {
   if (xattrs.size === 0) return xattrs
   const kept = [...xattrs].filter(([name, value]) => {
     if (!canHoldXattr(name, value)) return false

@@ -20,7 +20,7 @@ import {
   statAt,
   unmount,
 } from '../../src/host/index.ts'
-import { directory, trees } from './trees.ts'
+import { childrenOf, directory, trees } from './trees.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: it mounts'
 const DEVICE_BLOCKS = 4096
@@ -148,7 +148,7 @@ function* allNodes(root: ErofsDirectory): Generator<ErofsNode> {
   const pending: ErofsNode[] = [root]
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     yield next
-    if (next.type === 'directory') pending.push(...next.children.values())
+    if (next.type === 'directory') pending.push(...childrenOf(next).map(([, child]) => child))
   }
 }
 
@@ -172,14 +172,14 @@ function treeFacts(root: ErofsDirectory, contents: readonly Buffer[]): Facts {
   const walk = (path: string, node: ErofsNode): void => {
     names.push({ path, node })
     if (node.type !== 'directory') return
-    for (const [name, child] of [...node.children].toSorted(([a], [b]) => (a < b ? -1 : 1))) walk(`${path}/${name}`, child)
+    for (const [name, child] of childrenOf(node).toSorted(([a], [b]) => (a < b ? -1 : 1))) walk(`${path}/${name}`, child)
   }
   walk('', root)
   const links = Map.groupBy(names, ({ node }) => node)
   const facts: Facts = {}
   for (const { path, node } of names) {
     const { type, mode, uid, gid, modifiedAt, xattrs } = node
-    const subdirectories = node.type === 'directory' ? [...node.children.values()].filter(child => child.type === 'directory').length : 0
+    const subdirectories = node.type === 'directory' ? childrenOf(node).filter(([, { type }]) => type === 'directory').length : 0
     facts[path] = {
       ...{ type, mode, uid, gid, modifiedAt: { ...modifiedAt }, xattrs: hex(xattrs) },
       links: type === 'directory' ? 2 + subdirectories : links.get(node)!.length,

@@ -133,7 +133,7 @@ export const trees: fc.Arbitrary<ErofsDirectory> = fc
         continue
       }
       directories.push(next.children as Map<string, ErofsNode>)
-      pending.push(...next.children.values())
+      pending.push(...childrenOf(next).map(([, child]) => child))
     }
     for (const [from, to, name] of links) {
       const target = others[from % others.length]
@@ -142,6 +142,11 @@ export const trees: fc.Arbitrary<ErofsDirectory> = fc
     }
     return root
   })
+
+/** The names in a directory and what they stand for. */
+export function childrenOf({ children }: ErofsDirectory): [string, ErofsNode][] {
+  return [...children.keys()].map(name => [name, children.get(name)!])
+}
 
 /** What a path is, in a form that can be compared. */
 export interface Facts {
@@ -187,11 +192,11 @@ function* treeNames(root: ErofsDirectory): Generator<Named> {
     const { path, node } = next
     found.push(next)
     links.set(node, (links.get(node) ?? 0) + 1)
-    if (node.type === 'directory') for (const [name, child] of node.children) pending.push({ path: `${path}/${name}`, node: child })
+    if (node.type === 'directory') for (const [name, child] of childrenOf(node)) pending.push({ path: `${path}/${name}`, node: child })
   }
   for (const { path, node } of found) {
     if (node.type === 'directory') {
-      const subdirectories = [...node.children.values()].filter(({ type }) => type === 'directory').length
+      const subdirectories = childrenOf(node).filter(([, { type }]) => type === 'directory').length
       yield { path, key: node, facts: PRINT(node, [2 + subdirectories]) }
     } else if (node.type === 'symlink') yield { path, key: node, facts: PRINT(node, [links.get(node), node.target]) }
     else if (node.type === 'file') yield { path, key: node, facts: PRINT(node, [links.get(node), node.size, contentFacts(node)]) }

@@ -79,6 +79,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   ...verb('volume rm, ~volume remove', 'Remove volumes', () => import('./commands/volumeRm.ts')),
   ...verb('network inspect', 'Show all that is known of networks', () => import('./commands/networkInspect.ts')),
   ...verb('network ls, ~network list', 'List networks', () => import('./commands/networkLs.ts')),
+  ...verb('system check', 'Read everything that is stored, and tell what is damaged', () => import('./commands/systemCheck.ts')),
   ...verb('system df', 'Show how much disk is used by what', () => import('./commands/systemDf.ts')),
   ...verb('system prune', 'Remove what is not used', () => import('./commands/systemPrune.ts')),
   // Called by conmon when a container's process has ended.

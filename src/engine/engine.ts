@@ -47,7 +47,7 @@ import type {
   PushOptions,
   SaveOptions,
 } from './images.ts'
-import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect } from './system.ts'
+import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
 /**
  * One installation of Strata: its store, its images, its containers. Every verb of the command line
@@ -179,6 +179,11 @@ export interface Engine extends AsyncDisposable {
   // The installation
 
   diskUsage(): Promise<DiskUsage>
+  /**
+   * Reads every blob and every layer of the root and gives what is not as it was stored. A damaged blob is marked, and
+   * the next pull or load replaces it. Safe while others work.
+   */
+  check(): AsyncIterable<StoreProblem>
   info(): Promise<EngineInfo>
   version(): Promise<EngineVersion>
   /** Releases what the engine holds open; containers go on. Repetition does no harm. */

@@ -57,7 +57,7 @@ import type {
   SaveOptions,
 } from './images.ts'
 import type { Stores } from './stores.ts'
-import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect } from './system.ts'
+import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
 export interface LocalEngineOptions {
   readonly root: string
@@ -273,6 +273,10 @@ export class LocalEngine implements Engine {
   async diskUsage(): Promise<DiskUsage> {
     const containers = await this.#optionalContainers()
     return (await import('./diskUsage.ts')).diskUsage(await this.#open(), containers)
+  }
+
+  async *check(): AsyncGenerator<StoreProblem> {
+    yield* (await import('./check.ts')).checkStores(await this.#open())
   }
 
   async info(): Promise<EngineInfo> {

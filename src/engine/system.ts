@@ -13,6 +13,14 @@ export interface DiskUsage {
   readonly volumes: readonly VolumeInspect[]
 }
 
+/** Something in a root that is not as it was stored. */
+export interface StoreProblem {
+  /** `garbage` harms nobody and goes with the next prune; `damage` is bytes that are lost. */
+  readonly severity: 'damage' | 'garbage'
+  /** One sentence. */
+  readonly message: string
+}
+
 /** What `docker info` knows (SystemInfo in the Docker Engine API, v1.51), as far as it has a meaning here. */
 export interface EngineInfo {
   readonly ID: string

@@ -1,4 +1,4 @@
-import { type ByteStream, type CallOptions, fileStream, mapConcurrently, observed, streamOf, StrataError } from '../base/index.ts'
+import { type ByteStream, type CallOptions, fileStream, mapConcurrently, streamOf, StrataError } from '../base/index.ts'
 import type { ArchivedImage } from '../archive/index.ts'
 import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
@@ -32,7 +32,8 @@ export async function importImage(
   const config = changeConfig({}, options.changes ?? [])
   await using lease = stores.leases.create()
   const { bytes, total } = typeof source === 'string' ? await openRootfs(source, options.signal) : { bytes: source, total: undefined }
-  const layer = await takeNewLayer(reported(bytes, total, options), [], {
+  const layer = await takeNewLayer(bytes, [], {
+    onRead: reporter(total, options),
     layers: stores.layers,
     snapshots: await stores.snapshots(),
     lease,
@@ -53,12 +54,12 @@ export async function importImage(
   return { imageId: facts.id }
 }
 
-function reported(bytes: ByteStream, total: number | undefined, { onProgress }: CallOptions): ByteStream {
+function reporter(total: number | undefined, { onProgress }: CallOptions): (bytes: number) => void {
   let current = 0
-  return observed(bytes, chunk => {
-    current += chunk.length
+  return bytes => {
+    current += bytes
     onProgress?.({ id: 'rootfs', status: 'Importing', current, ...(total === undefined ? {} : { total }) })
-  })
+  }
 }
 
 /** Loads the images of an archive: all of them, or when one is bad none. */

@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { Agent, interceptors, request } from 'undici'
 import { type ByteStream, fileStream, StrataError, systemError } from '../base/index.ts'
+import type { FileRange } from '../layer/index.ts'
 
 /** The tar of a root filesystem, as it is read. */
 export interface RootfsSource {
-  readonly bytes: ByteStream
+  readonly bytes: ByteStream | FileRange
   /** How many bytes there will be, where that is known. */
   readonly total: number | undefined
 }
@@ -22,8 +23,8 @@ const CONNECT_TIMEOUT_MS = 10_000
 export async function openRootfs(source: string, signal: AbortSignal | undefined): Promise<RootfsSource> {
   if (/^https?:\/\//.test(source)) return download(source, signal)
   try {
-    const { size } = await stat(source)
-    return { bytes: fileStream(source), total: size }
+    const facts = await stat(source)
+    return facts.isFile() ? { bytes: { path: source }, total: facts.size } : { bytes: fileStream(source), total: undefined }
   } catch (error) {
     throw systemError(`read "${source}"`, error)
   }

@@ -1,4 +1,5 @@
-import type { ByteStream } from '../base/index.ts'
+import { type ByteStream, fileStream, observed } from '../base/index.ts'
+import type { FileRange } from '../layer/index.ts'
 import type { StoredLayer } from '../layers/index.ts'
 import { chainIds, type DiffId } from '../oci/index.ts'
 import type { UnpackOptions, UnpackStores } from './imageUnpack.ts'
@@ -7,16 +8,22 @@ import type { UnpackOptions, UnpackStores } from './imageUnpack.ts'
  * Takes in a layer that nobody has described yet: what an import brings, or a commit packs. It is
  * stored once, as the storage driver stores it, and on top of `below`.
  *
+ * @param bytes the layer tar, compressed or not; a file is read by the worker itself
  * @param below the DiffIds of the stack that it goes on, base first; their layers must be here
+ * @param options.onRead told how many of `bytes` were taken, piece by piece
  * Resolves when it is durable and held by the lease.
  */
 export async function takeNewLayer(
-  bytes: ByteStream,
+  bytes: ByteStream | FileRange,
   below: readonly DiffId[],
-  { layers, snapshots, lease, signal }: UnpackStores & UnpackOptions,
+  { layers, snapshots, lease, signal, onRead }: UnpackStores & UnpackOptions & { readonly onRead?: (bytes: number) => void },
 ): Promise<StoredLayer> {
   const interruptible = signal === undefined ? {} : { signal }
-  if (snapshots === undefined) return layers.importTar(bytes, { lease, ...interruptible })
+  const observing = onRead === undefined ? {} : { onRead }
+  if (snapshots === undefined) {
+    const stream = 'path' in bytes ? fileStream(bytes.path, bytes) : bytes
+    return layers.importTar(onRead === undefined ? stream : observed(stream, chunk => onRead(chunk.length)), { lease, ...interruptible })
+  }
   const nameOf = (diffId: DiffId): string => chainIds([...below, diffId]).at(-1)!
   await using staged = layers.stage()
   await using stack = snapshots.importStack()
@@ -27,6 +34,7 @@ export async function takeNewLayer(
     headersPath,
     tarPath,
     ...interruptible,
+    ...observing,
   })
   const name = nameOf(applied.diffId)
   lease.add({ kind: 'layer', id: applied.diffId })

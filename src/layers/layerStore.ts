@@ -22,7 +22,7 @@ import { type Digest, type DiffId, parseDigest } from '../oci/index.ts'
 import { layerCollectables } from './collectables.ts'
 import { LayerFiles, type StagedLayer } from './layerFiles.ts'
 import { type LayerPlace, type LayerRecord, LayerRecords } from './layerRecords.ts'
-import { tarContent } from './tarContent.ts'
+import { TarContents } from './tarContent.ts'
 import { treeFaults } from './treeCheck.ts'
 
 export interface LayersOptions {
@@ -110,6 +110,7 @@ export class LayerStore {
   readonly #content: DiskContentStore
   readonly #records: LayerRecords
   readonly #files: LayerFiles
+  readonly #tars = new TarContents()
   /** Indexes that somebody uses: opening one costs a checksum over all of it. */
   readonly #indexes = new Map<DiffId, WeakRef<LayerIndex>>()
 
@@ -204,7 +205,7 @@ export class LayerStore {
     const { place } = this.#find(diffId)
     const node = this.#file(diffId, path)
     if (place.form === 'tar') {
-      yield* tarContent(this.#files.tarPath(diffId), node, range)
+      yield* this.#tars.read(this.#files.tarPath(diffId), node, range)
       return
     }
     const tree = directoryTree(join(this.#root, place.tree))

@@ -50,11 +50,27 @@ export class TreeChanges {
   /** Compares one path with everything below it. */
   async compare(path: string): Promise<void> {
     const after = await this.#upper.lstat(path)
-    if (after === undefined) return
+    if (after !== undefined) await this.compareTree(path, after)
+  }
+
+  /** As `compare`, for whoever has read the node of the upper tree. */
+  async compareTree(path: string, after: TreeNode): Promise<void> {
     const before = await this.compareNodes(path, after)
     if (after.type !== 'directory') return
     if (before?.type === 'directory') await this.compareDirectories(path)
-    else for (const name of await this.#upper.list(path)) await this.compare(childPath(path, name))
+    else await this.#addBelow(path)
+  }
+
+  /** Everything in a directory that stands where the lower tree has none: nothing there needs to be looked for. */
+  async #addBelow(directory: string): Promise<void> {
+    for (const name of await this.#upper.list(directory)) {
+      const path = childPath(directory, name)
+      const node = await this.#upper.lstat(path)
+      if (node === undefined) continue
+      this.#upperLinks.add(path, node)
+      this.#changes.set(path, { kind: 'add', path, node })
+      if (node.type === 'directory') await this.#addBelow(path)
+    }
   }
 
   /** Compares what stands at one path itself; returns what is there in the lower tree. */

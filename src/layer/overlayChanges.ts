@@ -51,7 +51,7 @@ async function compareMerged(directory: string, walk: Walk): Promise<void> {
     } else if (node.type === 'directory' && !isOpaque(node) && (await walk.lower.lstat(path))?.type === 'directory') {
       await walk.changes.compareNodes(path, plainNode(path, node))
       await compareMerged(path, walk)
-    } else await walk.changes.compare(path)
+    } else await walk.changes.compareTree(path, plainNode(path, node))
   }
 }
 
@@ -69,6 +69,7 @@ function withoutMarks(disk: ReadableTree): ReadableTree {
 }
 
 function plainNode(path: string, node: TreeNode): TreeNode {
+  if (node.xattrs.size === 0) return node
   const stub = ELSEWHERE.find(name => node.xattrs.has(name))
   if (stub !== undefined) {
     throw new StrataError(

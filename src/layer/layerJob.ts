@@ -71,17 +71,25 @@ export async function runLayerJob(
       applier.write(chunk)
       if (tar !== undefined) writeAll(tar, chunk)
     }
-    const { index, diffId, model, tarBytes, strippedXattrs, skippedXattrs } = applier.finish()
+    // What the index holds is let go of before the image is made.
+    const {
+      index: { parts, contentBytes, entryCount },
+      diffId,
+      model,
+      tarBytes,
+      strippedXattrs,
+      skippedXattrs,
+    } = applier.finish()
     if (job.diffId !== undefined && job.diffId !== diffId) {
       throw new StrataError('dataLoss', 'STRATA_DIFF_ID_MISMATCH', `Cannot apply layer ${job.diffId}: its bytes are those of ${diffId}`)
     }
-    await pipeline(index.parts, createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
+    await pipeline(parts, createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
     if (job.imagePath !== undefined && isImageable(model)) {
       await writePendingImage(job.imagePath, model)
       await writeFile(job.imagePath, imageBytes(modelImageTree(model), [{ bytes: tarBytes }]), { flag: 'wx', mode: 0o600 })
     }
     if (tree?.dialect === 'overlay') await writePending(tree.directory, model)
-    return { diffId, tarBytes, contentBytes: index.contentBytes, entryCount: index.entryCount, strippedXattrs, skippedXattrs }
+    return { diffId, tarBytes, contentBytes, entryCount, strippedXattrs, skippedXattrs }
   } catch (error) {
     if (headersPath !== undefined) await rm(headersPath, { force: true })
     throw error

@@ -11,6 +11,8 @@ import type { Arrival } from './layerSource.ts'
 const WINDOW_BYTES = 1024 * 1024
 /** A worker without work goes after this time; starting one takes about 40 ms. */
 const IDLE_MS = 2_000
+/** A thread that has had a layer of more entries is not kept: what V8 holds of it stays until its next large collection, 40 MB and more. */
+const KEPT_ENTRIES = 20_000
 /** So long a job waits for a thread that is busy before it gets another: the layers of many small ones are taken by one. */
 const PATIENCE_MS = 250
 /** What a thread makes it either keeps to the end or drops at once: more room for young objects was slower and took 50 MB more. */
@@ -38,13 +40,16 @@ class WorkerPool {
     this.#busy += 1
     const worker = this.#take()
     const run = new Run(worker, options)
+    let isSmall = true
     try {
-      return await run.run(job, arrivals)
+      const applied = await run.run(job, arrivals)
+      isSmall = applied.entryCount <= KEPT_ENTRIES
+      return applied
     } finally {
-      this.#busy -= 1
       // A thread that did not say how its job ended is not fit for another.
-      if (run.answered) this.#keep(worker)
+      if (run.answered && isSmall) this.#keep(worker)
       else await worker.terminate()
+      this.#busy -= 1
       this.#waiting.shift()?.()
     }
   }

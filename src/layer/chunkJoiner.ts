@@ -14,8 +14,10 @@ export class ChunkJoiner {
   async *addExactly(content: Uint8Array | ByteStream, size: number, path: string): AsyncGenerator<Uint8Array> {
     let left = size
     for await (const chunk of content instanceof Uint8Array ? [content] : content) {
+      // Whoever takes a chunk may give its memory back.
+      const { length } = chunk
       yield* this.add(chunk.subarray(0, left))
-      left -= chunk.length
+      left -= length
       if (left <= 0) return
     }
     if (left === 0) return

@@ -116,7 +116,7 @@ class ImageWriter {
         if (child!.type !== 'directory') continue
         if (inodes.links[target]! > 1)
           throw new StrataError('invalidArgument', 'STRATA_EROFS_TREE', 'Cannot write EROFS image: a directory has two names')
-        inodes.links[n]! += 1
+        inodes.links[n] += 1
         below.push({ directory: child!, n: target, parent: n })
       }
       for (const each of below.toReversed()) pending.push(each)

@@ -90,6 +90,36 @@ test('a user of a mount that is gone without a word does not keep it', { skip },
   }),
 )
 
+test('prepare() of a state that is mounted at another time mounts nothing, and mounts() does', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, root } = subject
+    await importLayers(subject, 'layer', [layerTar(file('a', '1'))])
+    assert.deepEqual(await snapshots.prepare('key', 'layer0', { unmounted: true }), [])
+    assert.equal(erofsMounts(root), 0)
+    await snapshots.mounts('key')
+    assert.equal(erofsMounts(root), 1)
+    await snapshots.remove('key')
+    assert.equal(erofsMounts(root), 0)
+  }),
+)
+
+test('remove() takes away what a killed process was preparing, with its share of a mount', { skip }, () =>
+  withStore('root', async subject => {
+    const { snapshots, root } = subject
+    await importLayers(subject, 'layer', [layerTar(file('a', '1'))])
+    await snapshots.prepare('key', 'layer0')
+    const { openMetadata } = await import('../../src/metadata/index.ts')
+    {
+      using metadata = openMetadata(join(root, 'meta.db'))
+      metadata.run("UPDATE snapshots SET owner = ? WHERE name = 'key'", JSON.stringify('nobody'))
+    }
+    assert.equal(erofsMounts(root), 1)
+    await assert.rejects(snapshots.remove('key'), { kind: 'notFound' })
+    assert.equal(erofsMounts(root), 0)
+    assert.equal(await snapshots.removeOrphans(), 0)
+  }),
+)
+
 for (const name of ['a:b', 'a,b', 'a\\b', 'ünï code', 'x'.repeat(250)]) {
   test(`erofs mounts below a root called ${name.slice(0, 20)}`, { skip }, () =>
     withStore(name, async subject => {

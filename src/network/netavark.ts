@@ -13,6 +13,8 @@ export interface NetavarkRequest {
   readonly config: string
   /** The same file for everybody on this machine: netavark changes its one firewall in many steps and has no lock of its own. */
   readonly lockPath: string
+  /** Where netavark 1.14 and later note which rules are theirs, and refuse to work without; the same for everybody on this machine too. */
+  readonly stateDirectory: string
 }
 
 /** Fails as every call that needs netavark would, before anything is made. */
@@ -27,12 +29,16 @@ export async function findNetavark(): Promise<string> {
  * Runs netavark once it is alone on this machine. Both commands reject with `unavailable`
  * (STRATA_NETAVARK_FAILED) when it fails; a failed setup leaves what it made so far.
  */
-export async function runNetavark({ command, namespacePath, config, lockPath }: NetavarkRequest): Promise<void> {
+export async function runNetavark({ command, namespacePath, config, lockPath, stateDirectory }: NetavarkRequest): Promise<void> {
   const netavark = await findNetavark()
   // The lock is held by the program and its children, not by us: it outlives our death until they are done.
   const flock = (await findProgram('flock')) ?? missing('flock', 'apt-get install util-linux')
-  const env = { PATH: `${SYSTEM_PATH}:${process.env['PATH'] ?? ''}` }
-  const { code, stdout, stderr } = await runProgram(flock, [lockPath, netavark, command, namespacePath], { input: config, env })
+  // netavark 1.14 takes nftables by default, whose program Debian only recommends; every version can do iptables.
+  const env = { NETAVARK_FW: 'iptables', PATH: `${SYSTEM_PATH}:${process.env['PATH'] ?? ''}` }
+  const { code, stdout, stderr } = await runProgram(flock, [lockPath, netavark, '--config', stateDirectory, command, namespacePath], {
+    input: config,
+    env,
+  })
   if (code === 0) return
   throw new StrataError(
     'unavailable',

@@ -19,6 +19,7 @@ import { defaultMtu } from './subnets.ts'
 const DEFAULT_DIRECTORY = '/run/strata/network'
 /** Not in a directory of one's own: the firewall is the machine's. */
 const NETAVARK_LOCK = join(DEFAULT_DIRECTORY, 'netavark.lock')
+const NETAVARK_STATE = join(DEFAULT_DIRECTORY, 'netavark')
 /** How often somebody who waits for another process's work looks again. */
 const POLL_MS = 20
 /** From connect to the runtime's first process in the namespace: far longer than it takes. */
@@ -168,7 +169,7 @@ class MachineNetworks implements Networks {
     const network = findNetwork((await this.#open()).networks(), endpoint.networkId)!
     const config = netavarkConfig(endpoint, network, defaultMtu())
     await makeDirectory(dirname(NETAVARK_LOCK))
-    await runNetavark({ command, namespacePath, config, lockPath: NETAVARK_LOCK })
+    await runNetavark({ command, namespacePath, config, lockPath: NETAVARK_LOCK, stateDirectory: NETAVARK_STATE })
   }
 
   async collect(): Promise<readonly string[]> {

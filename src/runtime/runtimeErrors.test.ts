@@ -22,6 +22,16 @@ test('runtimeError() makes one sentence of what crun and runc say', () => {
       'Cannot start it: the path "/etc" is not a regular file: Operation not permitted',
     ],
     [
+      'the path `/etc/passwd` exists but it is not executable: Operation not permitted',
+      'STRATA_COMMAND_NOT_EXECUTABLE',
+      'Cannot start it: the path "/etc/passwd" exists but it is not executable: Operation not permitted',
+    ],
+    [
+      'cannot open `/etc/passwd/x`: Not a directory',
+      'STRATA_COMMAND_NOT_EXECUTABLE',
+      'Cannot start it: cannot open "/etc/passwd/x": Not a directory',
+    ],
+    [
       'open executable: Permission denied',
       'STRATA_COMMAND_NOT_EXECUTABLE',
       'Cannot start it: the command is not a program that may be run: Permission denied',

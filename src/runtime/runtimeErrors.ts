@@ -10,9 +10,9 @@ const MEANINGS: readonly (readonly [pattern: RegExp, kind: ErrorKind, code: `STR
     'STRATA_NO_WORKING_DIRECTORY',
     'the working directory does not exist in the container',
   ],
-  // crun opens the executable itself (1.21: the path `x` is not a regular file); runc says exec: "x": permission denied, or is a directory.
+  // crun opens the executable itself (1.21: the path `x` is not a regular file, or exists but it is not executable); runc says exec: "x": permission denied, or is a directory.
   [
-    /open executable|the path .* is not a regular file|exec container process .*(?:permission denied|exec format error|not permitted|is a directory)|exec: ".*": (?:permission denied|is a directory)|exec format error/i,
+    /open executable|cannot open `[^`]*`: Not a directory|the path .* (?:is not a regular file|exists but it is not executable)|exec container process .*(?:permission denied|exec format error|not permitted|is a directory)|exec: ".*": (?:permission denied|is a directory)|exec format error/i,
     'invalidArgument',
     'STRATA_COMMAND_NOT_EXECUTABLE',
   ],

@@ -15,6 +15,8 @@ export interface SnapshotterUnderTest {
   readonly name: string
   /** The URL of a module that exports a SnapshotterModule; other processes import it too. */
   readonly module: URL
+  /** Where the states are: on the disk of this directory; `os.tmpdir()`, which may be a tmpfs, when left out. */
+  readonly directory?: string
   /** Titles of cases, each with the reason why it is skipped. */
   readonly skip?: Readonly<Record<string, string>>
 }
@@ -22,8 +24,7 @@ export interface SnapshotterUnderTest {
 const CASES: Cases = { ...LIFE_CYCLE_CASES, ...CHANGE_CASES, ...STACK_CASES, ...PROCESS_CASES }
 
 /**
- * Runs the conformance suite of Snapshotter, as root: it mounts. The states are on the disk of
- * `os.tmpdir()`.
+ * Runs the conformance suite of Snapshotter, as root: it mounts.
  */
 export function testSnapshotter(subject: SnapshotterUnderTest): void {
   const skip = subject.skip ?? {}
@@ -32,7 +33,7 @@ export function testSnapshotter(subject: SnapshotterUnderTest): void {
   describe(`Snapshotter: ${subject.name}`, { skip: needsRoot }, () => {
     for (const [title, run] of Object.entries(CASES)) {
       test(title, { skip: skip[title] ?? false }, async t => {
-        const place = await mkdtemp(join(tmpdir(), 'strata-snapshotter-suite-'))
+        const place = await mkdtemp(join(subject.directory ?? tmpdir(), 'strata-snapshotter-suite-'))
         const [root, scratch] = [join(place, 'root'), join(place, 'scratch')]
         try {
           await mkdir(root)

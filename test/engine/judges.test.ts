@@ -22,7 +22,8 @@ describe('independent judges', { skip: isRoot ? false : 'umoci unpacks owners an
   let expected: readonly string[]
 
   before(async () => {
-    scratch = await mkdtemp(join(tmpdir(), 'strata-judges-'))
+    // Not in /tmp, which may be a tmpfs (Debian 13): EROFS mounts no file of one.
+    scratch = await mkdtemp('/var/tmp/strata-judges-')
     original = await layeredImage()
     expected = await unpacked(original, 'layered')
     assert.ok(expected.length > 250)

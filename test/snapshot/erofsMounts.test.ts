@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, open } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { CURRENT_DIRECTORY, mountsBelow, removeTree, unmount } from '../../src/host/index.ts'
@@ -14,7 +13,8 @@ import { openSnapshotter } from './erofsModule.ts'
 const skip = process.getuid?.() === 0 ? false : 'needs root: it mounts'
 
 async function withStore(name: string, use: (subject: Pick<Subject, 'snapshots' | 'scratch' | 'root'>) => Promise<void>): Promise<void> {
-  const place = await mkdtemp(join(tmpdir(), 'strata-erofs-mounts-'))
+  // Not in /tmp, which may be a tmpfs (Debian 13): EROFS mounts no file of one.
+  const place = await mkdtemp('/var/tmp/strata-erofs-mounts-')
   try {
     const [root, scratch] = [join(place, name), join(place, 'scratch')]
     for (const path of [root, scratch]) await mkdir(path, { recursive: true })

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { CURRENT_DIRECTORY, removeTree } from '../../src/host/index.ts'
@@ -48,7 +47,8 @@ for (const driverName of ['overlay2', 'erofs', 'vfs']) {
 }
 
 async function inScratch<T>(use: (place: string) => Promise<T>): Promise<T> {
-  const place = await mkdtemp(join(tmpdir(), 'strata-snapshot-faults-'))
+  // Not in /tmp, which may be a tmpfs (Debian 13): EROFS mounts no file of one.
+  const place = await mkdtemp('/var/tmp/strata-snapshot-faults-')
   try {
     return await use(place)
   } finally {

@@ -46,7 +46,7 @@ export class LosingDisk implements AsyncDisposable {
 
   /** @param how.lazy also with mounts on it, which a power loss would have ended */
   async unmount(how: { readonly lazy?: boolean } = {}): Promise<void> {
-    await must('umount', ...(how.lazy === true ? ['-l'] : []), this.mountPoint)
+    await this.#umount(how.lazy === true ? ['-l'] : [])
     this.#mounted = false
     for (let tries = 0; tries < 20; tries += 1) {
       if ((await must('losetup', '-j', this.#file)) === '') return
@@ -56,6 +56,19 @@ export class LosingDisk implements AsyncDisposable {
     const held = this.#file
     this.#copies += 1
     await must('cp', '--sparse=always', held, this.#file)
+  }
+
+  /** A layer store keeps the tars that it has read open for up to a second. */
+  async #umount(flags: readonly string[]): Promise<void> {
+    for (let tries = 0; ; tries += 1) {
+      try {
+        await must('umount', ...flags, this.mountPoint)
+        return
+      } catch (error) {
+        if (tries === 50 || !String(error).includes('target is busy')) throw error
+        await sleep(100)
+      }
+    }
   }
 
   /** What pulling the plug does, as far as a kernel can do it to itself: nothing reaches the disk any more. */

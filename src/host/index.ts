@@ -39,6 +39,7 @@ export {
   unlinkAt,
 } from './entries.ts'
 export { type KernelFacts, kernelFacts } from './facts.ts'
+export { isalInflater } from './isal.ts'
 export { setLinkAddress } from './links.ts'
 export { lockFile, type LockKind, tryLockFile } from './locks.ts'
 export { type Mount } from './mountOptions.ts'

@@ -133,19 +133,25 @@ const SYSTEM: Readonly<Record<keyof System, readonly [x64: number, arm64: number
   mount_setattr: [442, 442, 'int, const char *, uint32_t, void *, uint64_t'],
 }
 
-interface KoffiFunction {
+export interface ForeignFunction {
   (...parameters: unknown[]): number
   /** The last parameter is called back with the result when a thread of libuv's pool has made the call. */
   async(...parameters: unknown[]): void
 }
 
 interface Koffi {
-  load(path: null): { func(prototype: string): KoffiFunction }
+  /** The library of that name, as the system finds it; null for the running program. Throws where there is none. */
+  load(path: string | null): { func(prototype: string): ForeignFunction }
   errno(): number
 }
 
-let koffi: Koffi | undefined
+let loaded: Koffi | undefined
 let calls: (Libc & System) | undefined
+
+/** The library through which C is called. */
+export function koffi(): Koffi {
+  return (loaded ??= createRequire(import.meta.url)('koffi') as Koffi)
+}
 
 /** The bound calls. The first use loads koffi (about 15 ms), so a command that needs no call pays nothing. */
 export function libc(): Libc & System {
@@ -163,9 +169,8 @@ function bind(): Libc & System {
       },
     )
   }
-  koffi = createRequire(import.meta.url)('koffi') as Koffi
   // The running program itself: it holds whichever libc Node is linked with.
-  const library = koffi.load(null)
+  const library = koffi().load(null)
   const bound = {}
   for (const [name, prototype] of Object.entries(PROTOTYPES)) bindWhenUsed(bound, name, () => library.func(prototype))
   for (const [name, [x64, arm64, parameters]] of Object.entries(SYSTEM)) {
@@ -191,7 +196,7 @@ function bindWhenUsed(calls: object, name: string, bind: () => unknown): void {
 
 /** Makes a call in another thread, for one that may wait for the disk. Rejects with the Node-shaped error where it fails. */
 export function callInThread(name: keyof Libc, ...parameters: readonly unknown[]): Promise<void> {
-  const call = libc()[name] as unknown as KoffiFunction
+  const call = libc()[name] as unknown as ForeignFunction
   return new Promise((resolve, reject) => {
     call.async(...parameters, (failure: Error | null, result: number) => {
       if (failure !== null) reject(failure)
@@ -229,7 +234,7 @@ const MESSAGES = getSystemErrorMap()
 
 /** The errno name of the call that has just failed in this thread. Nothing may come between the call and this. */
 export function lastErrno(): string {
-  const number = koffi?.errno() ?? 0
+  const number = loaded?.errno() ?? 0
   return ERRNO_NAMES.get(number) ?? `E${number}`
 }
 

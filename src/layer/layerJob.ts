@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
-import { writeAll } from '../host/index.ts'
+import { isalInflater, writeAll } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { isImageable, writePendingImage } from './completeImage.ts'
 import { writePending } from './completeLayer.ts'
@@ -66,7 +66,7 @@ export async function runLayerJob(
       ...(headers === undefined ? {} : { headers }),
       ...(limits === undefined ? {} : { limits }),
     })
-    for await (const chunk of decompress(layerBytes(job.source, arrivals, onRead), { lent: true })) {
+    for await (const chunk of decompress(layerBytes(job.source, arrivals, onRead), { lent: true, inflater: isalInflater() })) {
       signal.throwIfAborted()
       applier.write(chunk)
       if (tar !== undefined) writeAll(tar, chunk)

@@ -1,7 +1,7 @@
 import { crc32, createGunzip, createInflateRaw } from 'node:zlib'
 import { CHUNK_BYTES } from '../base/index.ts'
 import { corrupt, truncated } from './failures.ts'
-import type { Inflater } from './inflater.ts'
+import type { Inflated, Inflater } from './inflater.ts'
 import type { Input } from './input.ts'
 import { transformed } from './transform.ts'
 
@@ -20,31 +20,40 @@ const OUTPUT_BYTES = 2 * CHUNK_BYTES
  * which is skipped. Further members go through Gunzip where there is no `inflater`, since it is many times faster for
  * many small ones (a stargz layer has one per file); behind those only zeros may follow.
  *
- * @param inflater what comes out is then lent: it is overwritten when the next but one is asked for
+ * @param inflater what comes out is then lent: it is overwritten when the next is asked for
  */
 export async function* gunzip(input: Input, inflater?: Inflater): AsyncGenerator<Uint8Array> {
-  if (inflater !== undefined) {
-    const decode = rawBy(inflater)
-    do yield* member(input, decode)
-    while (await isMember(input))
-    return
+  const inflate = inflater === undefined ? byZlib : by(inflater)
+  yield* member(input, inflate)
+  while (await isMember(input)) {
+    if (inflater !== undefined) yield* member(input, inflate)
+    else {
+      yield* transformed(createGunzip({ chunkSize: CHUNK_BYTES }), { next: () => input.next() })
+      return
+    }
   }
-  yield* member(input, rawByZlib)
-  if (await isMember(input)) yield* transformed(createGunzip({ chunkSize: CHUNK_BYTES }), { next: () => input.next() })
 }
 
-/** Inflates raw deflate data, and leaves what is behind it in the input. */
-type RawDecoder = (input: Input) => AsyncIterable<Uint8Array>
+/** Inflates raw deflate data and leaves what is behind it in the input; gives the CRC-32 of what came out. */
+type RawDecoder = (input: Input) => AsyncGenerator<Uint8Array, number>
 
-async function* member(input: Input, decode: RawDecoder): AsyncGenerator<Uint8Array> {
+async function* member(input: Input, inflate: RawDecoder): AsyncGenerator<Uint8Array> {
   await skipHeader(input)
-  let crc = 0
   let size = 0
-  for await (const chunk of decode(input)) {
-    crc = crc32(chunk, crc)
-    size = (size + chunk.length) >>> 0
-    yield chunk
+  const inflated = inflate(input)
+  try {
+    for (;;) {
+      const next = await inflated.next()
+      if (next.done === true) return await checkTrailer(input, { crc: next.value, size })
+      size = (size + next.value.length) >>> 0
+      yield next.value
+    }
+  } finally {
+    await inflated.return(0)
   }
+}
+
+async function checkTrailer(input: Input, { crc, size }: { readonly crc: number; readonly size: number }): Promise<void> {
   const trailer = await input.exactly(8)
   if (trailer === undefined) throw truncated('gzip')
   const view = new DataView(trailer.buffer, trailer.byteOffset, 8)
@@ -56,15 +65,18 @@ async function isMember(input: Input): Promise<boolean> {
   return next[0] === 0x1f && (next[1] ?? 0x8b) === 0x8b && (next[2] ?? 8) === 8
 }
 
-function rawByZlib(input: Input): AsyncIterable<Uint8Array> {
-  return transformed(createInflateRaw({ chunkSize: CHUNK_BYTES }), {
-    next: () => input.next(),
-    unread: bytes => input.unread(bytes),
-  })
+async function* byZlib(input: Input): AsyncGenerator<Uint8Array, number> {
+  const feed = { next: () => input.next(), unread: (bytes: Uint8Array) => input.unread(bytes) }
+  let crc = 0
+  for await (const chunk of transformed(createInflateRaw({ chunkSize: CHUNK_BYTES }), feed)) {
+    crc = crc32(chunk, crc)
+    yield chunk
+  }
+  return crc
 }
 
 /** Two outputs take turns: while one is looked at, the next is made. */
-function rawBy(inflater: Inflater): RawDecoder {
+function by(inflater: Inflater): RawDecoder {
   const outputs = [Buffer.allocUnsafeSlow(OUTPUT_BYTES), Buffer.allocUnsafeSlow(OUTPUT_BYTES)] as const
   return async function* (input) {
     inflater.reset()
@@ -72,11 +84,11 @@ function rawBy(inflater: Inflater): RawDecoder {
     let filling = fill(input, inflater, output)
     try {
       for (;;) {
-        const { size, ended } = await filling
-        const filled = output.subarray(0, size)
+        const { written, ended, crc } = await filling
+        const filled = output.subarray(0, written)
         if (!ended) filling = fill(input, inflater, other)
-        if (size > 0) yield filled
-        if (ended) return
+        if (written > 0) yield filled
+        if (ended) return crc
         ;[output, other] = [other, output]
       }
     } finally {
@@ -86,14 +98,15 @@ function rawBy(inflater: Inflater): RawDecoder {
   }
 }
 
-async function fill(input: Input, inflater: Inflater, output: Uint8Array): Promise<{ readonly size: number; readonly ended: boolean }> {
+/** Inflates until the output is full or the data ends. */
+async function fill(input: Input, inflater: Inflater, output: Uint8Array): Promise<Omit<Inflated, 'left'>> {
   for (let size = 0; ;) {
     const bytes = await input.next()
     if (bytes === undefined) throw truncated('gzip')
-    const { written, left, ended } = await inflater.inflate(bytes, output.subarray(size))
+    const { written, left, ended, crc } = await inflater.inflate(bytes, output.subarray(size))
     size += written
     input.unread(left)
-    if (ended || size === output.length) return { size, ended }
+    if (ended || size === output.length) return { written: size, ended, crc }
   }
 }
 

@@ -5,6 +5,8 @@ export interface Inflated {
   /** What is to be given again first; at the end of the deflate data, what comes behind it. */
   readonly left: Uint8Array
   readonly ended: boolean
+  /** The CRC-32 (RFC 1952) of all output since `reset`; tells something at the end alone. */
+  readonly crc: number
 }
 
 /** Decodes raw deflate data (RFC 1951) in another thread, for one stream after another: a way to do it that is faster than node:zlib's. */

@@ -1,4 +1,4 @@
-import { deflateRawSync } from 'node:zlib'
+import { crc32, deflateRawSync } from 'node:zlib'
 import type { Inflated, Inflater } from '../compression/index.ts'
 import { type ForeignFunction, koffi } from './libc.ts'
 
@@ -14,9 +14,13 @@ const READ_IN = 24
 const AVAIL_IN = 32
 const READ_IN_BITS = 36
 const BLOCK_STATE = 21160
+const CHECKSUM = 21172
+const CRC = 21176
 /** More than the 87,368 bytes that the structure has. */
 const STATE_BYTES = 128 * 1024
 
+/** Deflate data alone, and the CRC-32 of what comes out: ISAL_GZIP_NO_HDR */
+const RAW_WITH_CRC = 2
 /** ISAL_BLOCK_FINISH */
 const FINISHED = 5
 /** ISAL_DECOMP_OK; errors are below it. */
@@ -53,36 +57,36 @@ function load(): Library | 'none' {
 }
 
 /** Tries it, so that a library with another layout is left alone. */
-function works({ init, inflate, addressOf }: Library): boolean {
+function works(found: Library): boolean {
   const text = Buffer.from('a layer of a layer of a layer')
   const input = Buffer.concat([deflateRawSync(text), text])
   const output = Buffer.alloc(2 * text.length)
-  const state = new State(addressOf)
-  init(state.bytes)
+  const state = new State(found)
+  state.reset()
   state.offer(input, output)
-  if (inflate(state.bytes) !== OK) return false
-  const { written, left, ended } = state.outcome(input, output)
-  return ended && text.equals(output.subarray(0, written)) && text.equals(left)
+  if (found.inflate(state.bytes) !== OK) return false
+  const { written, left, ended, crc } = state.outcome(input, output)
+  return ended && text.equals(output.subarray(0, written)) && text.equals(left) && crc === crc32(text)
 }
 
 class IsalInflater implements Inflater {
-  readonly #library: Library
+  readonly #call: ForeignFunction
   readonly #state: State
 
   constructor(library: Library) {
-    this.#library = library
-    this.#state = new State(library.addressOf)
+    this.#call = library.inflate
+    this.#state = new State(library)
   }
 
   reset(): void {
-    this.#library.init(this.#state.bytes)
+    this.#state.reset()
   }
 
   inflate(input: Uint8Array, output: Uint8Array): Promise<Inflated> {
     const state = this.#state
     state.offer(input, output)
     return new Promise((resolve, reject) => {
-      this.#library.inflate.async(state.bytes, (failure: Error | null, result: number) => {
+      this.#call.async(state.bytes, (failure: Error | null, result: number) => {
         if (failure !== null) reject(failure)
         else if (result < OK) reject(new Error(`ISA-L says ${result}`))
         else resolve(state.outcome(input, output))
@@ -94,17 +98,23 @@ class IsalInflater implements Inflater {
 /** The structure that a call is given, and what has become of it. */
 class State {
   readonly bytes: Buffer = Buffer.alloc(STATE_BYTES)
-  readonly #addressOf: Library['addressOf']
+  readonly #library: Library
 
-  constructor(addressOf: Library['addressOf']) {
-    this.#addressOf = addressOf
+  constructor(library: Library) {
+    this.#library = library
+  }
+
+  reset(): void {
+    this.#library.init(this.bytes)
+    this.bytes.writeUInt32LE(RAW_WITH_CRC, CHECKSUM)
   }
 
   offer(input: Uint8Array, output: Uint8Array): void {
     const { bytes } = this
-    bytes.writeBigUInt64LE(this.#addressOf(input), NEXT_IN)
+    const { addressOf } = this.#library
+    bytes.writeBigUInt64LE(addressOf(input), NEXT_IN)
     bytes.writeUInt32LE(input.length, AVAIL_IN)
-    bytes.writeBigUInt64LE(this.#addressOf(output), NEXT_OUT)
+    bytes.writeBigUInt64LE(addressOf(output), NEXT_OUT)
     bytes.writeUInt32LE(output.length, AVAIL_OUT)
   }
 
@@ -112,7 +122,12 @@ class State {
     const { bytes } = this
     const ended = bytes.readUInt32LE(BLOCK_STATE) === FINISHED
     const unread = input.subarray(input.length - bytes.readUInt32LE(AVAIL_IN))
-    return { written: output.length - bytes.readUInt32LE(AVAIL_OUT), left: ended ? Buffer.concat([this.#taken(), unread]) : unread, ended }
+    return {
+      written: output.length - bytes.readUInt32LE(AVAIL_OUT),
+      left: ended ? Buffer.concat([this.#taken(), unread]) : unread,
+      ended,
+      crc: bytes.readUInt32LE(CRC),
+    }
   }
 
   /** The whole bytes among the bits that were taken and not used. */

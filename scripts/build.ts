@@ -55,7 +55,7 @@ await build({
   outExtension: { '.js': '.cjs' },
   plugins: [builtinsWhenUsed],
   // These bring files beside their code, which they look for at run time.
-  external: ['koffi', 'undici', 'xz-decompress'],
+  external: ['koffi', 'xz-decompress'],
   define: { 'import.meta.url': 'moduleUrl' },
   banner: { js: 'const moduleUrl = require("node:url").pathToFileURL(__filename).href;' },
 })

@@ -131,9 +131,9 @@ describe('main()', () => {
     }
   })
   test('says which of its packages is missing', async () => {
-    const missing = Object.assign(new Error("Cannot find module 'undici'\nRequire stack:\n- /x.cjs"), { code: 'MODULE_NOT_FOUND' })
+    const missing = Object.assign(new Error("Cannot find module 'koffi'\nRequire stack:\n- /x.cjs"), { code: 'MODULE_NOT_FOUND' })
     const ran = await strata('images', { images: () => Promise.reject(missing) })
-    assert.match(ran.stderr, /^strata: Cannot go on: the package "undici" is missing\. Run "npm ci" in \/\S+, which brings it\n$/)
+    assert.match(ran.stderr, /^strata: Cannot go on: the package "koffi" is missing\. Run "npm ci" in \/\S+, which brings it\n$/)
   })
   test('tells what the system refused to nobody in particular', async () => {
     const refused = Object.assign(new Error("EACCES: permission denied, lstat '/r/x'"), { code: 'EACCES', syscall: 'lstat', path: '/r/x' })

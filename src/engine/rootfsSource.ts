@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
-import { Agent, interceptors, request } from 'undici'
-import { type ByteStream, fileStream, StrataError, systemError } from '../base/index.ts'
+import { type ByteStream, fileStream, isStrataError, StrataError, systemError } from '../base/index.ts'
 import type { FileRange } from '../layer/index.ts'
+import { compose, httpSender, withRedirects } from '../registry/index.ts'
 
 /** The tar of a root filesystem, as it is read. */
 export interface RootfsSource {
@@ -9,11 +9,6 @@ export interface RootfsSource {
   /** How many bytes there will be, where that is known. */
   readonly total: number | undefined
 }
-
-const MAX_REDIRECTS = 10
-/** A server that sends nothing for this long is taken for dead. */
-const STALL_TIMEOUT_MS = 60_000
-const CONNECT_TIMEOUT_MS = 10_000
 
 /**
  * Opens what `import` reads: a file, or what an http or https URL gives.
@@ -31,31 +26,32 @@ export async function openRootfs(source: string, signal: AbortSignal | undefined
 }
 
 async function download(source: string, signal: AbortSignal | undefined): Promise<RootfsSource> {
-  const timeouts = { connect: { timeout: CONNECT_TIMEOUT_MS }, headersTimeout: STALL_TIMEOUT_MS, bodyTimeout: STALL_TIMEOUT_MS }
-  // One request: its connection ends with it.
-  const agent = new Agent({ ...timeouts, pipelining: 0 })
-  const answer = await request(source, {
-    dispatcher: agent.compose(interceptors.redirect({ maxRedirections: MAX_REDIRECTS })),
-    ...(signal === undefined ? {} : { signal }),
-  }).catch((cause: unknown) => {
+  const { send, close } = httpSender()
+  try {
+    const request = { method: 'GET', url: new URL(source), headers: {}, ...(signal === undefined ? {} : { signal }) } as const
+    const { status, headers, body } = await compose(send, withRedirects)(request)
+    if (status !== 200) throw new Error(`the server answers ${status}`)
+    const total = Number(headers['content-length'] ?? Number.NaN)
+    return { bytes: toTheEnd(source, body, { signal, close }), total: Number.isSafeInteger(total) ? total : undefined }
+  } catch (cause) {
+    close()
     signal?.throwIfAborted()
     throw failed(source, reasonOf(cause), cause)
-  })
-  const { statusCode, headers, body } = answer
-  if (statusCode !== 200) {
-    await body.dump()
-    throw failed(source, `the server answers ${statusCode}`)
   }
-  const total = Number(headers['content-length'] ?? Number.NaN)
-  return { bytes: toTheEnd(source, body, signal), total: Number.isSafeInteger(total) ? total : undefined }
 }
 
-async function* toTheEnd(source: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* toTheEnd(
+  source: string,
+  body: ByteStream,
+  { signal, close }: { readonly signal: AbortSignal | undefined; readonly close: () => void },
+): AsyncGenerator<Uint8Array> {
   try {
     yield* body
   } catch (cause) {
     signal?.throwIfAborted()
     throw failed(source, `the download broke off (${reasonOf(cause)})`, cause)
+  } finally {
+    close()
   }
 }
 
@@ -67,6 +63,6 @@ function failed(source: string, state: string, cause?: unknown): StrataError {
 }
 
 function reasonOf(cause: unknown): string {
-  if (cause instanceof AggregateError && cause.message === '') return cause.errors.map(each => (each as Error).message).join('; ')
-  return cause instanceof Error ? cause.message : String(cause)
+  const { message, cause: deeper } = cause instanceof Error ? cause : new Error(String(cause))
+  return isStrataError(cause, 'unavailable') && deeper instanceof Error ? deeper.message : message
 }

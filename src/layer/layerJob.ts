@@ -1,9 +1,9 @@
-import { closeSync, createWriteStream, openSync } from 'node:fs'
-import { rm, writeFile } from 'node:fs/promises'
+import { createWriteStream } from 'node:fs'
+import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
-import { isalInflater, writeAll } from '../host/index.ts'
+import { isalInflater } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { isImageable, writePendingImage } from './completeImage.ts'
 import { writePending } from './completeLayer.ts'
@@ -58,9 +58,9 @@ export async function runLayerJob(
   const { tree, headersPath, limits, tarPath } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
   let applier: LayerApplier | undefined
-  let tar: number | undefined
+  let tar: FileHandle | undefined
   try {
-    if (tarPath !== undefined) tar = openSync(tarPath, 'wx', 0o600)
+    if (tarPath !== undefined) tar = await open(tarPath, 'wx', 0o600)
     applier = new LayerApplier({
       ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
       ...(headers === undefined ? {} : { headers }),
@@ -68,8 +68,13 @@ export async function runLayerJob(
     })
     for await (const chunk of decompress(layerBytes(job.source, arrivals, onRead), { lent: true, inflater: isalInflater() })) {
       signal.throwIfAborted()
-      applier.write(chunk)
-      if (tar !== undefined) writeAll(tar, chunk)
+      // The disk and this thread work at the same time.
+      const written = tar?.writeFile(chunk)
+      try {
+        applier.write(chunk)
+      } finally {
+        await written
+      }
     }
     // What the index holds is let go of before the image is made.
     const {
@@ -94,7 +99,7 @@ export async function runLayerJob(
     if (headersPath !== undefined) await rm(headersPath, { force: true })
     throw error
   } finally {
-    if (tar !== undefined) closeSync(tar)
+    await tar?.close()
     applier?.close()
     headers?.close()
   }

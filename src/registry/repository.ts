@@ -63,7 +63,7 @@ export async function connectRepository(reference: Reference, options: ConnectOp
     const send = compose(http.send, withRetry, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }))
     return new Repository(reference, base, { send, close: http.close })
   } catch (error) {
-    await http.close()
+    http.close()
     throw error
   }
 }
@@ -75,9 +75,9 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
   readonly #path: string
   readonly #base: URL
   readonly #send: Send
-  readonly #close: () => Promise<void>
+  readonly #close: () => void
 
-  constructor({ domain, path }: Reference, base: URL, http: { readonly send: Send; readonly close: () => Promise<void> }) {
+  constructor({ domain, path }: Reference, base: URL, http: { readonly send: Send; readonly close: () => void }) {
     this.name = `${domain}/${path}`
     this.#path = path
     this.#base = base
@@ -86,7 +86,7 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#close()
+    this.#close()
   }
 
   /**

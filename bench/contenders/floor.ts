@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
+import { isalInflater } from '../../src/host/index.ts'
 import { type BenchImage, layoutPath } from '../images/catalogue.ts'
 import { BENCH_CACHE, PROJECT } from '../places.ts'
 import type { Contender } from './contender.ts'
@@ -8,7 +9,8 @@ import type { Contender } from './contender.ts'
 export const floor: Contender = {
   name: 'floor',
   async versions() {
-    return `floor: node:zlib and node:crypto of Node ${process.version}, ${availableParallelism()} threads`
+    const inflate = isalInflater() === undefined ? 'node:zlib' : 'ISA-L'
+    return `floor: ${inflate} and node:crypto of Node ${process.version}, ${availableParallelism()} threads`
   },
   async open({ directory }) {
     const verbs = {

@@ -1,7 +1,5 @@
-import { createWriteStream } from 'node:fs'
-import { type FileHandle, open, rm, writeFile } from 'node:fs/promises'
-import { pipeline } from 'node:stream/promises'
-import { StrataError } from '../base/index.ts'
+import { type FileHandle, open, rm } from 'node:fs/promises'
+import { release, StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { isalInflater } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
@@ -76,7 +74,6 @@ export async function runLayerJob(
         await written
       }
     }
-    // What the index holds is let go of before the image is made.
     const {
       index: { parts, contentBytes, entryCount },
       diffId,
@@ -88,10 +85,10 @@ export async function runLayerJob(
     if (job.diffId !== undefined && job.diffId !== diffId) {
       throw new StrataError('dataLoss', 'STRATA_DIFF_ID_MISMATCH', `Cannot apply layer ${job.diffId}: its bytes are those of ${diffId}`)
     }
-    await pipeline(parts, createWriteStream(job.indexPath, { flags: 'wx', mode: 0o600 }))
+    await writeNew(job.indexPath, parts)
     if (job.imagePath !== undefined && isImageable(model)) {
       await writePendingImage(job.imagePath, model)
-      await writeFile(job.imagePath, imageBytes(modelImageTree(model), [{ bytes: tarBytes }]), { flag: 'wx', mode: 0o600 })
+      await writeNew(job.imagePath, [imageBytes(modelImageTree(model), [{ bytes: tarBytes }])])
     }
     if (tree?.dialect === 'overlay') await writePending(tree.directory, model)
     return { diffId, tarBytes, contentBytes, entryCount, strippedXattrs, skippedXattrs }
@@ -102,5 +99,14 @@ export async function runLayerJob(
     await tar?.close()
     applier?.close()
     headers?.close()
+  }
+}
+
+/** Writes a file that must not exist, and gives the memory of its parts back at once: those of a large layer have many megabytes. */
+async function writeNew(path: string, parts: readonly Buffer[]): Promise<void> {
+  await using file = await open(path, 'wx', 0o600)
+  for (const part of parts) {
+    await file.writeFile(part)
+    release(part)
   }
 }

@@ -104,6 +104,8 @@ export class LayerModel {
   readonly lateLinks: { readonly node: LayerName; readonly target: LayerName }[] = []
   readonly #limit: number
   #nodes = 1
+  /** Most entries have the time of the one before, and then share it. */
+  #time = EPOCH
 
   /** @param limit how many names the layer may have, those of implied directories included */
   constructor(limit: number) {
@@ -315,7 +317,9 @@ export class LayerModel {
     inode.mode = entry.mode & 0o7777
     inode.uid = entry.uid
     inode.gid = entry.gid
-    inode.modifiedAt = entry.modifiedAt
+    const { seconds, nanoseconds } = entry.modifiedAt
+    if (seconds !== this.#time.seconds || nanoseconds !== this.#time.nanoseconds) this.#time = entry.modifiedAt
+    inode.modifiedAt = this.#time
     if (entry.xattrs.size === 0) {
       inode.xattrs = earlier
       return

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rm, stat } from 'node:fs/promises'
 import { type ByteStream, CHUNK_BYTES, errnoOf, systemError } from '../base/index.ts'
-import { close, CURRENT_DIRECTORY, lockFile, openAt, tryLockFile } from '../host/index.ts'
+import { close, CURRENT_DIRECTORY, lockFile, openAt, tryLockFile, Writeback } from '../host/index.ts'
 import type { DigestAlgorithm } from '../oci/index.ts'
 
 /** Chunks of at most this many bytes, as sockets give them, are gathered before they are written. */
@@ -15,6 +15,7 @@ export class PartialFile implements AsyncDisposable {
   readonly path: string
   readonly #handle: FileHandle
   readonly #algorithm: DigestAlgorithm
+  readonly #writeback: Writeback
   #hash: Hash
   #size = 0
   /** Copies of small chunks that wait; they are part of hash and size already. */
@@ -28,6 +29,7 @@ export class PartialFile implements AsyncDisposable {
     this.path = path
     this.#handle = handle
     this.#algorithm = algorithm
+    this.#writeback = new Writeback(handle.fd)
     this.#hash = createHash(algorithm)
   }
 
@@ -144,6 +146,7 @@ export class PartialFile implements AsyncDisposable {
   async close(): Promise<void> {
     if (!this.#open) return
     this.#open = false
+    await this.#writeback.end()
     await this.#handle.close()
   }
 
@@ -184,6 +187,7 @@ export class PartialFile implements AsyncDisposable {
       rest = rest.subarray(bytesWritten)
       at += bytesWritten
     }
+    this.#writeback.grown(at)
   }
 
   async #write<Result>(call: () => Promise<Result>): Promise<Result> {

@@ -28,6 +28,7 @@ interface Libc {
   ftruncate(fd: number, size: number): number
   fsync(fd: number): number
   syncfs(fd: number): number
+  sync_file_range(fd: number, offset: number, length: number, flags: number): number
   flock(fd: number, operation: number): number
   ioctl(fd: number, request: number, argument: number): number
   mkdirat(dir: number, name: KernelName, mode: number): number
@@ -70,6 +71,7 @@ const PROTOTYPES: Readonly<Record<keyof Libc, string>> = {
   ftruncate: 'int ftruncate(int, int64_t)',
   fsync: 'int fsync(int)',
   syncfs: 'int syncfs(int)',
+  sync_file_range: 'int sync_file_range(int, int64_t, int64_t, uint32_t)',
   flock: 'int flock(int, int)',
   ioctl: 'int ioctl(int, uint64_t, int64_t)',
   mkdirat: 'int mkdirat(int, const char *, uint32_t)',

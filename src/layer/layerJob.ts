@@ -1,7 +1,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { release, StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
-import { isalInflater } from '../host/index.ts'
+import { isalInflater, Writeback } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { isImageable, writePendingImage } from './completeImage.ts'
 import { writePending } from './completeLayer.ts'
@@ -56,9 +56,9 @@ export async function runLayerJob(
   const { tree, headersPath, limits, tarPath } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
   let applier: LayerApplier | undefined
-  let tar: FileHandle | undefined
+  let tar: TarFile | undefined
   try {
-    if (tarPath !== undefined) tar = await open(tarPath, 'wx', 0o600)
+    if (tarPath !== undefined) tar = await TarFile.create(tarPath)
     applier = new LayerApplier({
       ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
       ...(headers === undefined ? {} : { headers }),
@@ -67,7 +67,7 @@ export async function runLayerJob(
     for await (const chunk of decompress(layerBytes(job.source, arrivals, onRead), { lent: true, inflater: isalInflater() })) {
       signal.throwIfAborted()
       // The disk and this thread work at the same time.
-      const written = tar?.writeFile(chunk)
+      const written = tar?.write(chunk)
       try {
         applier.write(chunk)
       } finally {
@@ -99,6 +99,34 @@ export async function runLayerJob(
     await tar?.close()
     applier?.close()
     headers?.close()
+  }
+}
+
+/** A plain tar on its way to the disk. */
+class TarFile {
+  readonly #file: FileHandle
+  readonly #writeback: Writeback
+  #size = 0
+
+  private constructor(file: FileHandle) {
+    this.#file = file
+    this.#writeback = new Writeback(file.fd)
+  }
+
+  /** The file must not exist. */
+  static async create(path: string): Promise<TarFile> {
+    return new TarFile(await open(path, 'wx', 0o600))
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    await this.#file.writeFile(chunk)
+    this.#size += chunk.length
+    this.#writeback.grown(this.#size)
+  }
+
+  async close(): Promise<void> {
+    await this.#writeback.end()
+    await this.#file.close()
   }
 }
 

@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 run_packages="crun:crun conmon:conmon catatonit:catatonit netavark:netavark iptables:iptables ps:procps debootstrap:debootstrap busybox:busybox-static"
-test_packages="docker-registry:docker-registry skopeo:skopeo umoci:umoci xz:xz-utils bzip2:bzip2 zstd:zstd getfattr:attr setcap:libcap2-bin ip:iproute2 mke2fs:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs script:bsdutils htpasswd:apache2-utils bsdtar:libarchive-tools python3:python3 runc:runc"
+test_packages="docker-registry:docker-registry skopeo:skopeo umoci:umoci xz:xz-utils bzip2:bzip2 zstd:zstd getfattr:attr setcap:libcap2-bin ip:iproute2 mke2fs:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs script:bsdutils htpasswd:apache2-utils bsdtar:libarchive-tools python3:python3 runc:runc strace:strace"
 
 case ${1:-run} in
 run) wanted=$run_packages ;;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DURABLE, type Durability } from './durability.ts'
 import { errnoOf } from './errors.ts'
 import type { ByteStream } from './streams.ts'
 
@@ -16,19 +17,18 @@ export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
 }
 
 /**
- * Writes a file so that readers see the whole of it or nothing, also after power loss: a partial
+ * Writes a file (0600) so that readers see the whole of it or nothing, also after power loss: a partial
  * neighbour is written, synced, renamed, and the directory is synced.
  */
-export async function publishFile(path: string, bytes: Uint8Array | string | ByteStream, mode = 0o600): Promise<void> {
+export async function publishFile(path: string, bytes: Uint8Array | string | ByteStream, durability: Durability = DURABLE): Promise<void> {
   const partial = `${path}.partial-${randomBytes(6).toString('hex')}`
   try {
     {
-      await using file = await open(partial, 'wx', mode)
+      await using file = await open(partial, 'wx', 0o600)
       await file.writeFile(bytes)
-      await file.sync()
+      await durability.syncFile(file)
     }
-    await rename(partial, path)
-    await syncDirectory(dirname(path))
+    durability.rename(partial, path)
   } finally {
     await rm(partial, { force: true })
   }

@@ -3,7 +3,8 @@ import { createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
-import { errnoOf, type ByteStream, publishFile, release, StrataError, systemError } from '../base/index.ts'
+import { Durability, errnoOf, type ByteStream, publishFile, release, StrataError, systemError } from '../base/index.ts'
+import { wantsFsync } from './globals.ts'
 import type { Invocation } from './invocation.ts'
 
 /** Writes with respect for back-pressure. */
@@ -31,7 +32,7 @@ export async function writeArchiveTo(invocation: Invocation, path: string | unde
   if (await isRegularOrAbsent(path)) {
     const bytes = await open()
     try {
-      await publishFile(path, releasing(bytes))
+      await publishFile(path, releasing(bytes), new Durability(wantsFsync(invocation.globals, invocation.surroundings.env)))
     } catch (error) {
       throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
     }

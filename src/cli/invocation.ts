@@ -19,7 +19,9 @@ export class Invocation {
 
   /** The engine; opened by the first call. */
   engine(): Promise<Engine> {
-    this.#engine ??= this.surroundings.openEngine(engineOptions(this.globals, line => this.complain(line)))
+    this.#engine ??= this.surroundings.openEngine(
+      engineOptions(this.globals, { env: this.surroundings.env, log: line => this.complain(line) }),
+    )
     return this.#engine
   }
 

@@ -15,6 +15,15 @@ describe('main()', () => {
     assert.deepEqual(rest, { root: '/r', storageDriver: 'vfs', configDirectory: '/c' })
     assert.deepEqual([ran.status, ran.stdout, ran.closed], [0, '', true])
   })
+  test('lets an engine do without fsync by --no-fsync or STRATA_NO_FSYNC=1, of which the first is stronger', async () => {
+    const fsync = async (line: string, env: Readonly<Record<string, string>>): Promise<boolean | undefined> =>
+      (await strata(line, { images: async () => [] }, { env })).opened?.fsync
+    assert.equal(await fsync('images', {}), undefined)
+    assert.equal(await fsync('--no-fsync images', {}), false)
+    assert.equal(await fsync('images', { STRATA_NO_FSYNC: '1' }), false)
+    assert.equal(await fsync('images', { STRATA_NO_FSYNC: '' }), undefined)
+    assert.equal(await fsync('--no-fsync=false images', { STRATA_NO_FSYNC: '1' }), undefined)
+  })
   test('logs on stderr with --debug, and not without', async () => {
     const images = async (): Promise<never[]> => []
     const logged = async (line: string): Promise<string> => {

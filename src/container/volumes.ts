@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { StrataError } from '../base/index.ts'
 import { isMountPoint, mount, type Mount, unmount } from '../host/index.ts'
-import { type Metadata, syncDirectoryNow, Trash } from '../metadata/index.ts'
+import { type Metadata, Trash } from '../metadata/index.ts'
 import type { ContainerLocks, HeldLock } from './locks.ts'
 import { noDriver } from './mountPlan.ts'
 import { checkName } from './names.ts'
@@ -64,7 +64,7 @@ export class Volumes {
     return this.#metadata.transaction(() => {
       const record = this.records.getOrInsert({ name, createdAt: new Date(), ...made })
       const first = withContainerUmask(() => mkdirSync(this.#paths.volumeData(name), { recursive: true, mode: 0o755 }))
-      if (first !== undefined) syncDirectoryNow(this.#paths.volumes)
+      if (first !== undefined) this.#metadata.durability.syncDirectory(this.#paths.volumes)
       return record
     })
   }

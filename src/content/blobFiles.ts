@@ -1,7 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { errnoOf, systemError } from '../base/index.ts'
-import { renameDurably, syncDirectoryNow, type Trash } from '../metadata/index.ts'
+import { type Durability, errnoOf, systemError } from '../base/index.ts'
+import type { Trash } from '../metadata/index.ts'
 import { blobPath, type Digest, isDigest, parseDigest } from '../oci/index.ts'
 
 const ALGORITHMS = ['sha256', 'sha512'] as const
@@ -10,10 +10,12 @@ const ALGORITHMS = ['sha256', 'sha512'] as const
 export class BlobFiles {
   readonly #root: string
   readonly #trash: Trash
+  readonly #durability: Durability
 
-  constructor(root: string, trash: Trash) {
+  constructor(root: string, trash: Trash, durability: Durability) {
     this.#root = root
     this.#trash = trash
+    this.#durability = durability
   }
 
   path(digest: Digest): string {
@@ -37,8 +39,10 @@ export class BlobFiles {
   adopt(partial: string, digest: Digest): void {
     const path = this.path(digest)
     try {
-      if (mkdirSync(dirname(path), { recursive: true, mode: 0o700 }) !== undefined) syncDirectoryNow(dirname(dirname(path)))
-      renameDurably(partial, path)
+      if (mkdirSync(dirname(path), { recursive: true, mode: 0o700 }) !== undefined) {
+        this.#durability.syncDirectory(dirname(dirname(path)))
+      }
+      this.#durability.rename(partial, path)
     } catch (error) {
       throw systemError(`store blob "${digest}"`, error)
     }

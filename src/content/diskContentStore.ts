@@ -50,8 +50,9 @@ export class DiskContentStore implements ContentStore {
     this.#metadata = metadata
     this.#records = new BlobRecords(metadata)
     this.#trash = new Trash(root)
-    this.#files = new BlobFiles(root, this.#trash)
+    this.#files = new BlobFiles(root, this.#trash, metadata.durability)
     this.#ingests = new IngestDirectory(join(root, 'ingest'), {
+      durability: metadata.durability,
       publish: (file, options) => this.#publish(file, options),
       find: (target, options) => this.#hold(target, options),
     })
@@ -201,6 +202,7 @@ export class DiskContentStore implements ContentStore {
       writeLayoutIndex(
         this.#root,
         manifests.filter(manifest => this.#records.isComplete(manifest.digest)),
+        this.#metadata.durability,
       )
     })
   }
@@ -236,8 +238,8 @@ export class DiskContentStore implements ContentStore {
     }
     this.#metadata.transaction(() => {
       if (existsSync(join(this.#root, 'oci-layout'))) return
-      writeLayoutIndex(this.#root, [])
-      writeLayoutHeader(this.#root)
+      writeLayoutIndex(this.#root, [], this.#metadata.durability)
+      writeLayoutHeader(this.#root, this.#metadata.durability)
     })
   }
 

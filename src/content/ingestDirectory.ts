@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import { lstatSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { errnoOf, StrataError, systemError } from '../base/index.ts'
+import { type Durability, errnoOf, StrataError, systemError } from '../base/index.ts'
 import { type Descriptor, digestAlgorithm } from '../oci/index.ts'
 import { DiskIngest, type Publish, StoredIngest } from './ingest.ts'
 import { PartialFile, whenFree } from './partialFile.ts'
@@ -14,6 +14,7 @@ const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000
 const ONCE = 'put-'
 
 export interface IngestDirectoryOptions {
+  readonly durability: Durability
   readonly publish: Publish
   /** The blob, when its bytes are stored; then the lease, if any, holds it. */
   readonly find: (target: Descriptor, options: CommitOptions) => BlobInfo | undefined
@@ -35,7 +36,7 @@ export class IngestDirectory {
       const key = randomBytes(16).toString('hex')
       const path = join(this.#path, `${ONCE}${key}`)
       try {
-        const file = await PartialFile.create(path, digestAlgorithm(target.digest))
+        const file = await PartialFile.create(path, { algorithm: digestAlgorithm(target.digest), durability: this.#options.durability })
         if (file !== undefined) return new DiskIngest(key, file, { target, publish: this.#options.publish })
       } catch (error) {
         throw systemError(`create "${path}"`, error)
@@ -88,7 +89,8 @@ export class IngestDirectory {
 
   async #open(path: string, { target, signal }: IngestOptions): Promise<PartialFile | undefined> {
     try {
-      return await PartialFile.resume(path, target === undefined ? 'sha256' : digestAlgorithm(target.digest), signal)
+      const algorithm = target === undefined ? 'sha256' : digestAlgorithm(target.digest)
+      return await PartialFile.resume(path, { algorithm, durability: this.#options.durability }, signal)
     } catch (error) {
       signal?.throwIfAborted()
       throw systemError(`open "${path}"`, error)

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rm, stat } from 'node:fs/promises'
-import { type ByteStream, CHUNK_BYTES, errnoOf, systemError } from '../base/index.ts'
+import { type ByteStream, CHUNK_BYTES, type Durability, errnoOf, systemError } from '../base/index.ts'
 import { close, CURRENT_DIRECTORY, lockFile, openAt, tryLockFile, Writeback } from '../host/index.ts'
 import type { DigestAlgorithm } from '../oci/index.ts'
 
@@ -10,12 +10,19 @@ const SMALL_CHUNK_BYTES = 64 * 1024
 /** Owner only: what is being written is nobody else's business. */
 const MODE = 0o600
 
+interface PartialFileOptions {
+  readonly algorithm: DigestAlgorithm
+  readonly durability: Durability
+}
+
 /** A file that grows and knows the hash of its content. */
 export class PartialFile implements AsyncDisposable {
   readonly path: string
   readonly #handle: FileHandle
   readonly #algorithm: DigestAlgorithm
-  readonly #writeback: Writeback
+  readonly #durability: Durability
+  /** Absent when the file is not synced in the end. */
+  readonly #writeback: Writeback | undefined
   #hash: Hash
   #size = 0
   /** Copies of small chunks that wait; they are part of hash and size already. */
@@ -25,11 +32,12 @@ export class PartialFile implements AsyncDisposable {
   #broken = false
   #onWritten: (size: number) => void = () => undefined
 
-  private constructor(path: string, handle: FileHandle, algorithm: DigestAlgorithm) {
+  private constructor(path: string, handle: FileHandle, { algorithm, durability }: PartialFileOptions) {
     this.path = path
     this.#handle = handle
     this.#algorithm = algorithm
-    this.#writeback = new Writeback(handle.fd)
+    this.#durability = durability
+    if (durability.isWanted) this.#writeback = new Writeback(handle.fd)
     this.#hash = createHash(algorithm)
   }
 
@@ -38,11 +46,11 @@ export class PartialFile implements AsyncDisposable {
    *
    * @returns undefined when a collection took it before it was locked
    */
-  static async create(path: string, algorithm: DigestAlgorithm): Promise<PartialFile | undefined> {
+  static async create(path: string, options: PartialFileOptions): Promise<PartialFile | undefined> {
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, MODE)
     try {
       await lockFile(handle.fd, 'exclusive')
-      if (await isStillAt(path, handle)) return new PartialFile(path, handle, algorithm)
+      if (await isStillAt(path, handle)) return new PartialFile(path, handle, options)
     } catch (error) {
       await handle.close()
       throw error
@@ -57,7 +65,7 @@ export class PartialFile implements AsyncDisposable {
    *
    * @returns undefined when the file that was waited for has gone: it was committed or discarded
    */
-  static async resume(path: string, algorithm: DigestAlgorithm, signal?: AbortSignal): Promise<PartialFile | undefined> {
+  static async resume(path: string, options: PartialFileOptions, signal?: AbortSignal): Promise<PartialFile | undefined> {
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, MODE)
     try {
       await lockFile(handle.fd, 'exclusive', signal === undefined ? {} : { signal })
@@ -65,7 +73,7 @@ export class PartialFile implements AsyncDisposable {
         await handle.close()
         return undefined
       }
-      const file = new PartialFile(path, handle, algorithm)
+      const file = new PartialFile(path, handle, options)
       await file.#readBack()
       return file
     } catch (error) {
@@ -124,9 +132,9 @@ export class PartialFile implements AsyncDisposable {
     return Buffer.concat(chunks)
   }
 
-  /** Makes the content survive power loss. */
+  /** Makes the content survive power loss, where that is wanted. */
   async sync(): Promise<void> {
-    await this.#write(() => this.#handle.sync())
+    await this.#write(() => this.#durability.syncFile(this.#handle))
   }
 
   /** Starts again with nothing. */
@@ -146,7 +154,7 @@ export class PartialFile implements AsyncDisposable {
   async close(): Promise<void> {
     if (!this.#open) return
     this.#open = false
-    await this.#writeback.end()
+    await this.#writeback?.end()
     await this.#handle.close()
   }
 
@@ -187,7 +195,7 @@ export class PartialFile implements AsyncDisposable {
       rest = rest.subarray(bytesWritten)
       at += bytesWritten
     }
-    this.#writeback.grown(at)
+    this.#writeback?.grown(at)
   }
 
   async #write<Result>(call: () => Promise<Result>): Promise<Result> {

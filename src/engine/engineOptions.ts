@@ -8,6 +8,11 @@ export interface EngineOptions {
   readonly storageDriver?: string
   /** Where `config.json` with credentials is. Default `$STRATA_CONFIG`, `$DOCKER_CONFIG`, `~/.docker`. */
   readonly configDirectory?: string
+  /**
+   * Default true: what a method has acknowledged survives power loss. With false nothing is ever synced, for machines that are
+   * thrown away: power loss may then cost the whole root, also what engines that sync have acknowledged before.
+   */
+  readonly fsync?: boolean
   readonly logger?: Logger
 }
 

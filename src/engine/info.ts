@@ -55,13 +55,21 @@ export async function engineInfo(stores: Stores, containers: Containers | undefi
     DefaultRuntime: runtime?.name ?? 'none',
     SecurityOptions: facts.seccomp ? ['name=seccomp,profile=builtin'] : [],
     SystemTime: new Date().toISOString(),
-    Warnings: warningsOf(facts, { runtime: runtime !== undefined, driver: snapshots !== undefined }),
+    Warnings: warningsOf(facts, {
+      runtime: runtime !== undefined,
+      driver: snapshots !== undefined,
+      durability: stores.metadata.durability.isWanted,
+    }),
   }
 }
 
-function warningsOf({ cgroups, seccomp }: RuntimeFacts, has: { readonly runtime: boolean; readonly driver: boolean }): readonly string[] {
+function warningsOf(
+  { cgroups, seccomp }: RuntimeFacts,
+  has: { readonly runtime: boolean; readonly driver: boolean; readonly durability: boolean },
+): readonly string[] {
   const warnings: string[] = []
   if (!has.driver) warnings.push('No storage driver works here: images can be moved and looked at, but not run; run as root')
+  if (!has.durability) warnings.push('No fsync: power loss may damage the whole store')
   if (!has.runtime) warnings.push('No container runtime is installed: apt-get install crun')
   if (cgroups.layout === 'none') warnings.push('There are no cgroups here: containers run without limits')
   else {

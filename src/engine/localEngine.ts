@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { ByteStream, CallOptions, Logger } from '../base/index.ts'
+import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
 import { packageDirectory, StrataError } from '../base/index.ts'
 import type {
   AttachedStreams,
@@ -62,6 +62,7 @@ import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem
 export interface LocalEngineOptions {
   readonly root: string
   readonly storageDriver: string | undefined
+  readonly durability: Durability
   readonly configDirectory: string
   readonly logger: Logger
 }
@@ -76,7 +77,7 @@ export class LocalEngine implements Engine {
 
   constructor(options: LocalEngineOptions) {
     this.#options = options
-    this.#metadata = openMetadata(openRootDirectory(options.root))
+    this.#metadata = openMetadata(openRootDirectory(options.root), options.durability)
     this.#images = new ImageStore(this.#metadata)
   }
 
@@ -263,11 +264,11 @@ export class LocalEngine implements Engine {
   }
 
   async networks(options: NetworkListOptions = {}): Promise<readonly NetworkInspect[]> {
-    return (await import('./networkQueries.ts')).listNetworks(options)
+    return (await import('./networkQueries.ts')).listNetworks(options, this.#options.durability)
   }
 
   async inspectNetwork(network: string): Promise<NetworkInspect> {
-    return (await import('./networkQueries.ts')).inspectNetwork(network)
+    return (await import('./networkQueries.ts')).inspectNetwork(network, this.#options.durability)
   }
 
   async diskUsage(): Promise<DiskUsage> {
@@ -311,16 +312,16 @@ export class LocalEngine implements Engine {
   async #startContainers(): Promise<Containers> {
     const { openContainers } = await import('../container/index.ts')
     const { openNetworks } = await import('../network/index.ts')
-    const { root, logger } = this.#options
+    const { root, durability, logger } = this.#options
     const snapshots = await (await this.#open()).requireSnapshots('work with containers')
     return openContainers({
       root,
       runDirectory: runDirectoryOf(root),
       metadata: this.#metadata,
       snapshots,
-      networks: openNetworks(),
+      networks: openNetworks({ durability }),
       // What is due after an end concerns the same layers.
-      strataCommand: [PROGRAM, '--root', root, '--storage-driver', snapshots.driverName],
+      strataCommand: [PROGRAM, '--root', root, '--storage-driver', snapshots.driverName, ...(durability.isWanted ? [] : ['--no-fsync'])],
       findImage: async reference => this.#images.find(reference),
       logger,
     })

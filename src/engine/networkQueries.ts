@@ -1,4 +1,4 @@
-import { StrataError } from '../base/index.ts'
+import { type Durability, StrataError } from '../base/index.ts'
 import { type NetworkRecord, type Networks, openNetworks } from '../network/index.ts'
 import type { NetworkListOptions } from './engine.ts'
 import type { NetworkInspect } from './system.ts'
@@ -7,9 +7,9 @@ import type { NetworkInspect } from './system.ts'
 const isRoot = (): boolean => process.geteuid?.() === 0
 
 /** The networks that match every list that is given. */
-export async function listNetworks(options: NetworkListOptions): Promise<readonly NetworkInspect[]> {
+export async function listNetworks(options: NetworkListOptions, durability: Durability): Promise<readonly NetworkInspect[]> {
   if (!isRoot()) return []
-  using networks = openNetworks()
+  using networks = openNetworks({ durability })
   const matching = (await networks.list()).filter(
     ({ name, id, driver }) =>
       (options.names ?? [name]).some(part => name.includes(part)) &&
@@ -21,8 +21,8 @@ export async function listNetworks(options: NetworkListOptions): Promise<readonl
   return await Promise.all(matching.map(network => inspectionOf(networks, network)))
 }
 
-export async function inspectNetwork(nameOrId: string): Promise<NetworkInspect> {
-  using networks = openNetworks()
+export async function inspectNetwork(nameOrId: string, durability: Durability): Promise<NetworkInspect> {
+  using networks = openNetworks({ durability })
   const network = isRoot() ? await networks.get(nameOrId) : undefined
   if (network === undefined) {
     throw new StrataError('notFound', 'STRATA_NO_SUCH_NETWORK', `Cannot find network "${nameOrId}": no such network`)

@@ -1,6 +1,6 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { silentLogger } from '../base/index.ts'
+import { Durability, silentLogger } from '../base/index.ts'
 import type { Engine } from './engine.ts'
 import { configDirectory } from './configDirectory.ts'
 import type { EngineOptions } from './engineOptions.ts'
@@ -17,6 +17,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   return new LocalEngine({
     root: resolve(options.root ?? process.env['STRATA_ROOT'] ?? defaultRoot()),
     storageDriver: options.storageDriver,
+    durability: new Durability(options.fsync ?? true),
     configDirectory: configDirectory(options.configDirectory, process.env),
     logger: options.logger ?? silentLogger,
   })

@@ -18,6 +18,8 @@ export interface LayerInput {
   readonly headersPath?: string
   /** What keeps the layer as its plain tar leaves it under this name too, which must not exist and is on the same disk. Not synced. */
   readonly tarPath?: string
+  /** Default true: the caller will sync, so what keeps the layer as its plain tar begins to write it to the disk while it grows. */
+  readonly durable?: boolean
   readonly limits?: LayerLimits
   readonly signal?: AbortSignal
   /** Told how many of `bytes` were taken, piece by piece; for progress. */
@@ -63,9 +65,18 @@ function run(
   tree: { readonly directory: string; readonly dialect: Dialect } | undefined,
   kept?: KeptLayer,
 ): Promise<AppliedLayer> {
-  const { diffId, bytes, indexPath, headersPath, limits } = input
+  const { diffId, bytes, indexPath, headersPath, durable, limits } = input
   return layerWorkers.run(
-    { diffId, indexPath, headersPath: tree === undefined ? undefined : headersPath, limits, source: sourceOf(bytes), tree, ...kept },
+    {
+      diffId,
+      indexPath,
+      headersPath: tree === undefined ? undefined : headersPath,
+      durable,
+      limits,
+      source: sourceOf(bytes),
+      tree,
+      ...kept,
+    },
     arrivalsOf(bytes),
     { signal: input.signal, onRead: input.onRead },
   )

@@ -23,6 +23,8 @@ export interface LayerJob {
   readonly tree?: { readonly directory: string; readonly dialect: Dialect } | undefined
   /** Where the plain tar goes; absent when it is not kept. */
   readonly tarPath?: string | undefined
+  /** Default true: the tar begins to go to the disk while it grows. */
+  readonly durable?: boolean | undefined
   /** Where the layer's EROFS image goes, for `completeImage`, unless it would have to know the layers below; absent when none is wanted. */
   readonly imagePath?: string | undefined
 }
@@ -53,12 +55,12 @@ export async function runLayerJob(
   arrivals: AsyncIterable<Arrival>,
   { signal, onRead }: { readonly signal: AbortSignal; readonly onRead: (bytes: number) => void },
 ): Promise<AppliedLayer> {
-  const { tree, headersPath, limits, tarPath } = job
+  const { tree, headersPath, limits, tarPath, durable = true } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
   let applier: LayerApplier | undefined
   let tar: TarFile | undefined
   try {
-    if (tarPath !== undefined) tar = await TarFile.create(tarPath)
+    if (tarPath !== undefined) tar = await TarFile.create(tarPath, durable)
     applier = new LayerApplier({
       ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
       ...(headers === undefined ? {} : { headers }),
@@ -105,27 +107,27 @@ export async function runLayerJob(
 /** A plain tar on its way to the disk. */
 class TarFile {
   readonly #file: FileHandle
-  readonly #writeback: Writeback
+  readonly #writeback: Writeback | undefined
   #size = 0
 
-  private constructor(file: FileHandle) {
+  private constructor(file: FileHandle, durable: boolean) {
     this.#file = file
-    this.#writeback = new Writeback(file.fd)
+    if (durable) this.#writeback = new Writeback(file.fd)
   }
 
   /** The file must not exist. */
-  static async create(path: string): Promise<TarFile> {
-    return new TarFile(await open(path, 'wx', 0o600))
+  static async create(path: string, durable: boolean): Promise<TarFile> {
+    return new TarFile(await open(path, 'wx', 0o600), durable)
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     await this.#file.writeFile(chunk)
     this.#size += chunk.length
-    this.#writeback.grown(this.#size)
+    this.#writeback?.grown(this.#size)
   }
 
   async close(): Promise<void> {
-    await this.#writeback.end()
+    await this.#writeback?.end()
     await this.#file.close()
   }
 }

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { constants, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { errnoOf, syncDirectory, systemError } from '../base/index.ts'
+import { type Durability, errnoOf, syncDirectory, systemError } from '../base/index.ts'
 import { close, CURRENT_DIRECTORY, openAt, statFd, syncFileSystem, tryLockFile } from '../host/index.ts'
-import { syncDirectoryNow, type Trash } from '../metadata/index.ts'
+import type { Trash } from '../metadata/index.ts'
 import { type DiffId, digestHex, parseDiffId } from '../oci/index.ts'
 
 /** A place for the files of a layer while they are written. Disposing of it deletes what was not recorded. */
@@ -23,11 +23,13 @@ export class LayerFiles {
   readonly #layers: string
   readonly #partial: string
   readonly #trash: Trash
+  readonly #durability: Durability
 
-  constructor(root: string, trash: Trash) {
+  constructor(root: string, trash: Trash, durability: Durability) {
     this.#layers = join(root, 'layers', 'sha256')
     this.#partial = join(root, 'layers', 'partial')
     this.#trash = trash
+    this.#durability = durability
   }
 
   indexPath(diffId: DiffId): string {
@@ -70,10 +72,10 @@ export class LayerFiles {
     }
   }
 
-  /** Makes the files of staged layers survive power loss: of several at once, all that is on their disk (syncfs). */
+  /** Makes the files of staged layers survive power loss, where that is wanted: of several at once, all that is on their disk (syncfs). */
   async sync(staged: readonly StagedLayer[]): Promise<void> {
     const [first, ...others] = staged
-    if (first === undefined) return
+    if (first === undefined || !this.#durability.isWanted) return
     try {
       if (others.length > 0) await syncAll(first.directory)
       else await syncFiles(first.directory)
@@ -87,8 +89,8 @@ export class LayerFiles {
     const directory = this.#directory(diffId)
     try {
       if (mkdirSync(this.#layers, { recursive: true, mode: 0o700 }) !== undefined) {
-        syncDirectoryNow(dirname(this.#layers))
-        syncDirectoryNow(dirname(dirname(this.#layers)))
+        this.#durability.syncDirectory(dirname(this.#layers))
+        this.#durability.syncDirectory(dirname(dirname(this.#layers)))
       }
       this.#trash.moveAside(directory)
       renameSync(staged.directory, directory)
@@ -99,7 +101,7 @@ export class LayerFiles {
 
   /** Makes the places that `adopt` has given survive power loss. */
   syncNames(): void {
-    syncDirectoryNow(this.#layers)
+    this.#durability.syncDirectory(this.#layers)
   }
 
   /** Tells whether the index is there, and with `tarBytes` whether the tar is there with that size. */

@@ -119,7 +119,7 @@ export class LayerStore {
     this.#metadata = metadata
     this.#content = content
     this.#records = new LayerRecords(metadata)
-    this.#files = new LayerFiles(root, new Trash(root))
+    this.#files = new LayerFiles(root, new Trash(root), metadata.durability)
     content.setDeriver(digest => this.#derive(digest))
   }
 

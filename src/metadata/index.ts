@@ -1,5 +1,4 @@
 export { collect, type Collectable, type CollectOptions } from './collect.ts'
-export { renameDurably, syncDirectoryNow } from './durableNames.ts'
 export { type Lease, type LeaseOptions, Leases, type Resource } from './leases.ts'
 export type { Metadata, Value } from './metadata.ts'
 export { withReserve } from './reserve.ts'

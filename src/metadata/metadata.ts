@@ -1,3 +1,5 @@
+import type { Durability } from '../base/index.ts'
+
 /** What a column can hold. */
 export type Value = null | number | bigint | string | Uint8Array
 
@@ -16,6 +18,8 @@ export type Value = null | number | bigint | string | Uint8Array
 export interface Metadata extends Disposable {
   /** Where the database is. */
   readonly path: string
+  /** What holds for the records, and for the files that stores keep beside them: these sync through it. */
+  readonly durability: Durability
   /**
    * Brings the tables of one part up to date. Step n leads from version n to n + 1; steps that were
    * released never change, new ones are added at the end. Costs one SELECT per opened database when
@@ -30,7 +34,7 @@ export interface Metadata extends Disposable {
   /** Executes one statement and gives the number of rows that it changed. */
   run(sql: string, ...parameters: readonly Value[]): number
   /**
-   * Runs `work` with the write lock held, and commits: what it wrote is durable when this returns.
+   * Runs `work` with the write lock held, and commits: what it wrote is durable when this returns, where that is wanted.
    * When `work` throws, nothing of it happened. Inside another transaction it is a part of that one
    * that can fail alone. `work` must be synchronous; a promise as result is refused.
    */

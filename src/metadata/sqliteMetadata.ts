@@ -1,17 +1,18 @@
 import { chmodSync, closeSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { errnoOf, StrataError, systemError } from '../base/index.ts'
+import { DURABLE, type Durability, errnoOf, StrataError, systemError } from '../base/index.ts'
 import type { Metadata, Value } from './metadata.ts'
-import { syncDirectoryNow } from './durableNames.ts'
 import { runMigrations } from './migrations.ts'
 import { takeReserve, withReserve } from './reserve.ts'
 import { isBusy, metadataError } from './sqliteErrors.ts'
 
 /** Every commit syncs the log. https://www.sqlite.org/pragma.html#pragma_synchronous */
-const DURABLE = 'PRAGMA synchronous = FULL'
+const LOG_SYNCED = 'PRAGMA synchronous = FULL'
 /** In WAL mode power loss takes commits from the end of the log, and never leaves a half. */
-const CONSISTENT = 'PRAGMA synchronous = NORMAL'
+const LOG_IN_ORDER = 'PRAGMA synchronous = NORMAL'
+/** A crash of the process does no harm; power loss may. */
+const NOT_SYNCED = 'PRAGMA synchronous = OFF'
 /** The log goes into the database from this length on. A process that finds one, because the last has not closed it, reads it first: about 1 ms. */
 const LOG_PAGES = 250
 /** How long a process waits for another one's write lock. */
@@ -23,18 +24,18 @@ const CACHED_STATEMENTS = 500
  * Opens the records, and creates them (mode 0600, in an existing directory) where there are none.
  * node:sqlite is loaded by the first call.
  */
-export function openMetadata(path: string): Metadata {
+export function openMetadata(path: string, durability: Durability = DURABLE): Metadata {
   try {
-    createFile(path)
+    createFile(path, durability)
   } catch (error) {
     throw systemError(`open metadata "${path}"`, error)
   }
   takeReserve(path)
-  return withReserve({ path }, () => new SqliteMetadata(path))
+  return withReserve({ path }, () => new SqliteMetadata(path, durability))
 }
 
 /** Creates the file with its mode before SQLite would with the umask's; -wal and -shm take over its mode. */
-function createFile(path: string): void {
+function createFile(path: string, durability: Durability): void {
   try {
     // An existing file is never opened here: closing any descriptor of it drops this process's SQLite locks.
     if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600)
@@ -47,25 +48,29 @@ function createFile(path: string): void {
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error
   }
-  syncDirectoryNow(dirname(path))
+  durability.syncDirectory(dirname(path))
 }
 
 class SqliteMetadata implements Metadata {
   readonly path: string
+  readonly durability: Durability
   readonly #database: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #versions: Map<string, number> | undefined
   /** How many transactions are open inside each other. */
   #depth = 0
 
-  constructor(path: string) {
+  constructor(path: string, durability: Durability) {
     this.path = path
+    this.durability = durability
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
     let database: DatabaseSync | undefined
     try {
       database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
+      // First: the change to WAL writes as well.
+      database.exec(durability.isWanted ? LOG_SYNCED : NOT_SYNCED)
       switchToWal(database)
-      database.exec(`${DURABLE}; PRAGMA wal_autocheckpoint = ${LOG_PAGES}`)
+      database.exec(`PRAGMA wal_autocheckpoint = ${LOG_PAGES}`)
     } catch (error) {
       database?.close()
       throw metadataError(path, error)
@@ -93,12 +98,12 @@ class SqliteMetadata implements Metadata {
   }
 
   passingTransaction<Result>(work: () => Result): Result {
-    if (this.#depth > 0) return this.transaction(work)
-    this.#execute(CONSISTENT)
+    if (this.#depth > 0 || !this.durability.isWanted) return this.transaction(work)
+    this.#execute(LOG_IN_ORDER)
     try {
       return this.transaction(work)
     } finally {
-      this.#execute(DURABLE)
+      this.#execute(LOG_SYNCED)
     }
   }
 

@@ -1,3 +1,4 @@
+import type { Durability } from '../base/index.ts'
 import type { PublishedPort, PublishRequest } from './publish.ts'
 
 /** A network that containers can be on. `bridge`, `host` and `none` are there from the start, as docker's are. */
@@ -87,4 +88,6 @@ export interface Networks extends Disposable {
 export interface NetworksOptions {
   /** One for the whole machine, whatever the root: default `/run/strata/network`. Made (0700) at first use. */
   readonly directory?: string
+  /** Default: what is acknowledged survives power loss, where the directory does. */
+  readonly durability?: Durability
 }

@@ -2,7 +2,17 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { currentProcess, isAlive, isStrataError, KeyedMutex, makeDirectory, StrataError, systemError } from '../base/index.ts'
+import {
+  currentProcess,
+  DURABLE,
+  type Durability,
+  isAlive,
+  isStrataError,
+  KeyedMutex,
+  makeDirectory,
+  StrataError,
+  systemError,
+} from '../base/index.ts'
 import { setLinkAddress } from '../host/index.ts'
 import { openMetadata } from '../metadata/index.ts'
 import { parseIpv4 } from './ipv4.ts'
@@ -37,21 +47,28 @@ const START_GRACE_MS = 60_000
  * Order of locks: the container's mutex, then the records' write lock or netavark's; never both.
  */
 export function openNetworks(options: NetworksOptions = {}): Networks {
-  return new MachineNetworks(options.directory ?? DEFAULT_DIRECTORY)
+  return new MachineNetworks(options.directory ?? DEFAULT_DIRECTORY, options.durability ?? DURABLE)
 }
 
 class MachineNetworks implements Networks {
   readonly #directory: string
+  readonly #durability: Durability
   readonly #perContainer = new KeyedMutex()
   #records: Promise<NetworkRecords> | undefined
 
-  constructor(directory: string) {
+  constructor(directory: string, durability: Durability) {
     this.#directory = directory
+    this.#durability = durability
   }
 
   #open(): Promise<NetworkRecords> {
     this.#records ??= makeDirectory(this.#directory).then(
-      () => new NetworkRecords(openMetadata(join(this.#directory, 'records.db')), this.#directory, firstChoice(this.#directory)),
+      () =>
+        new NetworkRecords(
+          openMetadata(join(this.#directory, 'records.db'), this.#durability),
+          this.#directory,
+          firstChoice(this.#directory),
+        ),
     )
     return this.#records
   }

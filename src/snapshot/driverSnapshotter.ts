@@ -1,4 +1,4 @@
-import { isStrataError, StrataError, systemError } from '../base/index.ts'
+import { type Durability, isStrataError, StrataError, systemError } from '../base/index.ts'
 import type { Mount } from '../host/index.ts'
 import { type Change, diffTrees, type ReadableTree } from '../layer/index.ts'
 import type { Collectable, Metadata } from '../metadata/index.ts'
@@ -18,10 +18,12 @@ import type { LayerStack, PrepareOptions, SnapshotInfo, SnapshotKind, Snapshotte
 export class DriverSnapshotter implements Snapshotter {
   readonly #driver: StorageDriver
   readonly #records: SnapshotRecords
+  readonly #durability: Durability
 
   constructor(driver: StorageDriver, metadata: Metadata) {
     this.#driver = driver
     this.#records = new SnapshotRecords(metadata, driver.name)
+    this.#durability = metadata.durability
   }
 
   get driverName(): string {
@@ -45,7 +47,7 @@ export class DriverSnapshotter implements Snapshotter {
     this.#records.refuseTaken(name)
     await during(`commit snapshot "${key}"`, async () => {
       await this.#driver.seal(this.#chainOf(active))
-      await this.#driver.sync()
+      if (this.#durability.isWanted) await this.#driver.sync()
       this.#records.commit(name, active)
     })
   }
@@ -130,7 +132,7 @@ export class DriverSnapshotter implements Snapshotter {
   }
 
   importStack(): LayerStack {
-    return new DriverLayerStack(this.#driver, this.#records)
+    return new DriverLayerStack(this.#driver, this.#records, this.#durability)
   }
 
   collectable(): Collectable {
@@ -186,7 +188,7 @@ export class DriverSnapshotter implements Snapshotter {
       return await during(`prepare snapshot "${key}"`, async () => {
         await this.#driver.remove(id)
         await this.#driver.create(chain)
-        if (!state.isPassing) await this.#driver.persist(id)
+        if (!state.isPassing && this.#durability.isWanted) await this.#driver.persist(id)
         const mounts = mounted ? await this.#driver.mounts(chain, accessOf(state.kind)) : []
         this.#records.finish(id, state)
         return mounts

@@ -1,4 +1,4 @@
-import { StrataError, systemError } from '../base/index.ts'
+import { type Durability, StrataError, systemError } from '../base/index.ts'
 import type { AppliedLayer, LayerInput } from '../layer/index.ts'
 import { discard } from './discard.ts'
 import type { SnapshotChain, SnapshotId, StorageDriver } from './driver.ts'
@@ -17,6 +17,7 @@ interface StackedLayer {
 export class DriverLayerStack implements LayerStack {
   readonly #driver: StorageDriver
   readonly #records: SnapshotRecords
+  readonly #durability: Durability
   readonly #layers: StackedLayer[] = []
   /** Those whose name is known. */
   readonly #named = new Map<string, StackedLayer>()
@@ -25,16 +26,17 @@ export class DriverLayerStack implements LayerStack {
   readonly #committed = new Set<SnapshotId>()
   readonly #stop = new AbortController()
 
-  constructor(driver: StorageDriver, records: SnapshotRecords) {
+  constructor(driver: StorageDriver, records: SnapshotRecords, durability: Durability) {
     this.#driver = driver
     this.#records = records
+    this.#durability = durability
   }
 
   async add(name: string | NameOfLayer, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
     this.#stop.signal.throwIfAborted()
     const id = this.#records.beginLayer(parent)
     const signal = layer.signal === undefined ? this.#stop.signal : AbortSignal.any([this.#stop.signal, layer.signal])
-    const applied = this.#import({ id, parent }, { ...layer, signal })
+    const applied = this.#import({ id, parent }, { ...layer, signal, durable: this.#durability.isWanted })
     const named = applied.then(result => (typeof name === 'string' ? name : name(result)))
     const stacked: StackedLayer = { id, parent, applied, name: named }
     this.#layers.push(stacked)
@@ -54,7 +56,7 @@ export class DriverLayerStack implements LayerStack {
     const layers = this.#bottomUp()
     try {
       for (const layer of layers) await this.#driver.seal(this.#chainOf(layer))
-      await this.#driver.sync()
+      if (this.#durability.isWanted) await this.#driver.sync()
     } catch (error) {
       throw systemError('complete the layers of an image', error)
     }

@@ -72,6 +72,7 @@ export class FaultPoints {
     }
     return {
       path: metadata.path,
+      durability: metadata.durability,
       migrate: (part, steps) => metadata.migrate(part, steps),
       all: (sql, ...parameters) => metadata.all(sql, ...parameters),
       get: (sql, ...parameters) => metadata.get(sql, ...parameters),

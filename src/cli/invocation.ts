@@ -42,7 +42,7 @@ export class Invocation {
 
   /** Writes to stdout as it is. */
   print(text: string): void {
-    this.surroundings.stdout.write(text)
+    this.surroundings.print(text)
   }
 
   printLine(text: string): void {
@@ -51,7 +51,7 @@ export class Invocation {
 
   /** Writes to stderr as it is. */
   complain(text: string): void {
-    this.surroundings.stderr.write(text)
+    this.surroundings.complain(text)
   }
 
   warn(text: string): void {

@@ -1,4 +1,3 @@
-import type { Writable } from 'node:stream'
 import { type CommandEntry, COMMANDS, GROUPS, type LoadCommand } from './commandTable.ts'
 import type { Command } from './command.ts'
 import { readCommandLine } from './commandLine.ts'
@@ -17,16 +16,8 @@ import { UsageError } from './usageError.ts'
  */
 export async function main(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   const status = await runCommandLine(argv, surroundings)
-  await Promise.all([written(surroundings.stdout), written(surroundings.stderr)])
+  await surroundings.written()
   return status
-}
-
-/** Resolves when what was written so far has left this process: a pipe takes 64 KiB and then waits for its reader. */
-function written(output: Writable): Promise<void> {
-  if (output.writableLength === 0) return Promise.resolve()
-  return new Promise(resolve => {
-    output.write('', () => resolve())
-  })
 }
 
 async function runCommandLine(argv: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -89,9 +80,9 @@ function complain(error: unknown, surroundings: Surroundings, failed: Failed | u
   if (error instanceof UsageError) {
     const message = error.fault === 'operands' ? `strata: ${error.message}` : error.message
     const usage = `Usage:  ${name} ${failed === undefined ? '[OPTIONS] COMMAND [ARG...]' : failed.command.usage}`.trimEnd()
-    surroundings.stderr.write(`${message}\n\n${usage}\n\nRun '${name} --help' for more information\n`)
+    surroundings.complain(`${message}\n\n${usage}\n\nRun '${name} --help' for more information\n`)
   } else {
-    surroundings.stderr.write(`${formatError(error, failed?.debug)}\n`)
+    surroundings.complain(`${formatError(error, failed?.debug)}\n`)
   }
   return exitStatus(error, failed?.path ?? '')
 }
@@ -102,13 +93,13 @@ async function unknownVerb(words: readonly string[], group: boolean, surrounding
     return printHelp(surroundings, words)
   }
   const name = group ? `${first} ${second}` : first
-  surroundings.stderr.write(`strata: '${name}' is not a strata command.\nSee 'strata${group ? ` ${first}` : ''} --help'.\n`)
+  surroundings.complain(`strata: '${name}' is not a strata command.\nSee 'strata${group ? ` ${first}` : ''} --help'.\n`)
   return 1
 }
 
 async function printVersion(surroundings: Surroundings): Promise<number> {
   const { packageVersion } = await import('../base/index.ts')
-  surroundings.stdout.write(`Strata version ${packageVersion()}\n`)
+  surroundings.print(`Strata version ${packageVersion()}\n`)
   return 0
 }
 
@@ -117,8 +108,8 @@ async function printHelp(surroundings: Surroundings, words: readonly string[]): 
   const path = words.slice(0, GROUPS[words[0] ?? ''] === undefined ? 1 : 2).join(' ')
   const entry = COMMANDS.find(entry => entry.path === path)
   const load: LoadCommand | undefined = entry?.load
-  if (entry !== undefined && load !== undefined) surroundings.stdout.write(commandHelp(path, await load(), entry))
-  else if (words[0] !== undefined && GROUPS[words[0]] !== undefined) surroundings.stdout.write(groupHelp(words[0]))
-  else surroundings.stdout.write(rootHelp())
+  if (entry !== undefined && load !== undefined) surroundings.print(commandHelp(path, await load(), entry))
+  else if (words[0] !== undefined && GROUPS[words[0]] !== undefined) surroundings.print(groupHelp(words[0]))
+  else surroundings.print(rootHelp())
   return 0
 }

@@ -1,13 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { OpenEngine } from '../engine/index.ts'
+import { ProcessOutput, type TerminalOutput } from './processOutput.ts'
 
-/** The terminal's side of a stream; absent on pipes and files. */
-export interface TerminalOutput extends Writable {
-  readonly isTTY?: boolean
-  readonly columns?: number
-  readonly rows?: number
-}
+export type { TerminalOutput }
 
 export interface TerminalInput extends Readable {
   readonly isTTY?: boolean
@@ -18,6 +14,12 @@ export interface Surroundings {
   readonly stdin: TerminalInput
   readonly stdout: TerminalOutput
   readonly stderr: TerminalOutput
+  /** Writes text to stdout as it is. */
+  print(text: string): void
+  /** Writes text to stderr as it is. */
+  complain(text: string): void
+  /** Resolves when all output has left this process. */
+  written(): Promise<void>
   readonly env: Readonly<Record<string, string | undefined>>
   now(): Date
   /** Makes the terminal pass every byte on untouched, both ways, or gives it back as it was. */
@@ -32,12 +34,25 @@ export interface Surroundings {
   readonly endsProcess?: boolean
 }
 
-/** The surroundings of this process. The engine's code is loaded by the first command that opens it. */
+/** The surroundings of this process. Its streams are made, and the engine's code is loaded, by the first command that uses them. */
 export function processSurroundings(): Surroundings {
+  const stdout = new ProcessOutput(1, () => process.stdout)
+  const stderr = new ProcessOutput(2, () => process.stderr)
   return {
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
+    get stdin() {
+      return process.stdin
+    },
+    get stdout() {
+      return stdout.stream
+    },
+    get stderr() {
+      return stderr.stream
+    },
+    print: text => stdout.write(text),
+    complain: text => stderr.write(text),
+    async written() {
+      await Promise.all([stdout.written(), stderr.written()])
+    },
     env: process.env,
     now: () => new Date(),
     setRawTerminal(raw) {

@@ -1,6 +1,16 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ByteStream, drain, fileStream, isStrataError, readAtMost, StrataError, systemError } from '../base/index.ts'
+import {
+  type ByteStream,
+  CHUNK_BYTES,
+  drain,
+  fileStream,
+  isStrataError,
+  readAtMost,
+  StrataError,
+  streamOf,
+  systemError,
+} from '../base/index.ts'
 import { type Collectable, type Metadata, Trash } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, type Digest, LIMITS } from '../oci/index.ts'
 import { BlobFiles } from './blobFiles.ts'
@@ -304,7 +314,8 @@ export class DiskContentStore implements ContentStore {
   async *#readKept(blob: BlobInfo, path: string): AsyncGenerator<Uint8Array, void> {
     const version = this.#files.version(blob.digest)
     try {
-      yield* verified(fileStream(path), blob)
+      // Node's streams take longer to load than a config or a manifest to read.
+      yield* verified(blob.size <= CHUNK_BYTES ? streamOf(readFileSync(path)) : fileStream(path), blob)
     } catch (error) {
       if (!isStrataError(error, 'dataLoss')) throw systemError(`read blob "${blob.digest}"`, error)
       markBlob(blob.digest, { state: 'damaged', version }, { metadata: this.#metadata, records: this.#records, files: this.#files })

@@ -170,12 +170,14 @@ class SqliteMetadata implements Metadata {
 
 /** The change to WAL needs the database for itself and does not wait for it, so the wait is here. */
 function switchToWal(database: DatabaseSync): void {
-  const deadline = performance.now() + BUSY_TIMEOUT_MS
+  let deadline: number | undefined
   for (;;) {
     try {
       database.exec('PRAGMA journal_mode = WAL')
       return
     } catch (error) {
+      // The clock is asked when it is needed: Node loads as much for it as for the database.
+      deadline ??= performance.now() + BUSY_TIMEOUT_MS
       if (!isBusy(error) || performance.now() > deadline) throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
     }

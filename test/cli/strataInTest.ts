@@ -27,13 +27,17 @@ export async function strata(line: string | readonly string[], methods: Partial<
   stdin.end(situation.stdin ?? '')
   const collected = { stdout: [] as Buffer[], stderr: [] as Buffer[] }
   const output = (name: 'stdout' | 'stderr'): PassThrough => new PassThrough().on('data', (chunk: Buffer) => collected[name].push(chunk))
+  const [stdout, stderr] = [output('stdout'), output('stderr')]
   const listeners = new Map<string, () => void>()
   let opened: EngineOptions | undefined
   let closed = false
   const surroundings: Surroundings = {
     stdin,
-    stdout: output('stdout'),
-    stderr: output('stderr'),
+    stdout,
+    stderr,
+    print: text => stdout.write(text),
+    complain: text => stderr.write(text),
+    written: async () => undefined,
     env: situation.env ?? {},
     now: () => new Date('2026-03-01T12:00:00Z'),
     setRawTerminal: () => assert.fail('there is no terminal'),

@@ -44,7 +44,7 @@ export async function printListing<Row>(
   options: ListingOptions,
 ): Promise<void> {
   const { format, quiet, setting } = options
-  const usual = setting === undefined || format !== undefined || quiet === true ? undefined : await userSetting(invocation, setting)
+  const usual = setting === undefined || format !== undefined || quiet === true ? undefined : userSetting(invocation, setting)
   invocation.print(await formatListing(listing, rows, usual === undefined ? options : { ...options, format: usual }))
 }
 

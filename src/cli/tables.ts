@@ -29,7 +29,7 @@ export function layoutTable(lines: readonly string[], { minimum = 10, padding = 
 
 /** Characters, as tabwriter counts. */
 function displayWidth(text: string): number {
-  return Array.from(text).length
+  return /[\ud800-\udbff]/.test(text) ? Array.from(text).length : text.length
 }
 
 /** Cuts a text to so many characters, the last of which tells that something is missing. */

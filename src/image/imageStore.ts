@@ -5,7 +5,7 @@ import {
   type Descriptor,
   type DiffId,
   type Digest,
-  familiarName,
+  familiarForm,
   formatReference,
   type ImageId,
   parseReference,
@@ -176,7 +176,7 @@ export class ImageStore {
         manifest,
       )
       this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND manifest = ?', repository, manifest)
-      return rows.map(({ digest }) => familiarDigest(`${repository}@${digest}`))
+      return rows.map(({ digest }) => familiarForm(`${repository}@${digest}`))
     })
   }
 
@@ -291,10 +291,8 @@ function nameOf(reference: Reference): string {
   return formatReference(withDefaultTag(reference))
 }
 
-const familiarDigest = (text: string): string => familiarName(parseReference(text))
-
 function recordOf(row: Row): ImageRecord {
-  const texts = (json: string | null): readonly string[] => (JSON.parse(json ?? '[]') as string[]).map(familiarDigest).sort()
+  const texts = (json: string | null): readonly string[] => (JSON.parse(json ?? '[]') as string[]).map(familiarForm).sort()
   return {
     manifest: JSON.parse(row.descriptor) as Descriptor,
     id: row.image_id as ImageId,

@@ -117,6 +117,13 @@ export function familiarName(reference: Reference): string {
   return name + suffix(reference)
 }
 
+/** The familiar form of what formatReference gave, which need not be parsed again: a list of images asks for thousands. */
+export function familiarForm(canonical: string): string {
+  if (!canonical.startsWith(`${DEFAULT_DOMAIN}/`)) return canonical
+  const [, path = '', suffix = ''] = /^[^/]+\/([^:@]+)(.*)$/s.exec(canonical) ?? []
+  return familiarPath(path, suffix === '') + suffix
+}
+
 /** Leaves out of a path on Docker Hub what parseReference puts in, unless the rest would be read as something else. */
 function familiarPath(path: string, alone: boolean): string {
   const [first = '', second, ...more] = path.split('/')

@@ -20,7 +20,7 @@ export const command: Command = defineCommand({
     const local = localStreams(invocation.surroundings, {
       names,
       tty: config.Tty,
-      detachKeys: await detachKeysOf(invocation, detachKeys, config.Tty),
+      detachKeys: detachKeysOf(invocation, detachKeys, config.Tty),
     })
     relay?.forwardTo(signal => engine.kill(id, signal))
     try {

@@ -59,7 +59,7 @@ async function execAttached(
   checkTerminal(invocation.surroundings, { tty, stdin: names.includes('stdin') })
   const engine = await invocation.engine()
   const relay = new SignalRelay(invocation.surroundings)
-  const local = localStreams(invocation.surroundings, { names, tty, detachKeys: await detachKeysOf(invocation, detachKeys, tty) })
+  const local = localStreams(invocation.surroundings, { names, tty, detachKeys: detachKeysOf(invocation, detachKeys, tty) })
   try {
     const run = await engine.exec(container, options, local.streams, { signal: relay.signal })
     relay.forwardTo(signal => run.kill(signal))

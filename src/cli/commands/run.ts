@@ -38,7 +38,7 @@ export const command: Command = defineCommand({
     checkTerminal(invocation.surroundings, { tty: flags.tty, stdin: attach.includes('stdin') })
     return runAttached(invocation, { ...asked, attach }, attach, {
       tty: flags.tty,
-      detachKeys: await detachKeysOf(invocation, flags['detach-keys'], flags.tty),
+      detachKeys: detachKeysOf(invocation, flags['detach-keys'], flags.tty),
       sigProxy: flags['sig-proxy'] !== false,
       quiet: flags.quiet,
     })

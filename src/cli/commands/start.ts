@@ -47,7 +47,7 @@ async function startAttached(
   const local = localStreams(invocation.surroundings, {
     names,
     tty: config.Tty,
-    detachKeys: await detachKeysOf(invocation, detachKeys, config.Tty),
+    detachKeys: detachKeysOf(invocation, detachKeys, config.Tty),
   })
   try {
     const run = await engine.start(container, local.streams, { signal: relay.signal })

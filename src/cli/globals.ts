@@ -21,7 +21,7 @@ export const GLOBAL_OPTIONS: {
     shownDefault: '$STRATA_NO_FSYNC',
   }),
   root: text('Directory of the store', { shownDefault: '"/var/lib/strata"' }),
-  'storage-driver': text('How layers are kept and mounted (overlay2, erofs, vfs)'),
+  'storage-driver': text('How layers are kept and mounted (erofs, overlay2, vfs)'),
   version: flag('Print version information and quit', { short: 'v' }),
 }
 

@@ -28,10 +28,10 @@ interface DriverKind {
   open(directory: string): StorageDriver
 }
 
-/** The drivers, in the order in which they are tried: the first one that works is the default. */
+/** The drivers, the best first: the first one that works is the default. */
 const DRIVERS: readonly DriverKind[] = [
-  { name: 'overlay2', obstacle: overlayObstacle, open: directory => new Overlay2Driver(directory) },
   { name: 'erofs', obstacle: erofsObstacle, open: directory => new ErofsDriver(directory) },
+  { name: 'overlay2', obstacle: overlayObstacle, open: directory => new Overlay2Driver(directory) },
   { name: 'vfs', obstacle: rootObstacle, open: directory => new VfsDriver(directory) },
 ]
 

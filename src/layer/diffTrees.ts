@@ -81,7 +81,6 @@ export class TreeChanges {
     else {
       this.#lowerLinks.add(path, before)
       if (!(await this.#same(path, before, after))) this.#changes.set(path, { kind: 'modify', path, node: after })
-      if (before.type === 'directory' && after.type !== 'directory') await this.#noteHidden(path)
     }
     return before
   }
@@ -89,10 +88,6 @@ export class TreeChanges {
   /** The lower tree has this path and the upper one has not. */
   async delete(path: string): Promise<void> {
     this.#changes.set(path, { kind: 'delete', path })
-    const node = await this.#lower.lstat(path)
-    if (node === undefined) return
-    this.#lowerLinks.add(path, node)
-    if (node.type === 'directory') await this.#noteHidden(path)
   }
 
   /** All changes, with the directories above them, sorted. */
@@ -124,17 +119,6 @@ export class TreeChanges {
       if (first === undefined) continue
       const inode = this.#upperLinks.inodeOf(first)
       for (const path of others) if (inode === undefined || this.#upperLinks.inodeOf(path) !== inode) await this.#modify(path)
-    }
-  }
-
-  /** Learns of the hard links in a lower directory that the upper tree does not have. */
-  async #noteHidden(directory: string): Promise<void> {
-    for (const name of await this.#lower.list(directory)) {
-      const path = childPath(directory, name)
-      const node = await this.#lower.lstat(path)
-      if (node === undefined) continue
-      this.#lowerLinks.add(path, node)
-      if (node.type === 'directory') await this.#noteHidden(path)
     }
   }
 

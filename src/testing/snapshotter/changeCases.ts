@@ -304,6 +304,23 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     shape: { b: 'file x = b = c', c: 'file x = b = c' },
   },
 
+  'of two hard links below, one goes with its directory': {
+    base(at) {
+      for (const directory of ['a', 'b']) {
+        mkdirSync(at(directory))
+        writeFileSync(at(`${directory}/f`), directory)
+        linkSync(at(`${directory}/f`), at(`link ${directory}`))
+      }
+    },
+    change(at) {
+      rmSync(at('a'), { recursive: true })
+      rmSync(at('b'), { recursive: true })
+      writeFileSync(at('b'), 'now a file')
+    },
+    changes: ['D /a', 'C /b'],
+    shape: { b: 'file now a file', 'link a': 'file a', 'link b': 'file b' },
+  },
+
   'a hard link below is replaced by a file of its own': {
     base(at) {
       writeFileSync(at('a'), 'x')

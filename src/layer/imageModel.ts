@@ -56,6 +56,9 @@ export const WHITEOUT: ErofsNode = {
   xattrs: new Map(),
 }
 
+/** A tar may say anything; on Linux every symlink has this mode. symlink(7) */
+const SYMLINK_MODE = 0o777
+
 /** What a layer's index says, as a tree, and what of it depends on the layers below. */
 export interface ImageModel {
   readonly root: ImageDirectory
@@ -140,7 +143,7 @@ export function nodeOf(
   if (type === 'file') return { type, mode, uid, gid, modifiedAt, xattrs, size: from.size, content }
   const attributes = { mode, uid, gid, modifiedAt, xattrs }
   if (type === 'directory') return new ImageDirectory(attributes, false)
-  if (type === 'symlink') return { ...attributes, type, target: from.linkTarget! }
+  if (type === 'symlink') return { ...attributes, type, mode: SYMLINK_MODE, target: from.linkTarget! }
   return from.device === undefined ? { ...attributes, type } : { ...attributes, type, device: from.device }
 }
 

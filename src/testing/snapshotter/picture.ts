@@ -62,7 +62,7 @@ async function readAndClose(tree: ReadableTree, describeNode: Describe): Promise
 async function describe(tree: ReadableTree, path: string, node: TreeNode): Promise<string> {
   const { type, mode, uid, gid, size, modifiedAt, xattrs } = node
   const kept = [...xattrs].filter(([name]) => !isOverlayXattr(name)).map(([name, value]) => `${name}=${Buffer.from(value).toString('hex')}`)
-  const facts = [type, type === 'symlink' ? '' : mode.toString(8), `${uid}:${gid}`, size, ...kept.toSorted()]
+  const facts = [type, mode.toString(8), `${uid}:${gid}`, size, ...kept.toSorted()]
   // The time of the root belongs to no layer.
   if (path !== '') facts.push(`${modifiedAt.seconds}.${modifiedAt.nanoseconds}`)
   if (node.linkTarget !== undefined) facts.push(`-> ${node.linkTarget}`)

@@ -16,6 +16,7 @@ export {
   CHUNK_BYTES,
   drain,
   fileStream,
+  interruptible,
   observed,
   readAtMost,
   release,

@@ -90,3 +90,28 @@ export async function* observed(bytes: ByteStream, observe: (chunk: Uint8Array) 
     yield chunk
   }
 }
+
+/** Passes bytes on until `signal` is aborted; then it rejects with the signal's reason at once, also while the source has stalled. */
+export async function* interruptible(bytes: ByteStream, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const source = bytes[Symbol.asyncIterator]()
+  let interrupt = (): void => undefined
+  const onAbort = (): void => interrupt()
+  signal.addEventListener('abort', onAbort)
+  try {
+    for (;;) {
+      signal.throwIfAborted()
+      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+        interrupt = () => reject(signal.reason as Error)
+        source.next().then(resolve, reject)
+      })
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    const closed = source.return?.()
+    // A source that has stalled answers this only when it goes on.
+    if (signal.aborted) closed?.catch(() => undefined)
+    else await closed
+  }
+}

@@ -1,16 +1,16 @@
-import { type ByteStream, GrowingFile, streamOf } from '../base/index.ts'
+import { type ByteStream, GrowingFile, interruptible, observed } from '../base/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import type { LayerLimits } from './layerApplier.ts'
-import type { AppliedLayer } from './layerJob.ts'
-import type { Arrival, FileRange, LayerSource } from './layerSource.ts'
+import { type AppliedLayer, type LayerJob, runLayerJob } from './layerJob.ts'
+import type { FileRange } from './layerSource.ts'
 import type { Dialect } from './layerTreeWriter.ts'
-import { layerWorkers } from './workerPool.ts'
+import { layerWorkers, type RunOptions } from './workerPool.ts'
 
 /** A layer that comes in. */
 export interface LayerInput {
   /** What the plain tar must hash to. */
   readonly diffId?: DiffId
-  /** The layer tar, compressed or not: the first bytes tell. A file is read by the worker itself. */
+  /** The layer tar, compressed or not: the first bytes tell. A file is read by a thread that applies it, a stream is applied in this one. */
   readonly bytes: ByteStream | FileRange | GrowingFile
   /** The layer index is written to this file, which must not exist. It is not synced. */
   readonly indexPath: string
@@ -27,8 +27,8 @@ export interface LayerInput {
 }
 
 /**
- * Applies a layer in a worker thread: one pass that inflates, hashes, indexes and writes. As many
- * layers at once as the machine has cores; more wait. Nothing is synced: the caller makes it durable
+ * Applies a layer: one pass that inflates, hashes, indexes and writes. Layers in files are applied by worker threads, as many
+ * at once as the machine has cores; more wait. Nothing is synced: the caller makes it durable
  * (syncfs) before it records it.
  *
  * With the dialect `overlay` the directory must be empty, and the layer is complete only after
@@ -50,44 +50,45 @@ export interface KeptLayer {
   readonly imagePath: string
 }
 
-/** Keeps a layer as its plain tar, hashed, indexed and made an image in the same pass, in a worker thread. Rejects as `applyLayer` does. */
+/** Keeps a layer as its plain tar, hashed, indexed and made an image in the same pass. Rejects as `applyLayer` does. */
 export function keepLayer(input: Omit<LayerInput, 'headersPath' | 'tarPath'>, kept: KeptLayer): Promise<AppliedLayer> {
   return run(input, undefined, kept)
 }
 
-/** Hashes and indexes a layer without writing its tree, in a worker thread; no privilege is needed. Rejects as `applyLayer` does. */
+/** Hashes and indexes a layer without writing its tree; no privilege is needed. Rejects as `applyLayer` does. */
 export function indexLayer(input: Omit<LayerInput, 'headersPath'>): Promise<AppliedLayer> {
   return run(input, undefined)
 }
 
-function run(
-  input: LayerInput,
+async function run(
+  { diffId, bytes, indexPath, headersPath, durable, limits, signal, onRead }: LayerInput,
   tree: { readonly directory: string; readonly dialect: Dialect } | undefined,
   kept?: KeptLayer,
 ): Promise<AppliedLayer> {
-  const { diffId, bytes, indexPath, headersPath, durable, limits } = input
-  return layerWorkers.run(
-    {
-      diffId,
-      indexPath,
-      headersPath: tree === undefined ? undefined : headersPath,
-      durable,
-      limits,
-      source: sourceOf(bytes),
-      tree,
-      ...kept,
-    },
-    arrivalsOf(bytes),
-    { signal: input.signal, onRead: input.onRead },
-  )
+  const job: LayerJob = {
+    diffId,
+    indexPath,
+    headersPath: tree === undefined ? undefined : headersPath,
+    durable,
+    limits,
+    tree,
+    ...kept,
+  }
+  if (bytes instanceof GrowingFile)
+    return layerWorkers.run(job, { source: { growing: bytes.path }, sizes: bytes.sizes() }, { signal, onRead })
+  if ('path' in bytes) return layerWorkers.run(job, { source: { range: { ...bytes } }, sizes: noSizes() }, { signal, onRead })
+  return runHere(job, bytes, { signal, onRead })
 }
 
-function sourceOf(bytes: LayerInput['bytes']): LayerSource {
-  if (bytes instanceof GrowingFile) return { kind: 'growing', path: bytes.path }
-  return 'path' in bytes ? { kind: 'file', range: { ...bytes } } : { kind: 'sent' }
-}
+async function* noSizes(): AsyncGenerator<number> {}
 
-function arrivalsOf(bytes: LayerInput['bytes']): AsyncIterable<Arrival> {
-  if (bytes instanceof GrowingFile) return bytes.sizes()
-  return 'path' in bytes ? streamOf() : bytes
+/** What comes through this thread anyhow is applied in it: to send it to another, and to start that, costs more than it saves. */
+async function runHere(job: LayerJob, bytes: ByteStream, { signal, onRead }: RunOptions): Promise<AppliedLayer> {
+  try {
+    const read = onRead === undefined ? bytes : observed(bytes, chunk => onRead(chunk.length))
+    return await runLayerJob(job, signal === undefined ? read : interruptible(read, signal), signal)
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error
+  }
 }

@@ -1,18 +1,16 @@
 import { parentPort } from 'node:worker_threads'
 import { isStrataError, StrataError, systemError } from '../base/index.ts'
 import { type AppliedLayer, type LayerJob, runLayerJob } from './layerJob.ts'
-import type { Arrival } from './layerSource.ts'
+import { layerBytes, type LayerSource } from './layerSource.ts'
 
 /*
  * The thread that applies layers, one job at a time. Between it and workerPool.ts:
- * `start`, then what the job's source is sent: `chunk`s, or how far its file has `grown`, and `end`; `credit` for each
- * piece of the layer that was taken;
+ * `start`, then how far a growing file has `grown`, and `end`; `read` for each piece of the layer that was taken;
  * `done` or `failed`. `cancel` makes a job fail at its next chunk.
  */
 
 export type ToWorker =
-  | { readonly type: 'start'; readonly job: LayerJob }
-  | { readonly type: 'chunk'; readonly bytes: Uint8Array }
+  | { readonly type: 'start'; readonly job: LayerJob; readonly source: LayerSource }
   | { readonly type: 'grown'; readonly size: number }
   | { readonly type: 'end' }
   | { readonly type: 'cancel' }
@@ -21,12 +19,12 @@ export type ToWorker =
 export type WorkerError = Pick<StrataError, 'kind' | 'code' | 'message' | 'hint'>
 
 export type FromWorker =
-  | { readonly type: 'credit'; readonly bytes: number }
+  | { readonly type: 'read'; readonly bytes: number }
   | { readonly type: 'done'; readonly applied: AppliedLayer }
   | { readonly type: 'failed'; readonly error: WorkerError }
 
 const port = parentPort!
-let arrivals: (Arrival | 'end' | 'cancel')[] = []
+let arrivals: (number | 'end' | 'cancel')[] = []
 let wake: (() => void) | undefined
 let cancelled = new AbortController()
 
@@ -34,7 +32,7 @@ function send(message: FromWorker): void {
   port.postMessage(message)
 }
 
-async function* arrived(): AsyncGenerator<Arrival> {
+async function* sizes(): AsyncGenerator<number> {
   for (;;) {
     for (let next = arrivals.shift(); next !== undefined; next = arrivals.shift()) {
       if (next === 'end') return
@@ -48,17 +46,17 @@ async function* arrived(): AsyncGenerator<Arrival> {
   }
 }
 
-const onRead = (bytes: number): void => send({ type: 'credit', bytes })
+const onRead = (bytes: number): void => send({ type: 'read', bytes })
 
-function receive(arrival: Arrival | 'end' | 'cancel'): void {
+function receive(arrival: number | 'end' | 'cancel'): void {
   arrivals.push(arrival)
   wake?.()
   wake = undefined
 }
 
-async function run(job: LayerJob): Promise<void> {
+async function run(job: LayerJob, source: LayerSource): Promise<void> {
   try {
-    send({ type: 'done', applied: await runLayerJob(job, arrived(), { signal: cancelled.signal, onRead }) })
+    send({ type: 'done', applied: await runLayerJob(job, layerBytes(source, sizes(), onRead), cancelled.signal) })
   } catch (error) {
     const { kind, code, message, hint } = isStrataError(error) ? error : systemError('apply layer', error)
     send({ type: 'failed', error: { kind, code, message, hint } })
@@ -70,10 +68,7 @@ port.on('message', (message: ToWorker) => {
     case 'start':
       arrivals = []
       cancelled = new AbortController()
-      void run(message.job)
-      break
-    case 'chunk':
-      receive(message.bytes)
+      void run(message.job, message.source)
       break
     case 'grown':
       receive(message.size)

@@ -1,5 +1,5 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
-import { release, StrataError } from '../base/index.ts'
+import { type ByteStream, release, StrataError } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { isalInflater, Writeback } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
@@ -7,7 +7,6 @@ import { isImageable, writePendingImage } from './completeImage.ts'
 import { writePending } from './completeLayer.ts'
 import { imageBytes } from './imageBytes.ts'
 import { LayerApplier, type LayerLimits } from './layerApplier.ts'
-import { type Arrival, layerBytes, type LayerSource } from './layerSource.ts'
 import { type Dialect, LayerTreeWriter } from './layerTreeWriter.ts'
 import { modelImageTree } from './modelImage.ts'
 import { TarHeadersWriter } from './tarHeaders.ts'
@@ -18,7 +17,6 @@ export interface LayerJob {
   readonly indexPath: string
   readonly headersPath?: string | undefined
   readonly limits?: LayerLimits | undefined
-  readonly source: LayerSource
   /** Where the tree goes; absent when none is wanted. */
   readonly tree?: { readonly directory: string; readonly dialect: Dialect } | undefined
   /** Where the plain tar goes; absent when it is not kept. */
@@ -47,14 +45,9 @@ export interface AppliedLayer {
 /**
  * Does a job in this thread.
  *
- * @param arrivals what the job's source is sent
- * @param control.onRead told how many of the layer's bytes were taken, piece by piece
+ * @param bytes the layer tar, compressed or not
  */
-export async function runLayerJob(
-  job: LayerJob,
-  arrivals: AsyncIterable<Arrival>,
-  { signal, onRead }: { readonly signal: AbortSignal; readonly onRead: (bytes: number) => void },
-): Promise<AppliedLayer> {
+export async function runLayerJob(job: LayerJob, bytes: ByteStream, signal: AbortSignal | undefined): Promise<AppliedLayer> {
   const { tree, headersPath, limits, tarPath, durable = true } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
   let applier: LayerApplier | undefined
@@ -66,8 +59,8 @@ export async function runLayerJob(
       ...(headers === undefined ? {} : { headers }),
       ...(limits === undefined ? {} : { limits }),
     })
-    for await (const chunk of decompress(layerBytes(job.source, arrivals, onRead), { lent: true, inflater: isalInflater() })) {
-      signal.throwIfAborted()
+    for await (const chunk of decompress(bytes, { lent: true, inflater: isalInflater() })) {
+      signal?.throwIfAborted()
       // The disk and this thread work at the same time.
       const written = tar?.write(chunk)
       try {

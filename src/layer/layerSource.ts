@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { CHUNK_BYTES, release, systemError } from '../base/index.ts'
+import { CHUNK_BYTES, systemError } from '../base/index.ts'
 
 /** A part of a file, in bytes: `start` (default 0) up to and without `end` (default: the end). */
 export interface FileRange {
@@ -9,43 +9,18 @@ export interface FileRange {
   readonly end?: number
 }
 
-/** Where a thread gets the bytes of a layer from; plain data. `sent`: chunk by chunk. `growing`: from a file, as far as it is told. */
-export type LayerSource =
-  | { readonly kind: 'sent' }
-  | { readonly kind: 'file'; readonly range: FileRange }
-  | { readonly kind: 'growing'; readonly path: string }
-
-/** What a source is sent: the next bytes, or how far its file has grown. */
-export type Arrival = Uint8Array | number
+/** The file that a thread reads a layer from; plain data. A growing one is read as far as the thread is told. */
+export type LayerSource = { readonly range: FileRange } | { readonly growing: string }
 
 /**
- * The bytes of a source. A chunk's memory is used again, or given back, when the next is asked for.
+ * The bytes of a source. A chunk's memory is used again when the next is asked for.
  *
+ * @param sizes how far a growing file may be read, rising
  * @param onRead told how many bytes were taken, piece by piece
  */
-export function layerBytes(
-  source: LayerSource,
-  arrivals: AsyncIterable<Arrival>,
-  onRead: (bytes: number) => void,
-): AsyncGenerator<Uint8Array> {
-  switch (source.kind) {
-    case 'sent':
-      return sentBytes(arrivals as AsyncIterable<Uint8Array>, onRead)
-    case 'file':
-      return fileBytes(source.range, [source.range.end ?? Infinity], onRead)
-    case 'growing':
-      return fileBytes(source, arrivals as AsyncIterable<number>, onRead)
-    default:
-      return source satisfies never
-  }
-}
-
-async function* sentBytes(chunks: AsyncIterable<Uint8Array>, onRead: (bytes: number) => void): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) {
-    onRead(chunk.length)
-    yield chunk
-    release(chunk)
-  }
+export function layerBytes(source: LayerSource, sizes: AsyncIterable<number>, onRead: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  if ('growing' in source) return fileBytes({ path: source.growing }, sizes, onRead)
+  return fileBytes(source.range, [source.range.end ?? Infinity], onRead)
 }
 
 async function* fileBytes(

@@ -5,10 +5,8 @@ import { Worker } from 'node:worker_threads'
 import { StrataError } from '../base/index.ts'
 import type { FromWorker, ToWorker } from './applyWorker.ts'
 import type { AppliedLayer, LayerJob } from './layerJob.ts'
-import type { Arrival } from './layerSource.ts'
+import type { LayerSource } from './layerSource.ts'
 
-/** Bytes that are on their way to a worker at most. */
-const WINDOW_BYTES = 1024 * 1024
 /** A worker without work goes after this time; starting one takes about 40 ms. */
 const IDLE_MS = 2_000
 /** A thread that has had a layer of more entries is not kept: what V8 holds of it stays until its next large collection, 40 MB and more. */
@@ -19,6 +17,13 @@ const PATIENCE_MS = 250
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 }
 /** The worker is of the kind that this file is: the source under Node's type stripping, after the build .js or .cjs. */
 const WORKER_URL = new URL(`./applyWorker${extname(fileURLToPath(import.meta.url))}`, import.meta.url)
+
+/** Where a thread reads a layer, and what it is told meanwhile. */
+export interface FileLayer {
+  readonly source: LayerSource
+  /** How far a growing file may be read, rising. */
+  readonly sizes: AsyncIterable<number>
+}
 
 export interface RunOptions {
   readonly signal?: AbortSignal | undefined
@@ -32,8 +37,8 @@ class WorkerPool {
   readonly #waiting: (() => void)[] = []
   #busy = 0
 
-  /** Runs a job on the next free thread. `arrivals`, what its source is to be sent, is read as the thread takes it. */
-  async run(job: LayerJob, arrivals: AsyncIterable<Arrival>, options: RunOptions): Promise<AppliedLayer> {
+  /** Runs a job on the next free thread. */
+  async run(job: LayerJob, layer: FileLayer, options: RunOptions): Promise<AppliedLayer> {
     options.signal?.throwIfAborted()
     if (this.#busy > 0 && this.#idle.length === 0) await this.#turn(PATIENCE_MS)
     while (this.#busy >= availableParallelism()) await this.#turn()
@@ -42,7 +47,7 @@ class WorkerPool {
     const run = new Run(worker, options)
     let isSmall = true
     try {
-      const applied = await run.run(job, arrivals)
+      const applied = await run.run(job, layer)
       isSmall = applied.entryCount <= KEPT_ENTRIES
       return applied
     } finally {
@@ -89,14 +94,13 @@ class WorkerPool {
 /** The pool of this process. */
 export const layerWorkers: WorkerPool = new WorkerPool()
 
-/** One job on one thread, fed as fast as the thread keeps up. */
+/** One job on one thread. */
 class Run {
   /** The thread has said how the job ended, and is free again. */
   answered = false
   readonly #worker: Worker
   readonly #options: RunOptions
   readonly #result = Promise.withResolvers<AppliedLayer>()
-  #underWay = 0
   #over = false
   #wake: (() => void) | undefined
 
@@ -107,7 +111,7 @@ class Run {
     this.#result.promise.catch(() => undefined)
   }
 
-  async run(job: LayerJob, arrivals: AsyncIterable<Arrival>): Promise<AppliedLayer> {
+  async run(job: LayerJob, { source, sizes }: FileLayer): Promise<AppliedLayer> {
     const { signal } = this.#options
     const onMessage = (message: FromWorker): void => this.#receive(message)
     const onError = (cause: unknown): void => this.#fail(cause)
@@ -116,8 +120,8 @@ class Run {
     this.#worker.on('message', onMessage).on('error', onError).on('exit', onExit)
     signal?.addEventListener('abort', onAbort)
     try {
-      this.#post({ type: 'start', job })
-      await this.#sendAll(arrivals)
+      this.#post({ type: 'start', job, source })
+      await this.#sendAll(sizes)
       return await this.#result.promise
     } catch (error) {
       signal?.throwIfAborted()
@@ -128,14 +132,13 @@ class Run {
     }
   }
 
-  async #sendAll(source: AsyncIterable<Arrival>): Promise<void> {
-    const arrivals = source[Symbol.asyncIterator]()
+  async #sendAll(source: AsyncIterable<number>): Promise<void> {
+    const sizes = source[Symbol.asyncIterator]()
     try {
       for (;;) {
-        const arrival = await this.#next(arrivals)
-        if (arrival === undefined || this.#over) break
-        if (typeof arrival === 'number') this.#post({ type: 'grown', size: arrival })
-        else await this.#sendChunk(arrival)
+        const size = await this.#next(sizes)
+        if (size === undefined || this.#over) break
+        this.#post({ type: 'grown', size })
       }
       if (!this.#over) this.#post({ type: 'end' })
     } catch (error) {
@@ -144,49 +147,36 @@ class Run {
       throw error
     } finally {
       // A source that has stalled answers this only when it goes on.
-      const closed = arrivals.return?.()
+      const closed = sizes.return?.()
       closed?.catch(() => undefined)
     }
   }
 
-  async #sendChunk(chunk: Uint8Array): Promise<void> {
-    while (!this.#over && this.#underWay >= WINDOW_BYTES) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#wake = resolve
-      await promise
-    }
-    if (this.#over) return
-    this.#underWay += chunk.length
-    // A copy: a transferred buffer is gone for the caller.
-    const copy = new Uint8Array(chunk)
-    this.#post({ type: 'chunk', bytes: copy }, [copy.buffer])
-  }
-
   /** What comes next; undefined at the end, and as soon as the thread has ended the job: the source may have stalled. */
-  #next(arrivals: AsyncIterator<Arrival>): Promise<Arrival | undefined> {
-    const { promise, resolve, reject } = Promise.withResolvers<Arrival | undefined>()
+  #next(sizes: AsyncIterator<number>): Promise<number | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
     this.#wake = () => {
       if (this.#over) resolve(undefined)
     }
     this.#wake()
-    arrivals.next().then(next => resolve(next.done === true ? undefined : next.value), reject)
+    sizes.next().then(next => resolve(next.done === true ? undefined : next.value), reject)
     return promise
   }
 
-  #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {
-    this.#worker.postMessage(message, transfer)
+  #post(message: ToWorker): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is of browsers' windows
+    this.#worker.postMessage(message)
   }
 
   #receive(message: FromWorker): void {
-    if (message.type === 'credit') {
-      this.#underWay -= message.bytes
+    if (message.type === 'read') {
       this.#options.onRead?.(message.bytes)
-    } else {
-      this.answered = true
-      this.#over = true
-      if (message.type === 'done') this.#result.resolve(message.applied)
-      else this.#result.reject(errorOf(message))
+      return
     }
+    this.answered = true
+    this.#over = true
+    if (message.type === 'done') this.#result.resolve(message.applied)
+    else this.#result.reject(errorOf(message))
     this.#wake?.()
   }
 

@@ -27,11 +27,15 @@ export function removeXattrAt(directory: number, name: string, key: string): voi
   if (libc().lremovexattr(pathOf(directory, name), kernelName(key)) < 0) throw callError(lastErrno(), 'lremovexattr', name, key)
 }
 
-/** All attributes with their values, sorted by key as the kernel lists them; empty where the file system has none. */
-export function readXattrsAt(directory: number, name: string): Map<string, Buffer> {
+/**
+ * All attributes with their values, sorted by key as the kernel lists them; empty where the file system has none.
+ *
+ * @param wanted which ones, by key; to ask for a value costs as much as to ask for the list
+ */
+export function readXattrsAt(directory: number, name: string, wanted?: (key: string) => boolean): Map<string, Buffer> {
   const path = pathOf(directory, name)
   const keys = listKeys(name, (buffer, length) => libc().llistxattr(path, buffer, length))
-  return collect(keys, key => getXattrAt(directory, name, key))
+  return collect(wanted === undefined ? keys : keys.filter(wanted), key => getXattrAt(directory, name, key))
 }
 
 /** As `getXattrAt`, of an open file (not one opened with O_PATH). */

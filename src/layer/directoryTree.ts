@@ -21,23 +21,28 @@ import type { ByteRange, ReadableTree, TreeNode } from './tree.ts'
 /**
  * The tree in a directory of the host, exactly as it is on disk: also 0:0 devices and the xattrs of
  * overlayfs are shown. Every call goes down from the root's descriptor without following a link.
+ *
+ * @param showsXattr which xattrs are shown, by key; default all
  */
-export function directoryTree(root: string | ConfinedRoot): ReadableTree {
-  return new DirectoryTree(typeof root === 'string' ? openAt(CURRENT_DIRECTORY, root, O_PATH | constants.O_DIRECTORY) : root.openPath(''))
+export function directoryTree(root: string | ConfinedRoot, showsXattr?: (key: string) => boolean): ReadableTree {
+  const fd = typeof root === 'string' ? openAt(CURRENT_DIRECTORY, root, O_PATH | constants.O_DIRECTORY) : root.openPath('')
+  return new DirectoryTree(fd, showsXattr)
 }
 
 class DirectoryTree implements ReadableTree {
   readonly #root: number
+  readonly #showsXattr: ((key: string) => boolean) | undefined
   #open = true
 
-  constructor(root: number) {
+  constructor(root: number, showsXattr: ((key: string) => boolean) | undefined) {
     this.#root = root
+    this.#showsXattr = showsXattr
   }
 
   async lstat(path: string): Promise<TreeNode | undefined> {
     const { directory, name } = splitLast(path)
     try {
-      return inDirectory(this.#root, directory, fd => readNode(fd, path === '' ? '.' : name))
+      return inDirectory(this.#root, directory, fd => readNode(fd, path === '' ? '.' : name, this.#showsXattr))
     } catch (error) {
       const errno = errnoOf(error)
       if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ELOOP') return undefined
@@ -70,7 +75,7 @@ class DirectoryTree implements ReadableTree {
   }
 }
 
-function readNode(directory: number, name: string): TreeNode {
+function readNode(directory: number, name: string, showsXattr: ((key: string) => boolean) | undefined): TreeNode {
   const stat = statAt(directory, name)
   return {
     type: stat.type,
@@ -78,7 +83,7 @@ function readNode(directory: number, name: string): TreeNode {
     uid: stat.uid,
     gid: stat.gid,
     modifiedAt: stat.modifiedAt,
-    xattrs: readXattrsAt(directory, name),
+    xattrs: readXattrsAt(directory, name, showsXattr),
     size: stat.type === 'file' ? stat.size : 0,
     ...(stat.type === 'symlink' ? { linkTarget: readlinkAt(directory, name) } : {}),
     ...(stat.type === 'character' || stat.type === 'block' ? { device: stat.rdev } : {}),

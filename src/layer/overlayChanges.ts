@@ -22,7 +22,7 @@ const ELSEWHERE = ['trusted.overlay.metacopy', 'trusted.overlay.redirect']
  * metadata-only copies or redirects: such a directory is no layer.
  */
 export async function* overlayChanges(upper: string | ConfinedRoot | ReadableTree, lower: ReadableTree): AsyncGenerator<Change> {
-  const opened = typeof upper === 'string' || upper instanceof ConfinedRoot ? directoryTree(upper) : undefined
+  const opened = typeof upper === 'string' || upper instanceof ConfinedRoot ? directoryTree(upper, saysSomething) : undefined
   const disk = opened ?? (upper as ReadableTree)
   try {
     const changes = new TreeChanges(lower, withoutMarks(disk))
@@ -80,6 +80,11 @@ function plainNode(path: string, node: TreeNode): TreeNode {
   }
   const xattrs = new Map([...node.xattrs].filter(([name]) => !isOverlayXattr(name)))
   return xattrs.size === node.xattrs.size ? node : { ...node, xattrs }
+}
+
+/** Most of what overlayfs notes at a node is where it was copied from, which is nobody else's business. */
+function saysSomething(xattr: string): boolean {
+  return !isOverlayXattr(xattr) || xattr === OPAQUE_XATTR || ELSEWHERE.includes(xattr)
 }
 
 function isOpaque(node: TreeNode): boolean {

@@ -31,11 +31,14 @@ export async function drain(bytes: ByteStream): Promise<void> {
   for await (const chunk of bytes) void chunk
 }
 
+/** Each read of a file is an exchange with another thread: 1 MiB. */
+const READ_BYTES = 4 * CHUNK_BYTES
+
 /** The bytes of a file, or of a part of it (`start` and exclusive `end` in bytes). */
 export function fileStream(path: string, range: { start?: number; end?: number } = {}): ByteStream {
   if (range.end !== undefined && range.end <= (range.start ?? 0)) return streamOf()
   return createReadStream(path, {
-    highWaterMark: CHUNK_BYTES,
+    highWaterMark: READ_BYTES,
     ...(range.start === undefined ? {} : { start: range.start }),
     ...(range.end === undefined ? {} : { end: range.end - 1 }),
   })

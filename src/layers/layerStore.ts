@@ -185,15 +185,19 @@ export class LayerStore {
    * `notFound` (STRATA_NO_SUCH_LAYER), and with `dataLoss` when the layer is not what it was.
    */
   async *openTar(diffId: DiffId): AsyncGenerator<Uint8Array, void> {
-    const record = this.#find(diffId)
-    const expected = { digest: parseDigest(diffId), size: record.tarBytes }
-    if (record.place.form === 'tar') {
-      yield* verified(fileStream(this.#files.tarPath(diffId)), expected)
+    const expected = { digest: parseDigest(diffId), size: this.#find(diffId).tarBytes }
+    yield* verified(this.#tarOf(diffId), expected)
+  }
+
+  async *#tarOf(diffId: DiffId): AsyncGenerator<Uint8Array, void> {
+    const { place } = this.#find(diffId)
+    if (place.form === 'tar') {
+      yield* fileStream(this.#files.tarPath(diffId))
       return
     }
-    using content = new TreeContent(join(this.#root, record.place.tree))
+    using content = new TreeContent(join(this.#root, place.tree))
     const index = this.#index(diffId)
-    yield* verified(rebuildTar({ headersPath: this.#files.headersPath(diffId), index, payload: node => content.payload(node) }), expected)
+    yield* rebuildTar({ headersPath: this.#files.headersPath(diffId), index, payload: node => content.payload(node) })
   }
 
   /**
@@ -342,10 +346,11 @@ export class LayerStore {
   }
 
   /** A blob that is the plain tar itself. */
+  /** The bytes of a blob that is a plain layer tar; the content store verifies them. */
   #derive(digest: Digest): ByteStream | undefined {
     const diffId = this.#content.diffIdOf(digest)
     const isPlain = diffId !== undefined && parseDigest(diffId) === digest
-    return isPlain && this.#records.find(diffId) !== undefined ? this.openTar(diffId) : undefined
+    return isPlain && this.#records.find(diffId) !== undefined ? this.#tarOf(diffId) : undefined
   }
 
   /** Takes the files of a layer out of the store, unless it has a record. */

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import koffi from 'koffi'
@@ -31,7 +30,7 @@ export class LosingDisk implements AsyncDisposable {
 
   /** An empty one, not mounted yet. */
   static async make(megabytes: number): Promise<LosingDisk> {
-    const disk = new LosingDisk(mkdtempSync(join(tmpdir(), 'strata-power-')))
+    const disk = new LosingDisk(mkdtempSync('/var/tmp/strata-power-'))
     writeFileSync(disk.#file, '')
     truncateSync(disk.#file, megabytes * 1024 * 1024)
     mkdirSync(disk.mountPoint)
@@ -69,6 +68,20 @@ export class LosingDisk implements AsyncDisposable {
         await sleep(100)
       }
     }
+  }
+
+  /** Remembers what is on it. It must not be mounted. */
+  async keep(): Promise<void> {
+    await must('cp', '--sparse=always', this.#file, join(this.#scratch, 'kept'))
+  }
+
+  /** Makes it as it was when it was kept, and mounts it, whoever still has files of the former one open. */
+  async restore(): Promise<void> {
+    if (this.#mounted) await this.#umount(['-l'])
+    rmSync(this.#file)
+    this.#copies += 1
+    await must('cp', '--sparse=always', join(this.#scratch, 'kept'), this.#file)
+    await this.mount()
   }
 
   /** What pulling the plug does, as far as a kernel can do it to itself: nothing reaches the disk any more. */

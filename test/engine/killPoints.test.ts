@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { streamOf } from '../../src/base/index.ts'
-import { type Engine, openEngine } from '../../src/engine/index.ts'
+import { openEngine } from '../../src/engine/index.ts'
 import { mountsBelow, unmount } from '../../src/host/index.ts'
 import { LosingDisk, whyNoLosingDisk } from '../support/losingDisk.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
@@ -51,6 +51,7 @@ const DRIVERS = ['overlay2', ...(/\berofs$/m.test(readFileSync('/proc/filesystem
 let scratch: string
 let registry: LoopbackRegistry
 let input: VerbInput
+let idle: VerbProcess | undefined
 const skip = whyNoLosingDisk === false ? whyNoSystemCalls : whyNoLosingDisk
 
 before(async () => {
@@ -70,6 +71,7 @@ before(async () => {
 })
 after(async () => {
   if (skip !== false) return
+  await idle?.[Symbol.asyncDispose]()
   await registry[Symbol.asyncDispose]()
   await rm(scratch, { recursive: true, force: true })
 })
@@ -127,7 +129,7 @@ class Trial {
   /** Nothing happens to the process, and then the power goes. Resolves with the points where it could have been killed. */
   async finish(): Promise<readonly KillPoint[]> {
     await this.#disk.restore()
-    const process = await this.#start()
+    await using process = await this.#start()
     const { ended } = await watchChanges(process.pid, this.#root)
     assert.equal(await process.finish(), true)
     const points = await ended
@@ -139,7 +141,7 @@ class Trial {
   async kill(point: KillPoint, { losesPower }: { readonly losesPower: boolean }): Promise<void> {
     const place = `${point.call} ${point.nth} of ${point.thread}${losesPower ? ', power lost' : ''}`
     await this.#disk.restore()
-    const process = await this.#start()
+    await using process = await this.#start()
     await killBefore(process.pid, point)
     const isDone = await process.finish()
     if (!process.wasKilled) this.missed += 1
@@ -155,8 +157,10 @@ class Trial {
       verb: this.#verb,
       input,
     }
-    const process = new VerbProcess(job)
-    await process.ready()
+    const process = idle ?? new VerbProcess()
+    // It starts while this one is used.
+    idle = new VerbProcess()
+    await process.ready(job)
     return process
   }
 
@@ -180,7 +184,7 @@ class Trial {
       await VERBS[this.#verb](engine, input)
       assert.deepEqual(await this.#names(`again after ${place}`), AFTER[this.#verb], `again after ${place}`)
     }
-    await removeAll(engine)
+    await VERBS['system prune'](engine, input)
     assert.deepEqual([...storedFiles(root), ...readdirSync(join(root, 'containers'))], [], `what is left after ${place}`)
     assert.deepEqual(mountsBelow(root), [], `what is mounted after ${place}`)
   }
@@ -193,19 +197,19 @@ class Trial {
   }
 }
 
-class VerbProcess {
+/** The process of verbWorker.ts. */
+class VerbProcess implements AsyncDisposable {
   readonly #process: ChildProcess
   readonly #ended: Promise<unknown>
   #said = ''
 
-  constructor(job: VerbJob) {
-    const env = { ...process.env, UV_THREADPOOL_SIZE: '1' }
+  constructor() {
+    const env = { ...process.env, UV_THREADPOOL_SIZE: '1', NODE_COMPILE_CACHE: join(scratch, 'compiled') }
     this.#process = spawn(process.execPath, [WORKER], { stdio: ['pipe', 'pipe', 'inherit'], env })
     this.#ended = once(this.#process, 'close')
     this.#process.stdout!.on('data', (chunk: Buffer) => {
       this.#said += chunk.toString()
     })
-    this.#process.stdin!.write(JSON.stringify(job))
   }
 
   get pid(): number {
@@ -216,8 +220,9 @@ class VerbProcess {
     return this.#process.signalCode === 'SIGKILL'
   }
 
-  /** Resolves when all threads are there and nothing of the verb has begun. */
-  async ready(): Promise<void> {
+  /** Gives it a job. Resolves when all its threads are there and nothing of the verb has begun. */
+  async ready(job: VerbJob): Promise<void> {
+    this.#process.stdin!.write(JSON.stringify(job))
     while (!this.#said.includes('ready\n')) await Promise.race([once(this.#process.stdout!, 'data'), this.#failure()])
   }
 
@@ -227,6 +232,11 @@ class VerbProcess {
     await this.#ended
     assert.ok(this.wasKilled || this.#process.exitCode === 0, `the process ended with ${this.#process.exitCode}`)
     return this.#said.includes('done\n')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill('SIGKILL')
+    await this.#ended
   }
 
   async #failure(): Promise<never> {
@@ -246,9 +256,4 @@ async function prepare(root: string, storageDriver: string): Promise<void> {
     await engine.copyTo('changed', '/', streamOf(tarOf({ changed: 'changed' })))
   }
   for (const { target } of mountsBelow(root).toReversed()) unmount(target)
-}
-
-async function removeAll(engine: Engine): Promise<void> {
-  for (const { id } of await engine.containers({ all: true })) await engine.removeContainer(id, { force: true })
-  await engine.pruneImages({ all: true })
 }

@@ -18,26 +18,24 @@ export interface KillPoint {
 
 /** Calls that change what is on a disk, or what others see of it. */
 const CHANGES = [
-  ...['mkdir', 'mkdirat', 'rmdir', 'unlink', 'unlinkat', 'rename', 'renameat', 'renameat2', 'link', 'linkat'],
-  ...['symlink', 'symlinkat', 'mknod', 'mknodat', 'truncate', 'ftruncate', 'fallocate', 'copy_file_range', 'sendfile'],
+  ...['mkdir', 'mkdirat', 'rmdir', 'unlink', 'unlinkat', 'rename', 'renameat', 'renameat2', 'link', 'linkat', 'symlink', 'symlinkat'],
+  ...['mknod', 'mknodat', 'write', 'pwrite64', 'writev', 'pwritev', 'truncate', 'ftruncate', 'fallocate', 'copy_file_range', 'sendfile'],
   ...['fsync', 'fdatasync', 'syncfs', 'chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'chown', 'lchown', 'fchown', 'fchownat'],
   ...['utimensat', 'setxattr', 'lsetxattr', 'fsetxattr', 'removexattr', 'lremovexattr', 'fremovexattr'],
-  ...['mount', 'umount2', 'fsconfig', 'fsmount', 'move_mount', 'open_tree', 'mount_setattr', 'flock'],
+  ...['mount', 'umount2', 'flock'],
 ]
-/** Calls that may also do something else: of interest where their arguments say so. */
-const PERHAPS: Readonly<Record<string, (args: string, directory: string) => boolean>> = {
-  open: args => args.includes('O_CREAT') || args.includes('O_TRUNC'),
-  openat: args => args.includes('O_CREAT') || args.includes('O_TRUNC'),
-  openat2: args => args.includes('O_CREAT') || args.includes('O_TRUNC'),
-  write: isFileIn,
-  pwrite64: isFileIn,
-  writev: isFileIn,
-  pwritev: isFileIn,
-  ioctl: args => args.includes('FICLONE'),
+/** Calls on a mount that has no place yet. */
+const MOUNTING = ['fsconfig', 'fsmount', 'move_mount', 'open_tree', 'mount_setattr']
+/** Calls that change something where their arguments say so. */
+const SOMETIMES: Readonly<Record<string, RegExp>> = {
+  open: /O_CREAT|O_TRUNC/,
+  openat: /O_CREAT|O_TRUNC/,
+  openat2: /O_CREAT|O_TRUNC/,
+  ioctl: /FICLONE/,
 }
 
-function isFileIn(args: string, directory: string): boolean {
-  return new RegExp(String.raw`^\d+<${directory}/`).test(args)
+function changes(call: string, args: string, directory: string): boolean {
+  return MOUNTING.includes(call) || (args.includes(directory) && SOMETIMES[call]?.test(args) !== false)
 }
 
 /**
@@ -47,11 +45,11 @@ function isFileIn(args: string, directory: string): boolean {
  */
 export async function watchChanges(pid: number, directory: string): Promise<{ readonly ended: Promise<readonly KillPoint[]> }> {
   const threads = threadsOf(pid)
-  const calls = [...CHANGES, ...Object.keys(PERHAPS)].map(call => `?${call}`)
+  const calls = [...CHANGES, ...MOUNTING, ...Object.keys(SOMETIMES)].map(call => `?${call}`)
   const log = join(tmpdir(), `strata-calls-${pid}`)
   const strace = await attach(
     threads.map(({ id }) => id),
-    ['-o', log, '-y', '-s', '0', '-e', `trace=${calls.join(',')}`],
+    ['-o', log, '-y', '-e', `trace=${calls.join(',')}`],
   )
   const names = new Map(threads.map(({ id, name }) => [id, name]))
   const ended = once(strace, 'close').then(() => {
@@ -70,7 +68,7 @@ function pointsIn(log: string, names: ReadonlyMap<number, string>, directory: st
     if (call === undefined) continue
     const nth = (counts.get(`${id} ${call}`) ?? 0) + 1
     counts.set(`${id} ${call}`, nth)
-    if (PERHAPS[call]?.(args!, directory) !== false) points.push({ thread: names.get(Number(id))!, call, nth })
+    if (changes(call, args!, directory)) points.push({ thread: names.get(Number(id))!, call, nth })
   }
   return points
 }

@@ -3,6 +3,7 @@ import { cpus, hostname, release, tmpdir, totalmem } from 'node:os'
 import { errnoOf, isStrataError, packageVersion, TemporaryDirectory } from '../base/index.ts'
 import type { Containers } from '../container/index.ts'
 import { openRuntime, readRuntimeFacts, type RuntimeFacts } from '../runtime/index.ts'
+import type { DriverTrial } from '../snapshot/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
 import { listImages } from './imageList.ts'
 import type { Stores } from './stores.ts'
@@ -16,7 +17,7 @@ export async function engineInfo(stores: Stores, containers: Containers | undefi
   await using scratch = await TemporaryDirectory.create(tmpdir(), 'strata-info-')
   const runtime = await findRuntime(facts, scratch.path)
   const snapshots = await stores.snapshots()
-  const drivers = await stores.driverFitness()
+  const trials = await stores.tryDrivers()
   const all = (await containers?.list({ all: true })) ?? []
   const count = (...statuses: readonly string[]): number => all.filter(({ status }) => statuses.includes(status)).length
   const { controllers, layout, swapLimit } = facts.cgroups
@@ -28,7 +29,7 @@ export async function engineInfo(stores: Stores, containers: Containers | undefi
     ContainersStopped: count('created', 'exited', 'dead', 'removing'),
     Images: listImages(stores.images, { all: true }).length,
     Driver: snapshots?.driverName ?? 'none',
-    DriverStatus: drivers.map(({ name, available, reason }) => [name, `${available ? 'available' : 'not available'} (${reason})`] as const),
+    DriverStatus: driverStatus(trials, { used: snapshots?.driverName, isAskedFor: stores.isDriverAskedFor }),
     DockerRootDir: stores.root,
     MemoryLimit: controllers.includes('memory'),
     SwapLimit: swapLimit,
@@ -61,6 +62,20 @@ export async function engineInfo(stores: Stores, containers: Containers | undefi
       durability: stores.metadata.durability.isWanted,
     }),
   }
+}
+
+/** Which storage driver is used and why, and of each whether it works here. */
+function driverStatus(
+  trials: readonly DriverTrial[],
+  { used, isAskedFor }: { readonly used: string | undefined; readonly isAskedFor: boolean },
+): EngineInfo['DriverStatus'] {
+  const best = trials.find(({ obstacle }) => obstacle === undefined)?.name
+  return trials.map(({ name, obstacle }) => {
+    const state = obstacle === undefined ? 'available' : `not available (${obstacle})`
+    if (name !== used) return [name, state]
+    if (isAskedFor) return [name, `${state}, used because it is asked for`]
+    return [name, `${state}, used because ${name === best ? 'it is the best that works here' : 'the store was made with it'}`]
+  })
 }
 
 function warningsOf(

@@ -6,7 +6,7 @@ import type { ImageFacts, ImageStore } from '../image/index.ts'
 import { type LayerStore, openLayers } from '../layers/index.ts'
 import { Leases, type Metadata } from '../metadata/index.ts'
 import { ANNOTATIONS, type Descriptor, formatReference, parseReference, type Reference } from '../oci/index.ts'
-import { type DriverFitness, DriverSnapshotter, openDriver, selectDriver, type Snapshotter } from '../snapshot/index.ts'
+import { DriverSnapshotter, type DriverTrial, openDriver, selectDriver, type Snapshotter, tryDrivers } from '../snapshot/index.ts'
 
 const SETTINGS = ['CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;']
 const DRIVER_SETTING = 'storage-driver'
@@ -65,7 +65,7 @@ export class Stores {
   async requireSnapshots(action: string): Promise<Snapshotter> {
     const snapshots = await this.snapshots()
     if (snapshots !== undefined) return snapshots
-    const reasons = (await this.driverFitness()).map(({ name, reason }) => `${name}: ${reason}`)
+    const reasons = (await this.tryDrivers()).map(({ name, obstacle }) => `${name}: ${obstacle}`)
     throw new StrataError(
       'unsupported',
       'STRATA_NO_STORAGE_DRIVER',
@@ -76,15 +76,14 @@ export class Stores {
     )
   }
 
-  /** How well each storage driver fits here; tries them, so it is for `info`, not for every command. */
-  async driverFitness(): Promise<readonly DriverFitness[]> {
-    const wanted = this.#wantedDriver ?? this.#recordedDriver()
-    try {
-      return (await selectDriver(this.#driversRoot(), wanted)).fitness
-    } catch (error) {
-      if (!(error instanceof StrataError)) throw error
-      return [{ name: wanted ?? '', available: false, reason: error.message }]
-    }
+  /** Tries each storage driver here, the best first: for `info`, not for every command. */
+  tryDrivers(): Promise<readonly DriverTrial[]> {
+    return tryDrivers(this.#driversRoot())
+  }
+
+  /** Whether the storage driver was named by whoever opened the stores; else it is the store's own, or the best one. */
+  get isDriverAskedFor(): boolean {
+    return this.#wantedDriver !== undefined
   }
 
   /**
@@ -123,7 +122,7 @@ export class Stores {
       const driver = await openDriver(root, wanted)
       return driver === undefined ? undefined : new DriverSnapshotter(driver, this.metadata)
     }
-    const { driver } = await selectDriver(root, wanted)
+    const driver = await selectDriver(root, wanted)
     if (driver === undefined) return undefined
     this.metadata.run('INSERT OR IGNORE INTO settings (name, value) VALUES (?, ?)', DRIVER_SETTING, driver.name)
     return new DriverSnapshotter(driver, this.metadata)

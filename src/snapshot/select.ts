@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDirectory, StrataError } from '../base/index.ts'
 import type { StorageDriver } from './driver.ts'
@@ -7,23 +8,16 @@ import { Overlay2Driver } from './drivers/overlay2.ts'
 import { tryOverlay } from './drivers/overlayTrial.ts'
 import { VfsDriver } from './drivers/vfs.ts'
 
-/** How well a driver fits this kernel, this disk and this user. */
-export interface DriverFitness {
+/** Whether a driver works on this kernel, on this disk and for this user. */
+export interface DriverTrial {
   readonly name: string
-  readonly available: boolean
-  /** Why it was chosen or not, as one sentence for `strata info`. */
-  readonly reason: string
-}
-
-export interface DriverChoice {
-  /** Undefined where no driver works: images are then kept as tars and nothing can be mounted. */
-  readonly driver: StorageDriver | undefined
-  readonly fitness: readonly DriverFitness[]
+  /** Why it does not, undefined where it does. */
+  readonly obstacle: string | undefined
 }
 
 interface DriverKind {
   readonly name: string
-  /** Why the driver cannot be used with this directory, or undefined when it can. */
+  /** Why root cannot use the driver on the disk of this directory, or undefined when that can be. */
   obstacle(directory: string): Promise<string | undefined>
   open(directory: string): StorageDriver
 }
@@ -31,55 +25,44 @@ interface DriverKind {
 /** The drivers, the best first: the first one that works is the default. */
 const DRIVERS: readonly DriverKind[] = [
   { name: 'erofs', obstacle: erofsObstacle, open: directory => new ErofsDriver(directory) },
-  { name: 'overlay2', obstacle: overlayObstacle, open: directory => new Overlay2Driver(directory) },
-  { name: 'vfs', obstacle: rootObstacle, open: directory => new VfsDriver(directory) },
+  { name: 'overlay2', obstacle: tryOverlay, open: directory => new Overlay2Driver(directory) },
+  { name: 'vfs', obstacle: async () => undefined, open: directory => new VfsDriver(directory) },
 ]
 
 /**
- * Chooses the storage driver of a store.
+ * Chooses the storage driver of a store: the one that is wanted, else the best that works. Undefined where none does: images
+ * are then kept as tars and nothing can be mounted.
  *
  * @param root the directory of all drivers' states; each driver has a folder of its name in it
- * @param wanted the driver that the user or the store's record asks for
+ * @param wanted the driver that the user asks for
  * Rejects with `unsupported` (STRATA_DRIVER_UNAVAILABLE) when the wanted driver does not work here, and
  * with `invalidArgument` (STRATA_NO_SUCH_DRIVER) when there is none of that name.
  */
-export async function selectDriver(root: string, wanted: string | undefined): Promise<DriverChoice> {
-  if (wanted !== undefined && !DRIVERS.some(({ name }) => name === wanted)) {
+export async function selectDriver(root: string, wanted: string | undefined): Promise<StorageDriver | undefined> {
+  if (wanted === undefined) {
+    for (const kind of DRIVERS) if ((await obstacleTo(kind, root)) === undefined) return openDriver(root, kind.name)
+    return undefined
+  }
+  const kind = DRIVERS.find(({ name }) => name === wanted)
+  if (kind === undefined) {
     throw new StrataError('invalidArgument', 'STRATA_NO_SUCH_DRIVER', `Cannot use storage driver "${wanted}": there is no such driver`, {
       hint: `Choose one of ${DRIVERS.map(({ name }) => name).join(', ')}.`,
     })
   }
-  const fitness: DriverFitness[] = []
-  let driver: StorageDriver | undefined
-  for (const kind of DRIVERS) {
-    if (wanted !== undefined && kind.name !== wanted) {
-      fitness.push({ name: kind.name, available: false, reason: `not tried: ${wanted} is asked for` })
-      continue
-    }
-    if (driver !== undefined) {
-      fitness.push({ name: kind.name, available: true, reason: `not tried: ${driver.name} comes first` })
-      continue
-    }
-    const directory = join(root, kind.name)
-    const obstacle = await kind.obstacle(directory)
-    if (obstacle === undefined) driver = kind.open(directory)
-    fitness.push({
-      name: kind.name,
-      available: obstacle === undefined,
-      reason: obstacle ?? 'it works here and is the best of those that do',
+  const obstacle = await obstacleTo(kind, root)
+  if (obstacle !== undefined) {
+    throw new StrataError('unsupported', 'STRATA_DRIVER_UNAVAILABLE', `Cannot use storage driver "${wanted}": ${obstacle}`, {
+      hint: 'Leave --storage-driver out to use the best driver that works here.',
     })
   }
-  if (wanted !== undefined && driver === undefined) {
-    throw new StrataError(
-      'unsupported',
-      'STRATA_DRIVER_UNAVAILABLE',
-      `Cannot use storage driver "${wanted}": ${fitness.find(({ name }) => name === wanted)!.reason}`,
-      {
-        hint: 'Leave --storage-driver out to use the best driver that works here.',
-      },
-    )
-  }
-  return { driver, fitness }
+  return openDriver(root, wanted)
+}
+
+/** Tries every driver, the best first, on the disk where a store has its states or would have them. */
+export async function tryDrivers(root: string): Promise<readonly DriverTrial[]> {
+  const trials: DriverTrial[] = []
+  for (const kind of DRIVERS) trials.push({ name: kind.name, obstacle: await obstacleTo(kind, root) })
+  return trials
 }
 
 /**
@@ -88,21 +71,25 @@ export async function selectDriver(root: string, wanted: string | undefined): Pr
  */
 export async function openDriver(root: string, name: string): Promise<StorageDriver | undefined> {
   const kind = DRIVERS.find(each => each.name === name)
+  if (kind === undefined || !isRoot()) return undefined
   const directory = join(root, name)
-  if (kind === undefined || (await rootObstacle(directory)) !== undefined) return undefined
+  await makeDirectory(directory)
   return kind.open(directory)
 }
 
-async function rootObstacle(directory: string): Promise<string | undefined> {
-  if (process.geteuid?.() !== 0) return 'it needs root'
-  await makeDirectory(directory)
-  return undefined
+async function obstacleTo(kind: DriverKind, root: string): Promise<string | undefined> {
+  if (!isRoot()) return 'it needs root'
+  // A driver that is not used gets no directory; one that is may have a disk of its own there.
+  const own = join(root, kind.name)
+  const place = existsSync(own) ? own : root
+  await makeDirectory(place)
+  return kind.obstacle(place)
 }
 
-async function overlayObstacle(directory: string): Promise<string | undefined> {
-  return (await rootObstacle(directory)) ?? (await tryOverlay(directory))
+function isRoot(): boolean {
+  return process.geteuid?.() === 0
 }
 
 async function erofsObstacle(directory: string): Promise<string | undefined> {
-  return (await overlayObstacle(directory)) ?? (await tryErofs(directory))
+  return (await tryOverlay(directory)) ?? (await tryErofs(directory))
 }

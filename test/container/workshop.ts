@@ -45,7 +45,7 @@ export async function openWorkshop(where?: {
   const runDirectory = where?.runDirectory ?? `/run/strata/test-${name}`
   const metadata = openMetadata(openRootDirectory(root))
   await mkdir(join(root, 'snapshots'), { recursive: true })
-  const { driver } = await selectDriver(join(root, 'snapshots'), where?.driver ?? process.env['STRATA_TEST_DRIVER'])
+  const driver = await selectDriver(join(root, 'snapshots'), where?.driver ?? process.env['STRATA_TEST_DRIVER'])
   if (driver === undefined) throw new Error('there is no storage driver')
   const snapshots = new DriverSnapshotter(driver, metadata)
   const images = new Map<string, ContainerImage>()

@@ -33,10 +33,13 @@ import { syncDirectoryFileSystem } from './syncDirectory.ts'
 /*
  * erofs/
  *   <id>/layer/       a layer: its image (layerImages.ts) and its mount (sharedMounts.ts)
- *   <id>/merged/      the same for this state and all below it, where a stack is deeper than overlayfs takes
+ *   <id>/merged/      the same for this state and all below it, where a stack on it is deeper than overlayfs takes
  *   <id>/fs, work     a state that is or was active: an overlay's upper directory, as overlay2 has it
  *   <id>/mounted      the images that a state may use
  */
+
+/** States are merged in multiples of it. */
+const MERGED_STATES = MAX_LOWERS / 2
 
 /**
  * Layers that are not extracted: the plain tar stays one file, and an EROFS image of its metadata makes the kernel
@@ -152,13 +155,18 @@ export class ErofsDriver implements StorageDriver {
     return this.#states.list()
   }
 
-  /** The states of an overlay, of which the lowest are one where they are more than it takes. */
+  /**
+   * The states of an overlay. Where they are more than it takes, the lowest are one: so many, counted from the base, that stacks
+   * which grow on top of each other have the same one for long.
+   */
   async #mergeDepths(ids: readonly SnapshotId[]): Promise<readonly LowerState[]> {
     const states = ids.map(id => this.#state(id))
     if (states.length <= MAX_LOWERS) return states
-    const merged = this.#mergedImage(ids[MAX_LOWERS - 1]!)
-    await this.#mounts.alone(() => writeMergedImage(merged, states.slice(MAX_LOWERS - 1)))
-    return [...states.slice(0, MAX_LOWERS - 1), { image: merged }]
+    const lowest = Math.ceil((states.length + 1 - MAX_LOWERS) / MERGED_STATES) * MERGED_STATES
+    const top = states.length - lowest
+    const merged = this.#mergedImage(ids[top]!)
+    await this.#mounts.alone(() => writeMergedImage(merged, states.slice(top)))
+    return [...states.slice(0, top), { image: merged }]
   }
 
   async #copyRoot(parent: SnapshotId, to: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { copyFile, link, mkdir, open, readFile, rename, rm, truncate } from 'node:fs/promises'
+import { copyFile, link, mkdir, open, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CHUNK_BYTES, errnoOf } from '../../base/index.ts'
@@ -6,6 +6,7 @@ import { canHoldExtents, type ErofsDevice, type ErofsDirectory, type ErofsExtent
 import {
   completeImage,
   decodeLayerIndex,
+  directoryTree,
   extentsInTar,
   IMAGE_ROOT,
   imageBytes,
@@ -18,6 +19,7 @@ import {
   type ReadableTree,
 } from '../../layer/index.ts'
 import { overlayUnion } from '../../union/index.ts'
+import { syncDirectoryFileSystem } from './syncDirectory.ts'
 
 /*
  * <image>/          what one mount of EROFS needs
@@ -87,20 +89,23 @@ async function makeAnew(image: string, below: readonly LowerState[]): Promise<vo
         return device === undefined ? extentsInTar(node, 0) : [{ offset: 0, size: node.size, device, position: 0 }]
       },
     })
-    await contents.write(tree)
+    await rename(await contents.write(tree), join(image, 'image'))
   } finally {
     await contents.close()
   }
 }
 
-/** Makes one image of what states show together. Idempotent; nobody else makes the same meanwhile. */
+/** Makes one image of what states show together, and that durable. Idempotent; nobody else makes the same meanwhile. */
 export async function writeMergedImage(image: string, states: readonly LowerState[]): Promise<void> {
   if (hasImage(image)) return
   await rm(image, { recursive: true, force: true })
   await mkdir(image, { mode: 0o700 })
   const contents = new Contents(image, states)
   try {
-    await contents.write(await contents.merged())
+    const written = await contents.write(await contents.merged())
+    // No record is waited for: whoever finds it takes it for whole.
+    await syncDirectoryFileSystem(image)
+    await rename(written, join(image, 'image'))
   } finally {
     await contents.close()
   }
@@ -110,15 +115,21 @@ export async function writeMergedImage(image: string, states: readonly LowerStat
 class Contents {
   readonly tree: ReadableTree
   readonly #image: string
-  readonly #states: readonly LowerState[]
-  readonly #images: readonly ImageTree[]
+  /** By the path that begins the `inode` of their files. */
+  readonly #images = new Map<string, ImageTree>()
+  readonly #directories = new Map<string, ReadableTree>()
   readonly #devices: ErofsDevice[] = []
   readonly #numbers = new Map<string, Promise<number>>()
 
   constructor(image: string, states: readonly LowerState[]) {
     this.#image = image
-    this.#states = states
-    this.#images = states.flatMap(state => ('image' in state ? [imageTree(imageFile(state.image))] : []))
+    for (const state of states) {
+      if ('directory' in state) this.#directories.set(state.directory, directoryTree(state.directory))
+      else {
+        const tree = imageTree(imageFile(state.image))
+        this.#images.set(tree.file.path, tree)
+      }
+    }
     this.tree = stateUnion(states)
   }
 
@@ -145,22 +156,19 @@ class Contents {
 
   /** Where the content of a file of the states lies, in devices of this image. */
   async locate(path: string, inode: string): Promise<readonly ErofsExtent[]> {
-    for (const image of this.#images) {
-      const extents = image.extents(inode)
-      if (extents === undefined) continue
+    const image = this.#images.get(inode.slice(0, inode.lastIndexOf(':')))
+    if (image !== undefined) {
       return Promise.all(
-        extents.map(async extent => ({
+        image.extents(inode)!.map(async extent => ({
           ...extent,
           device: await this.#number(extent.device === -1 ? image.file.path : image.file.devices[extent.device]!, 'link'),
         })),
       )
     }
-    for (const state of this.#states) {
-      if ('image' in state) continue
-      const file = join(state.directory, path)
-      const { dev, ino, size } = statSync(file, { throwIfNoEntry: false }) ?? {}
-      if (size === undefined || !inode.endsWith(`:${ino}`) || dev === undefined) continue
-      return [{ offset: 0, size, device: await this.#number(file, 'copy'), position: 0 }]
+    for (const [directory, tree] of this.#directories) {
+      const node = await tree.lstat(path)
+      if (node?.inode !== inode) continue
+      return [{ offset: 0, size: node.size, device: await this.#number(join(directory, path), 'copy'), position: 0 }]
     }
     throw new Error(`no content of ${path}`)
   }
@@ -170,17 +178,16 @@ class Contents {
     return mergedImageTree(this.tree, (path, node) => this.locate(path, node.inode))
   }
 
-  async write(layer: ErofsDirectory): Promise<void> {
-    const bytes = imageBytes(layer, this.#devices)
+  /** Resolves with the path of the metadata, which is not yet the image's. */
+  async write(layer: ErofsDirectory): Promise<string> {
     const partial = join(this.#image, 'image.partial')
-    await using file = await open(partial, 'w', 0o600)
-    await file.writeFile(bytes)
-    await rename(partial, join(this.#image, 'image'))
+    await writeFile(partial, imageBytes(layer, this.#devices), { mode: 0o600 })
+    return partial
   }
 
   async close(): Promise<void> {
     await this.tree.close()
-    for (const image of this.#images) await image.close()
+    for (const tree of [...this.#images.values(), ...this.#directories.values()]) await tree.close()
   }
 
   #number(path: string, how: 'link' | 'copy'): Promise<number> {

@@ -1,6 +1,6 @@
 import { constants, existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, join, relative, resolve } from 'node:path'
 import { errnoOf } from '../../base/index.ts'
 import { close, CURRENT_DIRECTORY, lockFile, mount, openAt, statAt, unmount } from '../../host/index.ts'
 import { imageFile, rootIn } from './layerImages.ts'
@@ -9,7 +9,7 @@ import { imageFile, rootIn } from './layerImages.ts'
  * <image>/
  *   mnt             where it is mounted, once for all
  *   users/<user>    an empty file for each state that may use the mount
- * <user>/mounted    the images that a state may use, a path each
+ * <user>/mounted    the images that a state may use: a path each, below the directory of all, so that the store may be moved
  *
  * All below one directory, whose lock (flock) is held while mounts and users change. A file of a user whose directory is
  * gone means nothing; after a reboot nothing is mounted, and the next use mounts it.
@@ -27,7 +27,7 @@ export class SharedMounts {
   /** Mounts images for a user, those that are not mounted yet. Resolves with the roots of their layers. */
   async use(user: string, images: readonly string[]): Promise<readonly string[]> {
     await this.#locked(async () => {
-      await writeFile(join(user, 'mounted'), images.join('\0'), { mode: 0o600 })
+      await writeFile(join(user, 'mounted'), images.map(image => relative(this.#root, image)).join('\0'), { mode: 0o600 })
       for (const image of images) {
         await mkdir(join(image, 'users'), { recursive: true, mode: 0o700 })
         await writeFile(join(image, 'users', basename(user)), '', { mode: 0o600 })
@@ -46,7 +46,8 @@ export class SharedMounts {
     const images = await readIfThere(join(user, 'mounted'))
     if (images === undefined) return
     await this.#locked(async () => {
-      for (const image of images.split('\0').filter(path => path !== '')) {
+      for (const path of images.split('\0').filter(each => each !== '')) {
+        const image = resolve(this.#root, path)
         await rm(join(image, 'users', basename(user)), { force: true })
         if (!(await this.#isUsed(image))) unmountAll(join(image, 'mnt'))
       }

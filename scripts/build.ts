@@ -143,7 +143,9 @@ await build({
   define: { 'import.meta.url': 'moduleUrl' },
   banner: { js: MODULE_URL },
 })
-const bundled = await readFile(`${root}dist/start.cjs`, 'utf8')
+// A function, as Node would make of a CommonJS file; `bin/start.cjs` calls it.
+const bundled = `(function (exports, require, module, __filename, __dirname) {${await readFile(`${root}dist/start.cjs`, 'utf8')}
+})`
 // ASCII, so that nobody decodes a megabyte before each command: esbuild escapes strings and leaves regular expressions.
 const ascii = bundled.replaceAll(/[^\0-\x7f]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 await writeFile(`${root}dist/start.cjs`, ascii)

@@ -116,7 +116,7 @@ describe('bin/strata', () => {
     await mkdir(join(home, 'dist'), { recursive: true })
     await cp(dirname(PROGRAM), join(home, 'bin'), { recursive: true })
     const run = async (word: string, id: string): Promise<string> => {
-      await writeFile(join(home, 'dist/start.cjs'), `const say = () => console.log('${word}')\nsay()`)
+      await writeFile(join(home, 'dist/start.cjs'), `(function () { const say = () => console.log('${word}'); say() })`)
       await writeFile(join(home, 'dist/build-id'), id)
       const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, XDG_CACHE_HOME: directory }
       return (await runProgram(join(home, 'bin/strata'), [], { env })).stdout

@@ -152,10 +152,24 @@ let calls: (Libc & System) | undefined
 
 /** The library through which C is called. */
 export function koffi(): Koffi {
-  return (loaded ??= createRequire(import.meta.url)('koffi') as Koffi)
+  return (loaded ??= loadKoffi())
 }
 
-/** The bound calls. The first use loads koffi (about 15 ms), so a command that needs no call pays nothing. */
+/** Its own JavaScript looks for the right file and warns of old names, which takes ten times as long as to load that file (2 ms). */
+function loadKoffi(): Koffi {
+  const require = createRequire(import.meta.url)
+  const fromKoffi = createRequire(require.resolve('koffi'))
+  for (const libc of ['linux', 'musl']) {
+    try {
+      return fromKoffi(`@koromix/koffi-linux-${arch()}/${libc}_${arch()}/koffi.node`) as Koffi
+    } catch {
+      // The file of the other libc, or one that was built where it is.
+    }
+  }
+  return require('koffi') as Koffi
+}
+
+/** The bound calls. The first use loads koffi (some milliseconds), so a command that needs no call pays nothing. */
 export function libc(): Libc & System {
   return (calls ??= bind())
 }

@@ -29,7 +29,7 @@ export const STEP_HEAD_BYTES = 9
 const FRAME_BYTES = 512 * 1024
 const ZEROS = Buffer.alloc(FRAME_BYTES)
 /** Headers repeat themselves so much that more effort gains little. */
-const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+const LEVEL = 1
 
 interface Frame {
   readonly kind: number
@@ -130,7 +130,7 @@ export class TarHeadersWriter {
   }
 
   #frame(kind: number, plain: Uint8Array, tarOffset: number): void {
-    const stored = zstdCompressSync(plain, LEVEL)
+    const stored = zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } })
     this.#frames.push({ kind, position: this.#position, stored: stored.length, plain: plain.length, tarOffset })
     this.#write(stored)
   }

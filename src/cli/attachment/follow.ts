@@ -17,8 +17,8 @@ export async function follow(invocation: Invocation, ended: Promise<AttachmentEn
 }
 
 /** With `-t` and `-i` the user's side must be a terminal as well. Throws docker's complaint otherwise. */
-export function checkTerminal({ stdin }: Surroundings, wanted: { readonly tty: boolean; readonly stdin: boolean }): void {
-  if (!wanted.tty || !wanted.stdin || stdin.isTTY === true) return
+export function checkTerminal(surroundings: Surroundings, wanted: { readonly tty: boolean; readonly stdin: boolean }): void {
+  if (!wanted.tty || !wanted.stdin || surroundings.stdin.isTTY === true) return
   throw new StrataError('invalidArgument', 'STRATA_NOT_A_TERMINAL', 'the input device is not a TTY', {
     hint: 'Leave out -t when stdin is a pipe or a file.',
   })

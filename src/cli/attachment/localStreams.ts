@@ -18,7 +18,7 @@ export interface LocalStreamsOptions {
  * raw mode from the moment the container's stdin is first read, so that Ctrl-C still works before.
  */
 export function localStreams(surroundings: Surroundings, { names, tty, detachKeys }: LocalStreamsOptions): LocalStreams {
-  const { stdin, stdout, stderr } = surroundings
+  const { stdout, stderr } = surroundings
   const sizes = new SizeFeed(stdout)
   let raw = false
   const restore = (): void => {
@@ -27,6 +27,7 @@ export function localStreams(surroundings: Surroundings, { names, tty, detachKey
     raw = false
   }
   async function* typed(): AsyncGenerator<Uint8Array> {
+    const { stdin } = surroundings
     if (tty && stdin.isTTY === true) {
       surroundings.setRawTerminal(true)
       raw = true

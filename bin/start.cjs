@@ -47,35 +47,46 @@ function isOlder(directory, time) {
 
 /**
  * Runs the bundle with what V8 has compiled of it before. Node's own cache is taken before a script runs and so
- * knows none of the functions that are compiled when they are first called; ours is taken at the end of a command,
- * one for each verb that people wait for.
+ * knows none of the functions that are compiled when they are first called; ours is taken at the end of the command
+ * that has used most parts of the program so far, one for each verb that people wait for.
  */
 function runBuilt() {
   const verb = process.argv.find(word => /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|commit)$/.test(word)) ?? 'others'
   // V8 compares no more than the length of the source, and npm gives all files one time.
   const path = `${cache}/compiled/${verb}-${readFileSync(`${home}/dist/build-id`, 'latin1')}-${process.version}-${process.arch}`
-  const cachedData = readIfThere(path)
+  const { cachedData, parts } = readCompiled(path)
   // The build has made it a function: to put one around a megabyte takes longer than to read it.
   const script = new Script(readFileSync(built, 'latin1'), {
     filename: built,
     cachedData,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })
-  const bundle = { exports: {} }
+  const bundle = { exports: { partsUsed: 0 } }
   script.runInThisContext()(bundle.exports, createRequire(built), bundle, built, `${home}/dist`)
-  if (cachedData === undefined || script.cachedDataRejected) process.once('exit', () => keep(path, verb, script))
+  process.once('exit', () => {
+    const { partsUsed } = bundle.exports
+    if (cachedData === undefined || script.cachedDataRejected || partsUsed > parts) keep(path, verb, { script, partsUsed })
+  })
 }
 
-function readIfThere(path) {
+/** What V8 gave, and in the last four bytes how many parts of the program had been used by then. */
+function compiledFile(script, partsUsed) {
+  const count = Buffer.alloc(4)
+  count.writeUInt32LE(partsUsed)
+  return Buffer.concat([script.createCachedData(), count])
+}
+
+function readCompiled(path) {
   try {
-    return readFileSync(path)
+    const bytes = readFileSync(path)
+    return { cachedData: bytes.subarray(0, -4), parts: bytes.readUInt32LE(bytes.length - 4) }
   } catch {
-    return undefined
+    return { cachedData: undefined, parts: 0 }
   }
 }
 
 /** Leaves what was compiled to later commands, and takes away what builds left that are not used any more. */
-function keep(path, verb, script) {
+function keep(path, verb, { script, partsUsed }) {
   try {
     const directory = `${cache}/compiled`
     mkdirSync(directory, { recursive: true, mode: 0o700 })
@@ -83,7 +94,7 @@ function keep(path, verb, script) {
     for (const name of latestFirst(directory, older).slice(2)) rmSync(`${directory}/${name}`, { force: true })
     const partial = `${path}.${process.pid}`
     // V8 believes what it finds there: a file with holes after power loss would crash it.
-    writeFileSync(partial, script.createCachedData(), { mode: 0o600, flush: true })
+    writeFileSync(partial, compiledFile(script, partsUsed), { mode: 0o600, flush: true })
     renameSync(partial, path)
   } catch {
     // A directory that cannot be written, a full disk: the next command takes longer, no more.

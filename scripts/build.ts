@@ -109,10 +109,12 @@ async function asPart(path: string, { text, exports }: Part): Promise<string> {
 
 const lines = (text: string): number => text.split('\n').length
 
-/** What `part` is when the command runs. */
-const PART = `const part = (names, evaluate) => {
+/** What `part` is when the command runs. It counts for `bin/start.cjs`. */
+const PART = `const command = exports
+const part = (names, evaluate) => {
   const exports = {}
   const load = () => {
+    command.partsUsed++
     const getters = evaluate()
     for (const name in getters) Object.defineProperty(exports, name, { value: getters[name]() })
   }

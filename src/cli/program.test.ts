@@ -138,6 +138,28 @@ describe('bin/strata', () => {
       for (const id of [buildId, `${buildId}x`]) for (const name of await kept(id)) await rm(join(cache, name))
     }
   })
+  test('keeps what V8 has compiled at the end of the command that has used most of the program', async () => {
+    const home = join(directory, 'most')
+    const cache = join(process.getuid?.() === 0 ? '/var/cache' : directory, 'strata/compiled')
+    const buildId = `${basename(directory)}-most`
+    await mkdir(join(home, 'dist'), { recursive: true })
+    await cp(dirname(PROGRAM), join(home, 'bin'), { recursive: true })
+    await writeFile(join(home, 'dist/start.cjs'), '(function (exports) { exports.partsUsed = Number(process.argv[2]) })')
+    await writeFile(join(home, 'dist/build-id'), buildId)
+    const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, XDG_CACHE_HOME: directory }
+    const kept = async (): Promise<string> => (await readdir(cache)).find(name => name.startsWith(`others-${buildId}-`)) ?? ''
+    try {
+      const used: number[] = []
+      for (const parts of ['2', '1', '5', '3']) {
+        assert.equal((await runProgram(join(home, 'bin/strata'), [parts], { env })).code, 0)
+        const file = await readFile(join(cache, await kept()))
+        used.push(file.readInt32LE(file.length - 4))
+      }
+      assert.deepEqual(used, [2, 2, 5, 5])
+    } finally {
+      await rm(join(cache, await kept()), { force: true })
+    }
+  })
   test('says in one line that its output cannot be written', async () => {
     const { code, stderr } = await runProgram('sh', ['-c', `"${PROGRAM}" run --help > /dev/full`])
     assert.equal(code, 1)

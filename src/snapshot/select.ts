@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeDirectory, StrataError } from '../base/index.ts'
+import { StrataError } from '../base/index.ts'
 import type { StorageDriver } from './driver.ts'
 import { ErofsDriver } from './drivers/erofs.ts'
 import { tryErofs } from './drivers/erofsTrial.ts'
@@ -73,7 +73,7 @@ export async function openDriver(root: string, name: string): Promise<StorageDri
   const kind = DRIVERS.find(each => each.name === name)
   if (kind === undefined || !isRoot()) return undefined
   const directory = join(root, name)
-  await makeDirectory(directory)
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
   return kind.open(directory)
 }
 
@@ -82,7 +82,7 @@ async function obstacleTo(kind: DriverKind, root: string): Promise<string | unde
   // A driver that is not used gets no directory; one that is may have a disk of its own there.
   const own = join(root, kind.name)
   const place = existsSync(own) ? own : root
-  await makeDirectory(place)
+  mkdirSync(place, { recursive: true, mode: 0o700 })
   return kind.obstacle(place)
 }
 

@@ -1,22 +1,22 @@
 /*
- * npm run bench -- [ROW…] [--rounds N] [--against dockerd,podman,ctr,floor] [--driver overlay2] [--list]
+ * npm run bench -- [ROW…] [--rounds N] [--against dockerd,podman,ctr,floor,strata-nofsync,strata-overlay2] [--driver erofs] [--list]
  * Measures whole commands of Strata and of its peers side by side. README.md says how and shows a run.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { containerd } from './contenders/containerd.ts'
-import { type Contender, type ContenderName } from './contenders/contender.ts'
+import { CONTENDERS, type Contender, type ContenderName, PEERS } from './contenders/contender.ts'
 import { dockerd } from './contenders/dockerd.ts'
 import { floor } from './contenders/floor.ts'
 import { podman } from './contenders/podman.ts'
-import { strata } from './contenders/strata.ts'
+import { stratas } from './contenders/strata.ts'
 import { makeImages } from './images/makeImages.ts'
 import { FULL } from './images/scale.ts'
 import { sweepDisks } from './measure/freshDisk.ts'
 import { describeMachine } from './measure/machine.ts'
-import { formatConditions, formatTable, type Results } from './measure/report.ts'
-import { type Failure, runRow, type Sample } from './measure/runRow.ts'
+import { formatConditions, formatTable, formatTargets, type Results } from './measure/report.ts'
+import { type Failure, runRows, type Sample } from './measure/runRow.ts'
 import { openPeers, type Peers } from './peers/peers.ts'
 import { Registry } from './peers/registry.ts'
 import { BENCH_CACHE } from './places.ts'
@@ -27,8 +27,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string' },
-    against: { type: 'string', default: 'dockerd,podman,ctr,floor' },
-    driver: { type: 'string', default: 'overlay2' },
+    against: { type: 'string' },
+    driver: { type: 'string', default: 'erofs' },
     list: { type: 'boolean', default: false },
   },
 })
@@ -45,17 +45,33 @@ function chosenRows(): readonly Row[] {
   })
 }
 
-/** Those of the contenders that are asked for and installed. */
-async function installed(peers: Peers): Promise<readonly Contender[]> {
-  const wanted = new Set<string>(['strata', ...values.against.split(',')])
-  const found: Contender[] = [strata(values.driver)]
+/** Whether a row is to be measured with a contender. */
+function isAsked(row: Row, contender: ContenderName): boolean {
+  if (contender === 'strata') return true
+  return (values.against?.split(',') ?? row.against ?? [...PEERS, 'floor']).includes(contender)
+}
+
+/** Rows with their sequels. */
+function chains(rows: readonly Row[]): readonly (readonly [Row, ...Row[]])[] {
+  const heads = rows.filter(row => !rows.some(({ sequel }) => sequel === row))
+  return heads.map(head => {
+    const chain: [Row, ...Row[]] = [head]
+    for (let next = head.sequel; next !== undefined && rows.includes(next); next = next.sequel) chain.push(next)
+    return chain
+  })
+}
+
+/** Those of the contenders that rows ask for and that are installed. */
+async function installed(peers: Peers, rows: readonly Row[]): Promise<readonly Contender[]> {
+  const found: Contender[] = []
   for (const [contender, programs] of [
+    ...stratas(values.driver).map(contender => [contender, []] as const),
     [dockerd(peers), ['dockerd', 'docker']],
     [podman(peers), ['podman']],
     [containerd(peers), ['containerd', 'ctr']],
     [floor, []],
   ] as const) {
-    if (!wanted.has(contender.name)) continue
+    if (!rows.some(row => isAsked(row, contender.name))) continue
     const missing: string[] = []
     for (const program of programs) if (!(await peers.has(program))) missing.push(program)
     if (missing.length === 0) found.push(contender)
@@ -72,6 +88,10 @@ function describe(result: Sample | Failure): string {
 
 async function main(): Promise<void> {
   const rows = chosenRows()
+  for (const name of values.against?.split(',') ?? []) {
+    if (!(CONTENDERS as readonly string[]).includes(name))
+      throw new Error(`Cannot measure against "${name}": there are ${CONTENDERS.join(', ')}`)
+  }
   if (values.list) {
     for (const row of rows) console.log(`${row.name.padEnd(18)}${row.title}`)
     return
@@ -84,39 +104,49 @@ async function main(): Promise<void> {
   await using peers = await openPeers()
   await sweepDisks(join(BENCH_CACHE, 'disks'), peers.workspace)
   await using registry = await Registry.start(join(BENCH_CACHE, 'registry'))
-  const contenders = await installed(peers)
+  const contenders = await installed(peers, rows)
   const versions: Partial<Record<ContenderName, string>> = {}
   for (const contender of contenders) versions[contender.name] = await contender.versions()
 
   const samples: Sample[] = []
-  let failures = 0
+  const failures: string[] = []
   const results: Results = {
     startedAt: new Date().toISOString(),
     machine: await describeMachine(),
     peersFrom: peers.origin,
     versions,
     samples,
+    failures,
   }
   const report = (result: Sample | Failure): void => {
-    if ('error' in result) failures += 1
+    if ('error' in result) failures.push(describe(result))
     else samples.push(result)
     console.error(describe(result))
   }
   const directory = join(import.meta.dirname, 'results')
   await mkdir(directory, { recursive: true })
   const path = join(directory, `${results.startedAt.replaceAll(':', '-')}.json`)
-  for (const row of rows) {
-    await runRow(row, values.rounds === undefined ? row.rounds : Number(values.rounds), {
-      peers,
-      registry,
-      contenders,
-      signal: stop.signal,
-      report,
-    })
+  for (const chain of chains(rows)) {
+    const [head] = chain
+    try {
+      await runRows(chain, values.rounds === undefined ? head.rounds : Number(values.rounds), {
+        peers,
+        registry,
+        contenders,
+        isAsked,
+        signal: stop.signal,
+        report,
+      })
+    } catch (error) {
+      stop.signal.throwIfAborted()
+      // The other rows have nothing to do with it.
+      failures.push(`${head.name}: ${String(error)}`)
+      console.error(failures.at(-1))
+    }
     await writeFile(path, JSON.stringify(results, undefined, 2))
   }
-  console.log(`${formatTable(results, rows)}\n\n${formatConditions(results)}`)
-  if (failures > 0) process.exitCode = 1
+  console.log([formatTable(results, rows), formatTargets(results, rows), formatConditions(results)].join('\n\n'))
+  if (failures.length > 0) process.exitCode = 1
 }
 
 try {

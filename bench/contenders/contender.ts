@@ -1,8 +1,12 @@
 import type { Command } from '../measure/measure.ts'
 
-export const CONTENDERS = ['strata', 'dockerd', 'podman', 'ctr', 'floor'] as const
+/** In the order of the table; `strata` is what the others are compared with. */
+export const CONTENDERS = ['strata', 'strata-nofsync', 'strata-overlay2', 'dockerd', 'podman', 'ctr', 'floor'] as const
 
 export type ContenderName = (typeof CONTENDERS)[number]
+
+/** The other engines. */
+export const PEERS: readonly ContenderName[] = ['dockerd', 'podman', 'ctr']
 
 /**
  * What a contender can be told to do, as whole commands. Images are named in full

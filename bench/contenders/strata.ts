@@ -1,19 +1,38 @@
 import { join } from 'node:path'
 import { PROJECT } from '../places.ts'
 import { must } from '../programs.ts'
-import type { Contender, Verbs } from './contender.ts'
+import type { Contender, ContenderName, Verbs } from './contender.ts'
 
-/** Ourselves, from the checkout, with the storage driver that is given and fsync on. */
-export function strata(driver: string): Contender {
+interface Form {
+  readonly name: Extract<ContenderName, `strata${string}`>
+  readonly driver: string
+  /** Global flags beside the driver's. */
+  readonly flags: readonly string[]
+}
+
+/**
+ * Ourselves, from the checkout: as we are by default, with fsync on; without it; and with overlay2.
+ *
+ * @param driver the storage driver of the first two
+ */
+export function stratas(driver: string): readonly Contender[] {
+  return [
+    strata({ name: 'strata', driver, flags: [] }),
+    strata({ name: 'strata-nofsync', driver, flags: ['--no-fsync'] }),
+    strata({ name: 'strata-overlay2', driver: 'overlay2', flags: [] }),
+  ]
+}
+
+function strata({ name, driver, flags }: Form): Contender {
   const file = join(PROJECT, 'bin/strata')
   return {
-    name: 'strata',
+    name,
     async versions() {
       const commit = (await must('git', ['-C', PROJECT, 'rev-parse', '--short', 'HEAD'])).trim()
-      return `strata ${commit} (${driver}), Node ${process.version}`
+      return `${name}: ${[commit, driver, ...flags].join(' ')}, Node ${process.version}`
     },
     async open({ directory }) {
-      const strata = (...args: readonly string[]) => ({ file, args: ['--root', directory, '--storage-driver', driver, ...args] })
+      const strata = (...args: readonly string[]) => ({ file, args: ['--root', directory, '--storage-driver', driver, ...flags, ...args] })
       const verbs: Verbs = {
         pull: reference => strata('pull', reference),
         push: reference => strata('push', reference),

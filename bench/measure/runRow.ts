@@ -32,46 +32,58 @@ export interface Failure {
 export interface Arena {
   readonly peers: Peers
   readonly registry: Registry
+  /** All that take part in any row. */
   readonly contenders: readonly Contender[]
+  /** Whether a contender shall take part in a row. */
+  isAsked(row: Row, contender: ContenderName): boolean
   readonly signal: AbortSignal
   report(result: Sample | Failure): void
 }
 
 /**
- * Measures one row: in each round every contender once, and who begins changes from round to round.
- * A contender that fails is reported and takes no further part.
+ * Measures rows of which each is the sequel of the one before: in each round every contender once, and who begins
+ * changes from round to round. A contender that fails in a row is reported and takes no further part in it, nor in
+ * what follows from the first.
  */
-export async function runRow(row: Row, rounds: number, arena: Arena): Promise<void> {
-  await provide(row, arena)
+export async function runRows(rows: readonly [Row, ...Row[]], rounds: number, arena: Arena): Promise<void> {
+  const [head, ...sequels] = rows
+  await provide(head, arena)
   await using scenes = new AsyncDisposableStack()
-  let able: { readonly contender: Contender; readonly kept: Scene | undefined }[] = []
-  const attempt = async (contender: Contender, work: () => Promise<void>): Promise<boolean> => {
+  const failed = new Set<string>()
+  const attempt = async (row: Row, contender: Contender, work: () => Promise<void>): Promise<void> => {
+    if (failed.has(`${row.name} ${contender.name}`)) return
     try {
       await work()
-      return true
     } catch (error) {
       arena.signal.throwIfAborted()
+      failed.add(`${row.name} ${contender.name}`)
       arena.report({ row: row.name, contender: contender.name, error: error as Error })
-      return false
     }
   }
-  for (const contender of arena.contenders) {
-    let kept: Scene | undefined
-    const ready = await attempt(contender, async () => {
-      if (row.store === 'kept') kept = await prepared(row, contender, arena)
-    })
-    if (kept !== undefined) scenes.use(kept)
-    if (ready) able.push({ contender, kept })
+  const oneOfEach = async (round: number, scene: Scene): Promise<void> => {
+    await oneRound(head, round, scene, arena)
+    for (const row of sequels) await attempt(row, scene.contender, async () => oneRound(row, round, scene, arena))
+  }
+  const contenders = arena.contenders.filter(({ name }) => arena.isAsked(head, name))
+  const kept = new Map<Contender, Scene>()
+  if (head.store === 'kept') {
+    for (const contender of contenders) {
+      await attempt(head, contender, async () => {
+        const scene = await prepared(head, contender, arena)
+        scenes.defer(async () => attempt(head, contender, async () => scene[Symbol.asyncDispose]()))
+        kept.set(contender, scene)
+      })
+    }
   }
   for (let round = 1; round <= rounds; round += 1) {
-    const first = (round - 1) % Math.max(1, able.length)
-    for (const one of [...able.slice(first), ...able.slice(0, first)]) {
-      const done = await attempt(one.contender, async () => {
-        if (one.kept !== undefined) return oneRound(row, round, one.kept, arena)
-        await using scene = await prepared(row, one.contender, arena)
-        if (takesPart(row, scene)) await oneRound(row, round, scene, arena)
+    const first = (round - 1) % Math.max(1, contenders.length)
+    for (const contender of [...contenders.slice(first), ...contenders.slice(0, first)]) {
+      await attempt(head, contender, async () => {
+        const scene = kept.get(contender)
+        if (scene !== undefined) return oneOfEach(round, scene)
+        await using fresh = await prepared(head, contender, arena)
+        await oneOfEach(round, fresh)
       })
-      if (!done) able = able.filter(other => other !== one)
     }
   }
 }
@@ -98,17 +110,17 @@ async function prepared(row: Row, contender: Contender, arena: Arena): Promise<S
   const group = stack.use(new ControlGroup(`${contender.name}-${serial}`))
   const store = stack.use(await contender.open({ directory, runDirectory, inGroup: command => inside(group, command) }))
   const scene = { contender, disk, group, verbs: store.verbs, output }
-  if (takesPart(row, scene)) await row.prepare?.(stageOf(scene, arena, ''))
+  if (hasVerbs(row, scene)) await row.prepare?.(stageOf(scene, arena, ''))
   const owned = stack.move()
   return { ...scene, [Symbol.asyncDispose]: async () => owned.disposeAsync() }
 }
 
-function takesPart(row: Row, scene: { readonly verbs: Partial<Verbs> }): boolean {
+function hasVerbs(row: Row, scene: { readonly verbs: Partial<Verbs> }): boolean {
   return row.verbs.every(verb => scene.verbs[verb] !== undefined)
 }
 
 async function oneRound(row: Row, round: number, scene: Scene, arena: Arena): Promise<void> {
-  if (!takesPart(row, scene)) return
+  if (!hasVerbs(row, scene) || !arena.isAsked(row, scene.contender.name)) return
   await using stack = new AsyncDisposableStack()
   let address = ''
   if (row.pushes === true) {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { must } from '../programs.ts'
 
 /** Unmounts what engines have left mounted at and below `path`, the last mounted first. */
@@ -7,5 +8,18 @@ export async function unmountBelow(path: string): Promise<void> {
     .split('\n')
     .map(line => line.split(' ')[4] ?? '')
     .filter(target => target === path || target.startsWith(`${path}/`))
-  for (const target of targets.toReversed()) await must('umount', [target])
+  for (const target of targets.toReversed()) await unmountWhenFree(target)
+}
+
+/** What cleans up after a container may still be at work when the command that ran it has ended. */
+async function unmountWhenFree(target: string): Promise<void> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      await must('umount', [target])
+      return
+    } catch (error) {
+      if (tries === 50 || !String(error).includes('busy')) throw error
+      await sleep(200)
+    }
+  }
 }

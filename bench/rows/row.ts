@@ -1,4 +1,4 @@
-import type { Verbs } from '../contenders/contender.ts'
+import type { ContenderName, Verbs } from '../contenders/contender.ts'
 import type { Command } from '../measure/measure.ts'
 import type { BenchImage } from '../images/catalogue.ts'
 
@@ -17,6 +17,16 @@ export interface Stage {
   readonly emptyRegistry: string
 }
 
+/** What Strata's wall time is to be, beside that of another contender in the same round. */
+export interface Target {
+  /** `best peer`: whichever of the peers is the fastest in this row. */
+  readonly against: ContenderName | 'best peer'
+  /** At most so many times as long. */
+  readonly ratio: number
+  /** Worth aiming at, and not demanded. */
+  readonly aim?: true
+}
+
 /** A line of the table: one command that every contender performs under the same conditions. */
 export interface Row {
   readonly name: string
@@ -30,9 +40,14 @@ export interface Row {
   readonly rounds: number
   /** Wants an empty registry in each round. */
   readonly pushes?: true
+  /** Who is measured beside Strata unless somebody else is asked for; default: the peers and the floor. */
+  readonly against?: readonly ContenderName[]
+  readonly targets?: readonly Target[]
+  /** Measured right after this one in the same store, if it is asked for too, so that the store is not filled twice. */
+  readonly sequel?: Row
   /** What a contender must have a verb for to take part. */
   readonly verbs: readonly (keyof Verbs)[]
-  /** Not measured, once per store. */
+  /** Not measured, once per store; not done for a sequel. */
   prepare?(stage: Stage): Promise<unknown>
   /** Not measured, before each round. */
   before?(stage: Stage, round: number): Promise<unknown>

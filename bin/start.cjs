@@ -93,7 +93,7 @@ function keep(path, verb, { script, partsUsed }) {
     const directory = `${cache}/compiled`
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     const older = readdirSync(directory).filter(name => name.startsWith(`${verb}-`))
-    for (const name of latestFirst(directory, older).slice(2)) rmSync(`${directory}/${name}`, { force: true })
+    for (const name of latestFirst(directory, older).slice(5)) rmSync(`${directory}/${name}`, { force: true })
     const partial = `${path}.${process.pid}`
     // V8 believes what it finds there: a file with holes after power loss would crash it.
     writeFileSync(partial, compiledFile(script, partsUsed), { mode: 0o600, flush: true })

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
+import { open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DURABLE, type Durability } from './durability.ts'
 import { errnoOf } from './errors.ts'
@@ -13,7 +14,8 @@ export async function syncDirectory(path: string): Promise<void> {
 
 /** Makes a directory and its parents; each gets `mode` (default 0o700: what the store keeps is not for others). */
 export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
-  await mkdir(path, { recursive: true, mode })
+  // At once: the way through another thread takes ten times as long as the call.
+  mkdirSync(path, { recursive: true, mode })
 }
 
 /**
@@ -55,7 +57,7 @@ export class TemporaryDirectory implements AsyncDisposable {
   /** @param parent an existing directory, on the disk where the content is wanted */
   static async create(parent: string, prefix = 'tmp-'): Promise<TemporaryDirectory> {
     const path = join(parent, prefix + randomBytes(8).toString('hex'))
-    await mkdir(path, { mode: 0o700 })
+    mkdirSync(path, { mode: 0o700 })
     return new TemporaryDirectory(path)
   }
 

@@ -50,8 +50,11 @@ export interface StorageDriver {
   /** The mounts of a state are gone for now: what `mounts` holds for it, and nobody else needs, goes. */
   release?(id: SnapshotId): Promise<void>
 
-  /** Freezes a state: called once the states below are sealed, bottom up. What it wrote is durable after `sync`. */
-  seal(chain: SnapshotChain): Promise<void>
+  /**
+   * Freezes states, of each the first of its chain: one after the other, each once those below it are sealed, before or by
+   * this call. What it wrote is durable after `sync`.
+   */
+  seal(chains: readonly SnapshotChain[]): Promise<void>
 
   /** Resolves when everything that this driver has written so far, and what was written through its mounts, survives power loss. */
   sync(): Promise<void>

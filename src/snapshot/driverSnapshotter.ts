@@ -46,7 +46,7 @@ export class DriverSnapshotter implements Snapshotter {
     // Looked at again at the end; now, so that nobody waits for a disk in vain.
     this.#records.refuseTaken(name)
     await during(`commit snapshot "${key}"`, async () => {
-      await this.#driver.seal(this.#chainOf(active))
+      await this.#driver.seal([this.#chainOf(active)])
       if (this.#durability.isWanted) await this.#driver.sync()
       this.#records.commit(name, active)
     })

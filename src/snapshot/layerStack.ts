@@ -55,7 +55,7 @@ export class DriverLayerStack implements LayerStack {
     for (const layer of this.#layers) names.set(layer, await layer.name)
     const layers = this.#bottomUp()
     try {
-      for (const layer of layers) await this.#driver.seal(this.#chainOf(layer))
+      await this.#driver.seal(layers.map(layer => this.#chainOf(layer)))
       if (this.#durability.isWanted) await this.#driver.sync()
     } catch (error) {
       throw systemError('complete the layers of an image', error)
@@ -95,7 +95,7 @@ export class DriverLayerStack implements LayerStack {
     await below.applied
     this.#stop.signal.throwIfAborted()
     const chain = this.#chainOf(below)
-    await this.#driver.seal(chain)
+    await this.#driver.seal([chain])
     return chain
   }
 

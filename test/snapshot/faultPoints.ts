@@ -50,7 +50,7 @@ export class FaultPoints {
       persist: id => this.around('persist', () => driver.persist(id)),
       importLayer: (chain, layer) => this.around('importLayer', () => driver.importLayer(chain, layer)),
       mounts: (chain, access) => this.around('mounts', () => driver.mounts(chain, access)),
-      seal: chain => this.around('seal', () => driver.seal(chain)),
+      seal: chains => this.around('seal', () => driver.seal(chains)),
       sync: () => this.around('sync', () => driver.sync()),
       usage: chain => driver.usage(chain),
       tree: chain => driver.tree(chain),

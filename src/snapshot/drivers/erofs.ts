@@ -21,6 +21,7 @@ import {
   shareTar,
   type LowerState,
   rootIn,
+  SealedStates,
   stateUnion,
   completeLayerImage,
   writeMergedImage,
@@ -92,16 +93,22 @@ export class ErofsDriver implements StorageDriver {
     return this.#mounts.release(join(this.#states.root, id))
   }
 
-  async seal([id, ...below]: SnapshotChain): Promise<void> {
-    if ('image' in this.#state(id)) {
-      await completeLayerImage(
-        this.#image(id),
-        below.map(each => this.#state(each)),
-      )
-      return
+  async seal(chains: readonly SnapshotChain[]): Promise<void> {
+    await using below = new SealedStates()
+    const states = new Map<SnapshotId, LowerState>()
+    for (const [id, ...lower] of chains) {
+      if ('image' in this.#state(id)) {
+        for (const each of lower) if (!states.has(each)) states.set(each, this.#state(each))
+        await completeLayerImage(
+          this.#image(id),
+          lower.map(each => states.get(each)!),
+          below,
+        )
+        continue
+      }
+      await removeTree(CURRENT_DIRECTORY, this.#work(id))
+      await this.#mounts.release(join(this.#states.root, id))
     }
-    await removeTree(CURRENT_DIRECTORY, this.#work(id))
-    await this.#mounts.release(join(this.#states.root, id))
   }
 
   sync(): Promise<void> {

@@ -1,5 +1,5 @@
 import { copyFile, link, mkdir, open, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CHUNK_BYTES, errnoOf } from '../../base/index.ts'
 import { canHoldExtents, type ErofsDevice, type ErofsDirectory, type ErofsExtent } from '../../erofs/index.ts'
@@ -58,18 +58,52 @@ export function stateUnion(states: readonly LowerState[]): ReadableTree {
   return overlayUnion(states.map(state => ('image' in state ? imageTree(imageFile(state.image)) : state.directory)))
 }
 
-/** Makes the image of a layer what it is above the states below. Idempotent. */
-export async function completeLayerImage(image: string, below: readonly LowerState[]): Promise<void> {
+/** Open images of states that change no more: of a deep stack each is opened once, however many stand on it. */
+export class SealedStates implements AsyncDisposable {
+  readonly #images = new Map<string, ImageTree>()
+
+  /** What the states show together, top first. */
+  union(states: readonly LowerState[]): ReadableTree {
+    return overlayUnion(states.map(state => ('image' in state ? this.#lent(state.image) : state.directory)))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const image of this.#images.values()) await image.close()
+  }
+
+  /** An image that a union does not close. */
+  #lent(image: string): ReadableTree {
+    let tree = this.#images.get(image)
+    if (tree === undefined) {
+      tree = imageTree(imageFile(image))
+      this.#images.set(image, tree)
+    }
+    const open = tree
+    return {
+      lstat: path => open.lstat(path),
+      list: path => open.list(path),
+      open: (path, range) => open.open(path, range),
+      close: async () => {},
+    }
+  }
+}
+
+/**
+ * Makes the image of a layer what it is above the states below. Idempotent.
+ *
+ * @param sealed where the states below are open, for the layers of one stack
+ */
+export async function completeLayerImage(image: string, below: readonly LowerState[], sealed: SealedStates): Promise<void> {
   const index = join(image, 'index')
   if (!existsSync(index)) return
-  const lower = stateUnion(below)
+  const lower = sealed.union(below)
   try {
     if (!hasImage(image) || !(await completeImage(imageFile(image), lower))) await makeAnew(image, below)
   } finally {
     await lower.close()
   }
-  await rm(join(image, 'image.pending'), { force: true })
-  await rm(index)
+  rmSync(join(image, 'image.pending'), { force: true })
+  rmSync(index)
 }
 
 async function makeAnew(image: string, below: readonly LowerState[]): Promise<void> {

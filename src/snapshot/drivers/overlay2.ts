@@ -60,12 +60,14 @@ export class Overlay2Driver implements StorageDriver {
     return [await overlayMount(directories, access === 'ro' ? undefined : { upper: this.layerDirectory(id), work: this.#work(id) })]
   }
 
-  async seal([id, ...below]: SnapshotChain): Promise<void> {
-    await completeLayer(
-      this.layerDirectory(id),
-      below.map(lower => this.layerDirectory(lower)),
-    )
-    await removeTree(CURRENT_DIRECTORY, this.#work(id))
+  async seal(chains: readonly SnapshotChain[]): Promise<void> {
+    for (const [id, ...below] of chains) {
+      await completeLayer(
+        this.layerDirectory(id),
+        below.map(lower => this.layerDirectory(lower)),
+      )
+      await removeTree(CURRENT_DIRECTORY, this.#work(id))
+    }
   }
 
   sync(): Promise<void> {

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Durability, errnoOf, systemError } from '../base/index.ts'
 import type { Trash } from '../metadata/index.ts'
@@ -35,16 +35,26 @@ export class BlobFiles {
     return stats === undefined ? undefined : `${stats.ino}:${stats.ctimeNs}`
   }
 
-  /** Gives a synced file the name of its digest, durably. */
-  adopt(partial: string, digest: Digest): void {
-    const path = this.path(digest)
-    try {
-      if (mkdirSync(dirname(path), { recursive: true, mode: 0o700 }) !== undefined) {
-        this.#durability.syncDirectory(dirname(dirname(path)))
+  /** Gives synced files the names of their digests, durably. */
+  adopt(files: readonly { readonly path: string; readonly digest: Digest }[]): void {
+    const directories = new Set<string>()
+    for (const { path: partial, digest } of files) {
+      const path = this.path(digest)
+      const directory = dirname(path)
+      try {
+        if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) directories.add(dirname(directory))
+        renameSync(partial, path)
+      } catch (error) {
+        throw systemError(`store blob "${digest}"`, error)
       }
-      this.#durability.rename(partial, path)
-    } catch (error) {
-      throw systemError(`store blob "${digest}"`, error)
+      directories.add(directory)
+    }
+    for (const directory of directories) {
+      try {
+        this.#durability.syncDirectory(directory)
+      } catch (error) {
+        throw systemError(`write "${directory}"`, error)
+      }
     }
   }
 

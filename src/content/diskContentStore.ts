@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type ByteStream, CHUNK_BYTES, drain, fileStream, isStrataError, readAtMost, StrataError, systemError } from '../base/index.ts'
 import { type Collectable, type Metadata, Trash } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, type Digest, LIMITS } from '../oci/index.ts'
+import { BlobBatch } from './blobBatch.ts'
 import { BlobFiles } from './blobFiles.ts'
 import { BlobRecords } from './blobRecords.ts'
 import { contentCollectables } from './collectables.ts'
@@ -29,6 +30,7 @@ export function openContent(options: ContentOptions): DiskContentStore {
  *   oci-layout, index.json   the root is an OCI image layout of every image whose blobs are all kept
  *   blobs/<alg>/<hex>        blobs; a file without a record is garbage
  *   ingest/<hash of a key>   what is being written
+ *   ingest/put-<random>      the same where nobody resumes it: a blob, or a directory of small ones
  *   trash/                   what is being deleted
  *
  * A blob comes to be in this order, and each step is durable before the next: bytes, name, record.
@@ -110,6 +112,14 @@ export class DiskContentStore implements ContentStore {
 
   async ingest(key: string, options: IngestOptions = {}): Promise<Ingest> {
     return this.#ingests.resume(key, options)
+  }
+
+  /** Begins to store small blobs together: many `put`s in the time of one. */
+  batch(options: CommitOptions = {}): BlobBatch {
+    return new BlobBatch(this.#ingests.once, {
+      durability: this.#metadata.durability,
+      publish: files => this.#publishAll(files, options),
+    })
   }
 
   async delete(digest: Digest): Promise<void> {
@@ -265,13 +275,28 @@ export class DiskContentStore implements ContentStore {
     try {
       return this.#metadata.transaction(() => {
         // Also over a file that is there: it may be a damaged one.
-        this.#files.adopt(file.path, digest)
+        this.#files.adopt([file])
         options.lease?.add({ kind: 'blob', id: digest })
         return this.#records.set({ ...file, state: 'kept' })
       })
     } catch (error) {
       // The name may be given and the record not, when the disk is full.
       this.#sweep(digest)
+      throw error
+    }
+  }
+
+  /** As `#publish`; of a batch, what is here already stays. */
+  #publishAll(files: readonly VerifiedFile[], { lease }: CommitOptions): void {
+    try {
+      this.#metadata.transaction(() => {
+        lease?.add(...files.map(({ digest }) => ({ kind: 'blob', id: digest })))
+        const missing = files.filter(file => this.#hold(file, {}) === undefined)
+        this.#files.adopt(missing)
+        for (const file of missing) this.#records.set({ ...file, state: 'kept' })
+      })
+    } catch (error) {
+      for (const { digest } of files) this.#sweep(digest)
       throw error
     }
   }

@@ -1,3 +1,4 @@
+export type { BlobBatch } from './blobBatch.ts'
 export { type ContentOptions, DiskContentStore, openContent } from './diskContentStore.ts'
 export type { BlobProblem } from './scrub.ts'
 export type {

@@ -30,11 +30,16 @@ export class IngestDirectory {
     this.#options = options
   }
 
+  /** Begins the paths of what nobody resumes: it goes as soon as nobody has it locked. */
+  get once(): string {
+    return join(this.#path, ONCE)
+  }
+
   /** Begins an ingest that nobody resumes: bytes that cannot be had from the middle. */
   async begin(target: Descriptor): Promise<Ingest> {
     for (;;) {
       const key = randomBytes(16).toString('hex')
-      const path = join(this.#path, `${ONCE}${key}`)
+      const path = `${this.once}${key}`
       try {
         const file = await PartialFile.create(path, { algorithm: digestAlgorithm(target.digest), durability: this.#options.durability })
         if (file !== undefined) return new DiskIngest(key, file, { target, publish: this.#options.publish })

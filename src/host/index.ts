@@ -41,7 +41,7 @@ export {
 export { type KernelFacts, kernelFacts } from './facts.ts'
 export { isalInflater } from './isal.ts'
 export { setLinkAddress } from './links.ts'
-export { lockFile, type LockKind, tryLockFile } from './locks.ts'
+export { lockDirectory, lockFile, type LockKind, tryLockFile } from './locks.ts'
 export { type Mount } from './mountOptions.ts'
 export { mount, unmount } from './mounts.ts'
 export { isMountPoint, type MountPoint, mountsBelow } from './mountTable.ts'

@@ -1,5 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { constants } from 'node:fs'
+import { errnoOf } from '../base/index.ts'
+import { close, CURRENT_DIRECTORY, openAt } from './descriptors.ts'
 import { callError, lastErrno, libc } from './libc.ts'
+import { statFd } from './stat.ts'
 
 /** `shared` is held by any number at once, `exclusive` by one alone. */
 export type LockKind = 'shared' | 'exclusive'
@@ -29,4 +33,24 @@ export async function lockFile(fd: number, kind: LockKind, options: { readonly s
   for (let wait = FIRST_WAIT; !tryLockFile(fd, kind); wait = Math.min(wait * 1.5, LONGEST_WAIT)) {
     await sleep(wait, undefined, options.signal === undefined ? {} : { signal: options.signal })
   }
+}
+
+/**
+ * Opens and locks (flock, exclusive) a directory that nobody else has locked, for who makes a place of its own that
+ * others take away when they find it unlocked.
+ *
+ * @returns its descriptor; undefined where somebody has locked it, or it is gone
+ */
+export function lockDirectory(path: string): number | undefined {
+  let fd: number
+  try {
+    fd = openAt(CURRENT_DIRECTORY, path, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+  // A directory that was removed has no links left.
+  if (tryLockFile(fd, 'exclusive') && statFd(fd).links > 0) return fd
+  close(fd)
+  return undefined
 }

@@ -54,11 +54,11 @@ export class ImageUnpack implements AsyncDisposable {
   /** @param diffIds of the image's config, base first */
   static begin(diffIds: readonly DiffId[], stores: UnpackStores, options: UnpackOptions): ImageUnpack {
     const needed: number[] = []
-    for (const [position, chainId] of chainIds(diffIds).entries()) {
+    const chain = chainIds(diffIds)
+    // Held first, looked for afterwards: a collection in between takes nothing that is counted on.
+    options.lease.add(...diffIds.map(id => ({ kind: 'layer', id })), ...chain.map(id => ({ kind: 'snapshot', id })))
+    for (const [position, chainId] of chain.entries()) {
       const diffId = diffIds[position]!
-      // Held first, looked for afterwards: a collection in between takes nothing that is counted on.
-      options.lease.add({ kind: 'layer', id: diffId })
-      options.lease.add({ kind: 'snapshot', id: chainId })
       const present = stores.layers.get(diffId) !== undefined && (stores.snapshots === undefined || stores.snapshots.has(chainId))
       if (!present) needed.push(position)
     }

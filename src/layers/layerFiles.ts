@@ -3,7 +3,7 @@ import { constants, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 
 import { open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Durability, errnoOf, syncDirectory, systemError } from '../base/index.ts'
-import { close, CURRENT_DIRECTORY, openAt, statFd, syncFileSystem, tryLockFile } from '../host/index.ts'
+import { close, CURRENT_DIRECTORY, lockDirectory, openAt, syncFileSystem } from '../host/index.ts'
 import type { Trash } from '../metadata/index.ts'
 import { type DiffId, digestHex, parseDiffId } from '../oci/index.ts'
 
@@ -123,7 +123,7 @@ export class LayerFiles {
   /** Names of staged layers that no process works on any more. */
   abandoned(): readonly string[] {
     return names(this.#partial).filter(name => {
-      const lock = lockDirectory(join(this.#partial, name))
+      const lock = lockStaged(join(this.#partial, name))
       if (lock !== undefined) close(lock)
       return lock !== undefined
     })
@@ -132,7 +132,7 @@ export class LayerFiles {
   /** Deletes a staged layer, by its name. */
   deleteAbandoned(name: string): void {
     const directory = join(this.#partial, name)
-    const lock = lockDirectory(directory)
+    const lock = lockStaged(directory)
     if (lock === undefined) return
     try {
       rmSync(directory, { recursive: true, force: true })
@@ -164,19 +164,12 @@ async function syncAll(directory: string): Promise<void> {
   }
 }
 
-/** Locks a directory that nobody else has locked; undefined where somebody has, or it is gone. */
-function lockDirectory(path: string): number | undefined {
-  let fd: number
+function lockStaged(path: string): number | undefined {
   try {
-    fd = openAt(CURRENT_DIRECTORY, path, constants.O_RDONLY | constants.O_DIRECTORY)
+    return lockDirectory(path)
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
     throw systemError(`open "${path}"`, error)
   }
-  // A directory that was removed has no links left.
-  if (tryLockFile(fd, 'exclusive') && statFd(fd).links > 0) return fd
-  close(fd)
-  return undefined
 }
 
 function names(directory: string): readonly string[] {

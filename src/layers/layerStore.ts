@@ -288,8 +288,8 @@ export class LayerStore {
     if (layers.length === 0) return []
     await this.#files.sync(layers.map(({ staged }) => staged))
     const records = this.#metadata.transaction(() => {
+      lease?.add(...layers.map(({ applied: { diffId } }) => ({ kind: 'layer', id: diffId })))
       const stored = layers.map(({ staged, applied: { diffId, tarBytes, contentBytes }, place }) => {
-        lease?.add({ kind: 'layer', id: diffId })
         const older = this.#records.find(diffId)
         if (older !== undefined && this.#isWhole(older)) return older
         this.#files.adopt(staged, diffId)

@@ -17,8 +17,8 @@ export interface Resource {
  */
 export interface Lease extends AsyncDisposable {
   readonly id: string
-  /** Holds one more resource. Throws `conflict` when the lease has ended. */
-  add(resource: Resource): void
+  /** Holds more resources. Throws `conflict` when the lease has ended. */
+  add(...resources: readonly Resource[]): void
   /** Ends the lease. Calling it again does nothing. */
   release(): void
 }
@@ -137,15 +137,17 @@ class MetadataLease implements Lease {
     this.id = id
   }
 
-  add(resource: Resource): void {
+  add(...resources: readonly Resource[]): void {
+    let last: Resource | undefined
     try {
-      this.#metadata.passingTransaction(() =>
-        this.#metadata.run('INSERT OR IGNORE INTO lease_resources (lease, kind, id) VALUES (?, ?, ?)', this.id, resource.kind, resource.id),
-      )
+      this.#metadata.passingTransaction(() => {
+        for (last of resources)
+          this.#metadata.run('INSERT OR IGNORE INTO lease_resources (lease, kind, id) VALUES (?, ?, ?)', this.id, last.kind, last.id)
+      })
     } catch (error) {
       // The only constraint that this can violate is the one on the lease.
       if (!isStrataError(error, 'conflict')) throw error
-      throw new StrataError('conflict', 'STRATA_LEASE_ENDED', `Cannot hold ${resource.kind} "${resource.id}": the lease has ended`, {
+      throw new StrataError('conflict', 'STRATA_LEASE_ENDED', `Cannot hold ${last!.kind} "${last!.id}": the lease has ended`, {
         cause: error,
       })
     }

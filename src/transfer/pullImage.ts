@@ -1,5 +1,5 @@
-import { type ByteStream, type CallOptions, GrowingFile, mapConcurrently, release, streamOf } from '../base/index.ts'
-import type { DiskContentStore } from '../content/index.ts'
+import { type ByteStream, type CallOptions, GrowingFile, mapConcurrently, readAtMost, release, streamOf } from '../base/index.ts'
+import { type BlobBatch, type DiskContentStore, verified } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
@@ -17,6 +17,8 @@ export interface PullImageOptions extends CallOptions {
 
 /** As many layers at once as docker fetches. */
 const LAYERS_AT_ONCE = 3
+/** Blobs of layers of at most this size become durable together. */
+const SMALL_LAYER_BYTES = 64 * 1024
 
 /**
  * Brings an image of a repository into the stores: blobs as they are, each layer unpacked while its
@@ -34,10 +36,13 @@ export async function pullImage(
   const { content } = stores
   const { remote, manifest, config, configBytes } = image
   const { lease, signal } = options
-  lease.add({ kind: 'blob', id: remote.descriptor.digest })
-  await content.put(manifest.config, streamOf(configBytes), { lease })
+  lease.add(...[remote.descriptor, manifest.config, ...manifest.layers].map(({ digest }) => ({ kind: 'blob', id: digest })))
+  // Who pulls the same image meanwhile waits here, and then finds it.
+  await using whole = await content.ingest(remote.descriptor.digest, { target: remote.descriptor, ...signalOf(options) })
+  await using small = content.batch({ lease })
+  await small.add(manifest.config, configBytes)
   const diffIds = config.rootfs.diff_ids
-  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, ...(signal === undefined ? {} : { signal }) })
+  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, ...signalOf(options) })
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
   // A layer that came in another form is here without the blob that this manifest names.
@@ -51,6 +56,7 @@ export async function pullImage(
     await arriving.get(layer.digest)
     const pull = new LayerPull(repository, stores.content, {
       unpack,
+      small,
       position,
       layer,
       report,
@@ -63,11 +69,13 @@ export async function pullImage(
     report(position, 'Pull complete')
   })
   const { contentBytes } = await unpack.commit()
+  await small.commit()
   content.noteTogether(() => {
     for (const [position, layer] of manifest.layers.entries())
       noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: repository.name })
   })
-  await content.put(remote.descriptor, streamOf(remote.bytes), { lease })
+  if (whole.stored === undefined) await whole.write(streamOf(remote.bytes))
+  await whole.commit(remote.descriptor, { lease })
   return imageFacts(config, configBytes, { manifest: remote.descriptor, contentBytes })
 }
 
@@ -82,6 +90,8 @@ function noteLayer(
   content.addSource(layer.digest, repository)
 }
 
+const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })
+
 type Report = (position: number, status: string, bytes?: { readonly current: number; readonly total: number }) => void
 
 function layerReporter(layers: readonly Descriptor[], { onProgress }: CallOptions): Report {
@@ -90,6 +100,7 @@ function layerReporter(layers: readonly Descriptor[], { onProgress }: CallOption
 
 interface LayerPullOptions {
   readonly unpack: ImageUnpack
+  readonly small: BlobBatch
   readonly position: number
   readonly layer: Descriptor
   readonly report: Report
@@ -109,23 +120,37 @@ class LayerPull {
   }
 
   async run(diffId: DiffId): Promise<void> {
-    const { layer, lease, signal, unpack, position } = this.#options
+    const { layer, lease, signal, unpack, small, position } = this.#options
     // A plain tar is kept once, as the layer; its blob is derived from that.
     if (layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)) {
-      await unpack.add(position, this.#fetched(0))
+      await unpack.add(position, lent(this.#fetched(0)))
+      return
+    }
+    if (layer.size <= SMALL_LAYER_BYTES) {
+      const bytes = await this.#small()
+      await this.#take(streamOf(bytes), diffId)
+      await small.add(layer, bytes)
       return
     }
     await using ingest = await this.#content.ingest(layer.digest, { target: layer, signal })
     if (ingest.stored !== undefined) {
-      lease.add({ kind: 'blob', id: layer.digest })
       await this.#take(await this.#content.open(layer, { signal }), diffId)
       return
     }
     const growing = ingest.growing()
     // Both must have let go of the file before the ingest is left.
-    const [taken, written] = await Promise.allSettled([this.#takeGrowing(growing, diffId), ingest.write(this.#fetched(ingest.size))])
+    const [taken, written] = await Promise.allSettled([this.#takeGrowing(growing, diffId), ingest.write(lent(this.#fetched(ingest.size)))])
     for (const outcome of [taken, written]) if (outcome.status === 'rejected') throw outcome.reason
     await ingest.commit(layer, { lease })
+  }
+
+  /** The whole of a small layer, verified: what of it came before an interruption is not worth a file of its own. */
+  async #small(): Promise<Buffer> {
+    const { layer, signal, small } = this.#options
+    const bytes =
+      small.find(layer.digest) ??
+      ((await this.#content.has(layer)) ? await this.#content.open(layer, { signal }) : verified(this.#fetched(0), layer))
+    return readAtMost(bytes, SMALL_LAYER_BYTES)
   }
 
   async #takeGrowing(growing: GrowingFile, diffId: DiffId): Promise<void> {
@@ -151,9 +176,15 @@ class LayerPull {
       current += chunk.length
       report(position, 'Downloading', { current, total: layer.size })
       yield chunk
-      // Who asks for the next one has written this one, or copied it.
-      release(chunk)
     }
     report(position, 'Download complete')
+  }
+}
+
+/** For who has written a chunk, or copied it, when the next one is asked for. */
+async function* lent(bytes: ByteStream): AsyncGenerator<Uint8Array> {
+  for await (const chunk of bytes) {
+    yield chunk
+    release(chunk)
   }
 }

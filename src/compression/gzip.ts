@@ -75,9 +75,13 @@ async function* byZlib(input: Input): AsyncGenerator<Uint8Array, number> {
   return crc
 }
 
+/** What an inflater writes into, for one stream after another: of many small layers V8 would collect little else. */
+const outputsOf = new WeakMap<Inflater, readonly [Buffer, Buffer]>()
+
 /** Two outputs take turns: while one is looked at, the next is made. */
 function by(inflater: Inflater): RawDecoder {
-  const outputs = [Buffer.allocUnsafeSlow(OUTPUT_BYTES), Buffer.allocUnsafeSlow(OUTPUT_BYTES)] as const
+  const outputs = outputsOf.get(inflater) ?? [Buffer.allocUnsafeSlow(OUTPUT_BYTES), Buffer.allocUnsafeSlow(OUTPUT_BYTES)]
+  outputsOf.set(inflater, outputs)
   return async function* (input) {
     inflater.reset()
     let [output, other] = outputs

@@ -9,7 +9,7 @@ export interface Inflated {
   readonly crc: number
 }
 
-/** Decodes raw deflate data (RFC 1951) in another thread, for one stream after another: a way to do it that is faster than node:zlib's. */
+/** Decodes raw deflate data (RFC 1951), in another thread unless it is soon done, for one stream after another: a way to do it that is faster than node:zlib's. */
 export interface Inflater {
   /** Begins with new data. */
   reset(): void

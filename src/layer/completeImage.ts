@@ -1,6 +1,5 @@
 import { close, CURRENT_DIRECTORY, openAt, writeAll } from '../host/index.ts'
-import { constants } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { constants, readFileSync, writeFileSync } from 'node:fs'
 import { errnoOf } from '../base/index.ts'
 import { attributeChanges, canHoldExtents, canHoldXattr, type ErofsChange } from '../erofs/index.ts'
 import { type ImageFile, imageTree } from './imageFile.ts'
@@ -27,7 +26,7 @@ export function isImageable(model: LayerModel): boolean {
 }
 
 /** Notes what `completeImage` has to do for the image of a finished model. */
-export async function writePendingImage(image: string, model: LayerModel): Promise<void> {
+export function writePendingImage(image: string, model: LayerModel): void {
   const implied: string[] = []
   const hiding: string[] = []
   for (const node of subtree(model.root)) {
@@ -36,7 +35,7 @@ export async function writePendingImage(image: string, model: LayerModel): Promi
     if (node.whiteouts !== undefined) hiding.push(node.path)
   }
   if (implied.length + hiding.length === 0) return
-  await writeFile(pendingPath(image), JSON.stringify({ implied, hiding } satisfies PendingImage), { mode: 0o600 })
+  writeFileSync(pendingPath(image), JSON.stringify({ implied, hiding } satisfies PendingImage), { mode: 0o600 })
 }
 
 /**
@@ -46,7 +45,7 @@ export async function writePendingImage(image: string, model: LayerModel): Promi
  * @param below what the layers below show
  */
 export async function completeImage(file: ImageFile, below: ReadableTree): Promise<boolean> {
-  const pending = await readPending(file.path)
+  const pending = readPending(file.path)
   if (pending === undefined) return true
   for (const path of pending.hiding) if ((await below.lstat(path))?.type !== 'directory') return false
   const changes: ErofsChange[] = []
@@ -71,9 +70,9 @@ export async function completeImage(file: ImageFile, below: ReadableTree): Promi
   return true
 }
 
-async function readPending(image: string): Promise<PendingImage | undefined> {
+function readPending(image: string): PendingImage | undefined {
   try {
-    return JSON.parse(await readFile(pendingPath(image), 'utf8')) as PendingImage
+    return JSON.parse(readFileSync(pendingPath(image), 'utf8')) as PendingImage
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
     throw error

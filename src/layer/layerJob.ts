@@ -1,6 +1,8 @@
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { closeSync, openSync, write, writeSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { type ByteStream, release, StrataError } from '../base/index.ts'
-import { decompress } from '../compression/index.ts'
+import { decompress, type Inflater } from '../compression/index.ts'
 import { isalInflater, Writeback } from '../host/index.ts'
 import type { DiffId } from '../oci/index.ts'
 import { isImageable, writePendingImage } from './completeImage.ts'
@@ -42,6 +44,9 @@ export interface AppliedLayer {
   readonly skippedXattrs: number
 }
 
+/** Those that no job of this thread has. */
+const idleInflaters: Inflater[] = []
+
 /**
  * Does a job in this thread.
  *
@@ -50,16 +55,17 @@ export interface AppliedLayer {
 export async function runLayerJob(job: LayerJob, bytes: ByteStream, signal: AbortSignal | undefined): Promise<AppliedLayer> {
   const { tree, headersPath, limits, tarPath, durable = true } = job
   const headers = headersPath === undefined ? undefined : new TarHeadersWriter(headersPath)
+  const inflater = idleInflaters.pop() ?? isalInflater()
   let applier: LayerApplier | undefined
   let tar: TarFile | undefined
   try {
-    if (tarPath !== undefined) tar = await TarFile.create(tarPath, durable)
+    if (tarPath !== undefined) tar = new TarFile(tarPath, durable)
     applier = new LayerApplier({
       ...(tree === undefined ? {} : { writer: model => new LayerTreeWriter(tree.directory, model, tree.dialect) }),
       ...(headers === undefined ? {} : { headers }),
       ...(limits === undefined ? {} : { limits }),
     })
-    for await (const chunk of decompress(bytes, { lent: true, inflater: isalInflater() })) {
+    for await (const chunk of decompress(bytes, { lent: true, inflater })) {
       signal?.throwIfAborted()
       // The disk and this thread work at the same time.
       const written = tar?.write(chunk)
@@ -80,10 +86,10 @@ export async function runLayerJob(job: LayerJob, bytes: ByteStream, signal: Abor
     if (job.diffId !== undefined && job.diffId !== diffId) {
       throw new StrataError('dataLoss', 'STRATA_DIFF_ID_MISMATCH', `Cannot apply layer ${job.diffId}: its bytes are those of ${diffId}`)
     }
-    await writeNew(job.indexPath, parts)
+    writeNew(job.indexPath, parts)
     if (job.imagePath !== undefined && isImageable(model)) {
-      await writePendingImage(job.imagePath, model)
-      await writeNew(job.imagePath, [imageBytes(modelImageTree(model), [{ bytes: tarBytes }])])
+      writePendingImage(job.imagePath, model)
+      writeNew(job.imagePath, [imageBytes(modelImageTree(model), [{ bytes: tarBytes }])])
     }
     if (tree?.dialect === 'overlay') await writePending(tree.directory, model)
     return { diffId, tarBytes, contentBytes, entryCount, strippedXattrs, skippedXattrs }
@@ -91,45 +97,56 @@ export async function runLayerJob(job: LayerJob, bytes: ByteStream, signal: Abor
     if (headersPath !== undefined) await rm(headersPath, { force: true })
     throw error
   } finally {
+    if (inflater !== undefined) idleInflaters.push(inflater)
     await tar?.close()
     applier?.close()
     headers?.close()
   }
 }
 
+/** To hand over so little to another thread takes longer than to write it. */
+const SMALL_BYTES = 64 * 1024
+
+const writeAside = promisify(write)
+
 /** A plain tar on its way to the disk. */
 class TarFile {
-  readonly #file: FileHandle
+  readonly #fd: number
   readonly #writeback: Writeback | undefined
   #size = 0
 
-  private constructor(file: FileHandle, durable: boolean) {
-    this.#file = file
-    if (durable) this.#writeback = new Writeback(file.fd)
-  }
-
   /** The file must not exist. */
-  static async create(path: string, durable: boolean): Promise<TarFile> {
-    return new TarFile(await open(path, 'wx', 0o600), durable)
+  constructor(path: string, durable: boolean) {
+    this.#fd = openSync(path, 'wx', 0o600)
+    if (durable) this.#writeback = new Writeback(this.#fd)
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    await this.#file.writeFile(chunk)
+    if (chunk.length <= SMALL_BYTES) writeWhole(this.#fd, chunk)
+    else for (let done = 0; done < chunk.length;) done += (await writeAside(this.#fd, chunk, done)).bytesWritten
     this.#size += chunk.length
     this.#writeback?.grown(this.#size)
   }
 
   async close(): Promise<void> {
     await this.#writeback?.end()
-    await this.#file.close()
+    closeSync(this.#fd)
   }
 }
 
 /** Writes a file that must not exist, and gives the memory of its parts back at once: those of a large layer have many megabytes. */
-async function writeNew(path: string, parts: readonly Buffer[]): Promise<void> {
-  await using file = await open(path, 'wx', 0o600)
-  for (const part of parts) {
-    await file.writeFile(part)
-    release(part)
+function writeNew(path: string, parts: readonly Buffer[]): void {
+  const fd = openSync(path, 'wx', 0o600)
+  try {
+    for (const part of parts) {
+      writeWhole(fd, part)
+      release(part)
+    }
+  } finally {
+    closeSync(fd)
   }
+}
+
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
 }

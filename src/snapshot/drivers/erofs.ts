@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CURRENT_DIRECTORY, type Mount, removeTree } from '../../host/index.ts'
 import {
@@ -70,8 +69,8 @@ export class ErofsDriver implements StorageDriver {
 
   async importLayer([id]: SnapshotChain, layer: LayerInput): Promise<AppliedLayer> {
     const image = this.#image(id)
-    await mkdir(join(this.#states.root, id), { mode: 0o700 })
-    await mkdir(image, { mode: 0o700 })
+    mkdirSync(join(this.#states.root, id), { mode: 0o700 })
+    mkdirSync(image, { mode: 0o700 })
     const applied = await keepLayer(layer, { tarPath: join(image, 'data.0'), imagePath: join(image, 'image') })
     await linkOrCopy(layer.indexPath, join(image, 'index'))
     await shareTar(join(image, 'data.0'), applied.tarBytes, layer.tarPath)
@@ -153,6 +152,7 @@ export class ErofsDriver implements StorageDriver {
   }
 
   async remove(id: SnapshotId): Promise<void> {
+    if (!existsSync(join(this.#states.root, id))) return
     await this.#mounts.release(join(this.#states.root, id))
     for (const image of [this.#image(id), this.#mergedImage(id)]) this.#mounts.drop(image)
     await this.#states.remove(id)

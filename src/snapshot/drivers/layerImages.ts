@@ -1,5 +1,5 @@
-import { copyFile, link, mkdir, open, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { copyFile, mkdir, open, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { existsSync, linkSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CHUNK_BYTES, errnoOf } from '../../base/index.ts'
 import { canHoldExtents, type ErofsDevice, type ErofsDirectory, type ErofsExtent } from '../../erofs/index.ts'
@@ -252,7 +252,7 @@ class Contents {
 /** Gives a file another name, or where that cannot be, a copy. */
 export async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
-    await link(from, to)
+    linkSync(from, to)
   } catch (error) {
     const errno = errnoOf(error)
     if (errno !== 'EXDEV' && errno !== 'EMLINK' && errno !== 'EPERM') throw error

@@ -37,8 +37,15 @@ export class FreshDisk implements AsyncDisposable {
       await file.truncate(DISK_BYTES)
       await file.close()
       await must('mkfs.ext4', ['-q', '-F', '-m', '0', '-E', 'lazy_itable_init=1,lazy_journal_init=1', disk.#image])
-      // Without noinit_itable a kernel thread zeroes inode tables while we measure.
-      await must('mount', ['-o', 'loop,noinit_itable', disk.#image, disk.mountPoint])
+      // Otherwise the host keeps in memory what the disk has been given, and writes it at the first sync of anything.
+      const device = (await must('losetup', ['--find', '--show', '--direct-io=on', disk.#image])).trim()
+      try {
+        // Without noinit_itable a kernel thread zeroes inode tables while we measure.
+        await must('mount', ['-o', 'noinit_itable', device, disk.mountPoint])
+      } finally {
+        // It goes with the mount.
+        await must('losetup', ['--detach', device])
+      }
       return disk
     } catch (error) {
       await disk[Symbol.asyncDispose]()

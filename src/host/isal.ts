@@ -99,7 +99,7 @@ class IsalInflater implements Inflater {
   }
 
   async #inflateNow(input: Uint8Array, output: Uint8Array): Promise<Inflated> {
-    const result = this.#call(this.#state.bytes) as number
+    const result = this.#call(this.#state.bytes)
     if (result < OK) throw new Error(`ISA-L says ${result}`)
     return this.#state.outcome(input, output)
   }

@@ -12,7 +12,7 @@ import { must, strata } from '../support/commands.ts'
  * and twice on vfs, where each state has files of its own. By mincore(2) and by what the containers' memory cgroups are charged.
  *
  * On erofs the kernel reads through the page cache of the layer's tar, so a page that has just been read is there a second
- * time, for all containers together, until the memory is wanted for something else (docs/adr/0005-reading-through-the-tar.md).
+ * time, for all containers together, until the memory is wanted for something else (docs/adr/0006-reading-through-the-tar.md).
  */
 
 const SIZE = 32 * 2 ** 20

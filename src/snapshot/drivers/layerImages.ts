@@ -1,9 +1,10 @@
 import { copyFile, mkdir, open, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { existsSync, linkSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { CHUNK_BYTES, errnoOf } from '../../base/index.ts'
+import { type ByteStream, CHUNK_BYTES, errnoOf } from '../../base/index.ts'
 import { canHoldExtents, type ErofsDevice, type ErofsDirectory, type ErofsExtent } from '../../erofs/index.ts'
 import {
+  type ByteRange,
   completeImage,
   decodeLayerIndex,
   directoryTree,
@@ -17,6 +18,7 @@ import {
   type LayerNode,
   mergedImageTree,
   type ReadableTree,
+  type TreeNode,
 } from '../../layer/index.ts'
 import { overlayUnion } from '../../union/index.ts'
 import { syncDirectoryFileSystem } from './syncDirectory.ts'
@@ -58,33 +60,63 @@ export function stateUnion(states: readonly LowerState[]): ReadableTree {
   return overlayUnion(states.map(state => ('image' in state ? imageTree(imageFile(state.image)) : state.directory)))
 }
 
-/** Open images of states that change no more: of a deep stack each is opened once, however many stand on it. */
+/**
+ * Open images of states that change no more: of a deep stack each is opened once, however many stand on it, and asked once
+ * for a directory that all of them have.
+ */
 export class SealedStates implements AsyncDisposable {
-  readonly #images = new Map<string, ImageTree>()
+  readonly #images = new Map<string, SealedImage>()
 
   /** What the states show together, top first. */
   union(states: readonly LowerState[]): ReadableTree {
-    return overlayUnion(states.map(state => ('image' in state ? this.#lent(state.image) : state.directory)))
+    return overlayUnion(states.map(state => ('image' in state ? this.#open(state.image) : state.directory)))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const image of this.#images.values()) await image.close()
+    for (const image of this.#images.values()) await image.end()
   }
 
-  /** An image that a union does not close. */
-  #lent(image: string): ReadableTree {
-    let tree = this.#images.get(image)
-    if (tree === undefined) {
-      tree = imageTree(imageFile(image))
-      this.#images.set(image, tree)
+  #open(image: string): SealedImage {
+    const open = this.#images.get(image) ?? new SealedImage(imageTree(imageFile(image)))
+    this.#images.set(image, open)
+    return open
+  }
+}
+
+/** So many answers of an image are kept. */
+const KNOWN_NODES = 1000
+
+/** An image that the unions in which it stands do not close. */
+class SealedImage implements ReadableTree {
+  readonly #tree: ImageTree
+  readonly #nodes = new Map<string, Promise<TreeNode | undefined>>()
+
+  constructor(tree: ImageTree) {
+    this.#tree = tree
+  }
+
+  lstat(path: string): Promise<TreeNode | undefined> {
+    let node = this.#nodes.get(path)
+    if (node === undefined) {
+      node = this.#tree.lstat(path)
+      if (this.#nodes.size >= KNOWN_NODES) this.#nodes.clear()
+      this.#nodes.set(path, node)
     }
-    const open = tree
-    return {
-      lstat: path => open.lstat(path),
-      list: path => open.list(path),
-      open: (path, range) => open.open(path, range),
-      close: async () => {},
-    }
+    return node
+  }
+
+  list(path: string): Promise<readonly string[]> {
+    return this.#tree.list(path)
+  }
+
+  open(path: string, range?: ByteRange): ByteStream {
+    return this.#tree.open(path, range)
+  }
+
+  async close(): Promise<void> {}
+
+  end(): Promise<void> {
+    return this.#tree.close()
   }
 }
 

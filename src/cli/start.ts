@@ -2,7 +2,7 @@ import { giveUp } from './giveUp.ts'
 import { main } from './main.ts'
 import { processSurroundings } from './surroundings.ts'
 
-/* The program, as opposed to the function `main` that tests call. `bin/start.js` imports it. */
+/* The program, as opposed to the function `main` that tests call. `bin/start.cjs` imports it. */
 
 // What nothing caught is a fault of this program; people still get one line and no stack.
 process.on('uncaughtException', giveUp)

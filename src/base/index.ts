@@ -8,7 +8,6 @@ export { createLogger, type LogFields, type Logger, type LogLevel, silentLogger 
 export { packageDirectory, packageVersion } from './package.ts'
 export { findProgram, type ProgramOptions, type ProgramResult, runProgram } from './processes.ts'
 export { currentBoot, currentProcess, identityOf, isAlive, type ProcessIdentity, thisOwner } from './processOwner.ts'
-export { SMALL_SHA256_BYTES, smallSha256 } from './smallSha256.ts'
 export type { CallOptions, Progress, ProgressListener } from './progress.ts'
 export {
   arriving,

@@ -1,6 +1,16 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ByteStream, CHUNK_BYTES, drain, fileStream, isStrataError, readAtMost, StrataError, systemError } from '../base/index.ts'
+import {
+  type ByteStream,
+  CHUNK_BYTES,
+  drain,
+  fileStream,
+  isStrataError,
+  readAtMost,
+  StrataError,
+  streamOf,
+  systemError,
+} from '../base/index.ts'
 import { type Collectable, type Metadata, Trash } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, type Digest, LIMITS } from '../oci/index.ts'
 import { BlobBatch } from './blobBatch.ts'
@@ -12,7 +22,7 @@ import { childrenOf, isDocument, type VerifiedFile } from './ingest.ts'
 import { IngestDirectory } from './ingestDirectory.ts'
 import { type BlobProblem, markBlob, scrubBlobs } from './scrub.ts'
 import type { BlobInfo, CommitOptions, ContentStore, Deriver, Ingest, IngestOptions, OpenOptions } from './store.ts'
-import { sizeMismatch, skipBytes, verified, verifiedAtOnce } from './verified.ts'
+import { sizeMismatch, skipBytes, verified } from './verified.ts'
 
 export interface ContentOptions {
   /** The root directory, as `openRootDirectory` left it. */
@@ -330,8 +340,7 @@ export class DiskContentStore implements ContentStore {
     const version = this.#files.version(blob.digest)
     try {
       // Node's streams take longer to load than a config or a manifest to read.
-      if (blob.size > CHUNK_BYTES) yield* verified(fileStream(path), blob)
-      else yield verifiedAtOnce(readFileSync(path), blob)
+      yield* verified(blob.size <= CHUNK_BYTES ? streamOf(readFileSync(path)) : fileStream(path), blob)
     } catch (error) {
       if (!isStrataError(error, 'dataLoss')) throw systemError(`read blob "${blob.digest}"`, error)
       markBlob(blob.digest, { state: 'damaged', version }, { metadata: this.#metadata, records: this.#records, files: this.#files })

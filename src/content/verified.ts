@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type ByteStream, SMALL_SHA256_BYTES, smallSha256, StrataError } from '../base/index.ts'
+import { type ByteStream, StrataError } from '../base/index.ts'
 import { type Digest, digestAlgorithm, digestHex } from '../oci/index.ts'
 
 /** Bytes as they must be. */
@@ -28,16 +28,6 @@ export async function* verified(bytes: ByteStream, expected: ExpectedBytes): Asy
   const hex = hash.digest('hex')
   if (hex !== digestHex(expected.digest)) throw digestMismatch(expected.digest, `${digestAlgorithm(expected.digest)}:${hex}`)
   if (held !== undefined) yield held
-}
-
-/** As `verified`, for all bytes at once, and faster where they are few. */
-export function verifiedAtOnce(bytes: Uint8Array, expected: ExpectedBytes): Uint8Array {
-  if (bytes.length !== expected.size) throw sizeMismatch(expected, bytes.length)
-  const algorithm = digestAlgorithm(expected.digest)
-  const hex =
-    algorithm === 'sha256' && bytes.length <= SMALL_SHA256_BYTES ? smallSha256(bytes) : createHash(algorithm).update(bytes).digest('hex')
-  if (hex !== digestHex(expected.digest)) throw digestMismatch(expected.digest, `${algorithm}:${hex}`)
-  return bytes
 }
 
 /** Passes on all but the first `count` bytes. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Durability, errnoOf, syncDirectory, systemError } from '../base/index.ts'
 import { close, CURRENT_DIRECTORY, lockDirectory, openAt, syncFileSystem } from '../host/index.ts'
@@ -65,7 +65,7 @@ export class LayerFiles {
       headersPath: join(directory, 'headers.zst'),
       tarPath: join(directory, 'layer.tar'),
       async [Symbol.asyncDispose]() {
-        await rm(directory, { recursive: true, force: true })
+        rmSync(directory, { recursive: true, force: true })
         unlock?.()
         unlock = undefined
       },

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, systemError } from '../base/index.ts'
@@ -21,6 +21,7 @@ export class Trash {
   moveAside(path: string): void {
     const target = join(this.#directory, randomBytes(12).toString('hex'))
     try {
+      if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
       renameSync(path, target)
     } catch (error) {

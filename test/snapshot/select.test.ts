@@ -50,6 +50,17 @@ describe('selectDriver() and tryDrivers()', () => {
     assert.match(erofs!.obstacle!, /not from memory \(tmpfs\)|need Linux 6\.12|no EROFS/)
   })
 
+  test('finds nothing wrong with a root that has colons, commas, spaces and backslashes in its name', { skip: needsRoot }, async () => {
+    const disk = await mkdtemp('/var/tmp/strata-select-')
+    try {
+      const expected = await tryDrivers(disk)
+      assert.equal(expected.find(({ name }) => name === 'overlay2')!.obstacle, undefined)
+      assert.deepEqual(await tryDrivers(join(disk, 'a:b,c d\\e=f')), expected)
+    } finally {
+      await removeTree(CURRENT_DIRECTORY, disk)
+    }
+  })
+
   test('takes the driver that is asked for', { skip: needsRoot }, async () => {
     assert.equal((await selectDriver(root, 'vfs'))?.name, 'vfs')
   })

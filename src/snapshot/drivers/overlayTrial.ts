@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf } from '../../base/index.ts'
 import { close, CURRENT_DIRECTORY, mount, openAt, removeTree, unmount } from '../../host/index.ts'
+import { overlayMount } from './overlayMount.ts'
 
 export const TRIAL_PREFIX = 'trial-'
 /** A trial takes milliseconds: older ones are what a crash left. */
@@ -26,7 +27,7 @@ export async function tryOverlay(directory: string): Promise<string | undefined>
     for (const path of [lower, upper, work, merged, join(lower, 'replaced')]) await mkdir(path)
     await writeFile(join(lower, 'replaced', 'old'), '')
     await writeFile(join(lower, 'removed'), '')
-    mount({ type: 'overlay', source: 'overlay', options: [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`] }, merged)
+    mount(await overlayMount([lower], { upper, work }), merged)
     using taken = takeMount(merged)
     await rm(join(taken.path, 'removed'))
     await rm(join(taken.path, 'replaced'), { recursive: true })

@@ -124,7 +124,7 @@ const save: Row = {
   source: 'archive',
   store: 'fresh',
   rounds: 3,
-  // ctr writes its blobs as they are, compressed; the others write the plain layers of a docker-archive.
+  // Not the best peer: ctr exports an OCI layout.
   targets: [
     { against: 'podman', ratio: 0.3 },
     { against: 'dockerd', ratio: 0.3 },

@@ -105,8 +105,14 @@ export function formatConditions({ startedAt, machine, peersFrom, versions, samp
     }`,
     `- peers from ${peersFrom}`,
     ...Object.values(versions).map(version => `- ${version}`),
-    ...failures.map(failure => `- failed: ${failure.split('\n', 1)[0]!.slice(0, 300)}`),
+    ...failures.map(failure => `- failed: ${shortened(failure)}`),
   ].join('\n')
+}
+
+/** One line: what was tried is at its beginning, why it failed at its end. */
+function shortened(failure: string): string {
+  const line = failure.replaceAll(/\s+/g, ' ')
+  return line.length <= 400 ? line : `${line.slice(0, 150)} … ${line.slice(-250)}`
 }
 
 function ratio(ours: readonly Sample[], theirs: readonly Sample[], pick: (sample: Sample) => number): string {

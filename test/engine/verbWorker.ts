@@ -20,7 +20,7 @@ export interface VerbJob {
 
 const job = JSON.parse(String((await once(process.stdin, 'data'))[0])) as VerbJob
 {
-  await using engine = await openEngine({ root: job.warmRoot, storageDriver: 'overlay2', fsync: false })
+  await using engine = await openEngine({ root: job.warmRoot, storageDriver: 'vfs', fsync: false })
   await engine.import(streamOf(tarOf({ warm: 'warm' })), { reference: 'warm:1' })
 }
 process.stdout.write('ready\n')

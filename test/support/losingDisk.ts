@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import koffi from 'koffi'
@@ -30,7 +31,7 @@ export class LosingDisk implements AsyncDisposable {
 
   /** An empty one, not mounted yet. */
   static async make(megabytes: number): Promise<LosingDisk> {
-    const disk = new LosingDisk(mkdtempSync('/var/tmp/strata-power-'))
+    const disk = new LosingDisk(mkdtempSync(join(tmpdir(), 'strata-power-')))
     writeFileSync(disk.#file, '')
     truncateSync(disk.#file, megabytes * 1024 * 1024)
     mkdirSync(disk.mountPoint)

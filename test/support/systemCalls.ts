@@ -78,9 +78,9 @@ function pointsIn(log: string, names: ReadonlyMap<number, string>, directory: st
  * does not make the call any more. What the calls before it did is done.
  */
 export async function killBefore(pid: number, { thread, call, nth }: KillPoint): Promise<void> {
-  const ids = threadsOf(pid).filter(({ name }) => name === thread)
-  assert.equal(ids.length, 1, `threads named ${thread}`)
-  await attach([ids[0]!.id], ['-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${nth}`])
+  const id = threadsOf(pid).find(({ name }) => name === thread)?.id
+  assert.notEqual(id, undefined, `There is no thread named ${thread}`)
+  await attach([id!], ['-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${nth}`])
 }
 
 /** Without -f, and so without other threads, each of which would be counted by itself. */
@@ -101,9 +101,15 @@ interface Thread {
   readonly name: string
 }
 
-/** Node's own threads for compiling and timing touch no files. */
+/**
+ * The main thread, and one of each other kind that touches files. A thread has the name of the one that made it until it gives
+ * itself its own.
+ */
 function threadsOf(pid: number): readonly Thread[] {
-  return readdirSync(`/proc/${pid}/task`)
-    .map(id => ({ id: Number(id), name: readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').trim() }))
-    .filter(({ name }) => ['MainThread', 'libuv-worker', 'layer'].includes(name))
+  const threads = readdirSync(`/proc/${pid}/task`).map(id => ({
+    id: Number(id),
+    name: readFileSync(`/proc/${pid}/task/${id}/comm`, 'utf8').trim(),
+  }))
+  const others = ['libuv-worker', 'layer'].flatMap(name => threads.find(thread => thread.name === name) ?? [])
+  return [{ id: pid, name: 'main' }, ...others]
 }

@@ -29,6 +29,11 @@ export interface Verbs {
   /** Runs a container that stays when it has ended. */
   change(container: string, image: string, argv: readonly string[]): Command
   commit(container: string, image: string): Command
+  /** Starts a container that goes on until it is removed. */
+  keep(container: string, image: string): Command
+  exec(container: string, argv: readonly string[]): Command
+  /** Removes a container, also one that runs. */
+  remove(container: string): Command
 }
 
 /** A contender's store on one disk, with its daemon where it has one. */

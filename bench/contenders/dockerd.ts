@@ -57,6 +57,9 @@ export function dockerd(peers: Peers): Contender {
         rmi: image => docker('rmi', image),
         change: (container, image, argv) => docker('run', '--name', container, '--network', 'none', image, ...argv),
         commit: (container, image) => docker('commit', container, image),
+        keep: (container, image) => docker('run', '--detach', '--name', container, '--network', 'none', image, 'sleep', '100000'),
+        exec: (container, argv) => docker('exec', container, ...argv),
+        remove: container => docker('rm', '--force', container),
       }
       return { verbs, [Symbol.asyncDispose]: async () => daemon[Symbol.asyncDispose]() }
     },

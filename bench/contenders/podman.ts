@@ -41,6 +41,9 @@ export function podman(peers: Peers): Contender {
         rmi: image => podman('rmi', image),
         change: (container, image, argv) => podman('run', '--name', container, '--network', 'none', image, ...argv),
         commit: (container, image) => podman('commit', container, image),
+        keep: (container, image) => podman('run', '--detach', '--name', container, '--network', 'none', image, 'sleep', '100000'),
+        exec: (container, argv) => podman('exec', container, ...argv),
+        remove: container => podman('rm', '--force', container),
       }
       return { verbs, async [Symbol.asyncDispose]() {} }
     },

@@ -46,6 +46,9 @@ function strata({ name, driver, flags }: Form): Contender {
         rmi: image => strata('rmi', image),
         change: (container, image, argv) => strata('run', '--name', container, '--network', 'none', image, ...argv),
         commit: (container, image) => strata('commit', container, image),
+        keep: (container, image) => strata('run', '--detach', '--name', container, '--network', 'none', image, 'sleep', '100000'),
+        exec: (container, argv) => strata('exec', container, ...argv),
+        remove: container => strata('rm', '--force', container),
       }
       return { verbs, async [Symbol.asyncDispose]() {} }
     },

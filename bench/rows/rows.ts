@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { PEERS } from '../contenders/contender.ts'
 import { type BenchImage, imageName } from '../images/catalogue.ts'
 import { must } from '../programs.ts'
+import type { Command } from '../measure/measure.ts'
 import type { Row, Stage } from './row.ts'
 
 /** What intakes are measured beside: also what waiting for the disk costs. */
@@ -64,8 +65,11 @@ async function dropCaches(): Promise<void> {
   await writeFile('/proc/sys/vm/drop_caches', '3')
 }
 
-/** Every file of a container, from a process in it. */
-function walk(temperature: 'cold' | 'warm', more: Pick<Row, 'before' | 'sequel'>): Row {
+/** Every file of a container that runs, from a process in it: with nothing in memory, or when the same has been done once. */
+function walk(temperature: 'cold' | 'warm', more: Pick<Row, 'sequel'> = {}): Row {
+  const container = (round: number): string => `${temperature}${round}`
+  const readEverything = ({ verbs }: Stage, round: number): Command =>
+    verbs.exec(container(round), ['sh', '-c', 'find / -xdev -type f -print0 | xargs -0 cat > /dev/null'])
   return {
     name: `walk-${temperature}`,
     title: `walk and read of every file of node-big, ${temperature}`,
@@ -76,14 +80,17 @@ function walk(temperature: 'cold' | 'warm', more: Pick<Row, 'before' | 'sequel'>
     against: ['strata-overlay2'],
     targets: [{ against: 'strata-overlay2', ratio: 1.1 }],
     ...more,
-    verbs: ['load', 'run'],
+    verbs: ['load', 'keep', 'exec', 'remove'],
     prepare: loadFirst('node-big'),
+    async before(stage, round) {
+      await stage.perform(stage.verbs.keep(container(round), imageName('node-big')))
+      if (temperature === 'cold') await dropCaches()
+      else await stage.perform(readEverything(stage, round))
+    },
     command: readEverything,
+    after: async (stage, round) => stage.perform(stage.verbs.remove(container(round))),
   }
 }
-
-const readEverything = ({ verbs }: Stage) =>
-  verbs.run(imageName('node-big'), ['sh', '-c', 'find / -xdev -type f -print0 | xargs -0 cat > /dev/null'])
 
 /** Deletes the first 10 of the files below /usr/share and appends to the next 1,000, other bytes in each round. */
 const changeScript = (round: number): string =>
@@ -138,7 +145,7 @@ const save: Row = {
 
 const inspect = question('inspect')
 const history = question('history', inspect)
-const warmWalk = walk('warm', { before: async stage => stage.perform(readEverything(stage)) })
+const warmWalk = walk('warm')
 
 /** Measured rows, in the order of the table. */
 export const ROWS: readonly Row[] = [
@@ -191,7 +198,7 @@ export const ROWS: readonly Row[] = [
   question('images', history),
   history,
   inspect,
-  walk('cold', { before: dropCaches, sequel: warmWalk }),
+  walk('cold', { sequel: warmWalk }),
   warmWalk,
   pull('many-layers', 5, { targets: [{ against: 'best peer', ratio: 0.3 }] }),
   pull('deb', 5),

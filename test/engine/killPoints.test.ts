@@ -180,6 +180,8 @@ class Trial {
       `${place}: ${names.join(', ')}, ${isDone ? '' : 'not '}acknowledged`,
     )
     await using engine = await openEngine({ root, storageDriver })
+    if (this.#verb !== 'system prune')
+      assert.equal((await engine.statPath('changed', '/changed')).sizeBytes, 7, `the container after ${place}`)
     if (names.join() === BASE.join() && randomInt(2) === 0) {
       await VERBS[this.#verb](engine, input)
       assert.deepEqual(await this.#names(`again after ${place}`), AFTER[this.#verb], `again after ${place}`)

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
-import { open, readFile, rm } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DURABLE, type Durability } from './durability.ts'
 import { errnoOf } from './errors.ts'
-import type { ByteStream } from './streams.ts'
+import { type ByteStream, release } from './streams.ts'
 
 /** Makes what happened to the entries of a directory survive power loss. */
 export async function syncDirectory(path: string): Promise<void> {
@@ -21,18 +21,35 @@ export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
 /**
  * Writes a file (0600) so that readers see the whole of it or nothing, also after power loss: a partial
  * neighbour is written, synced, renamed, and the directory is synced.
+ *
+ * @param bytes a stream gives its chunks away: each is written while the next is made, and then its memory is given back
  */
 export async function publishFile(path: string, bytes: Uint8Array | string | ByteStream, durability: Durability = DURABLE): Promise<void> {
   const partial = `${path}.partial-${randomBytes(6).toString('hex')}`
   try {
     {
       await using file = await open(partial, 'wx', 0o600)
-      await file.writeFile(bytes)
+      if (typeof bytes === 'string' || bytes instanceof Uint8Array) await file.writeFile(bytes)
+      else await writeStream(file, bytes)
       await durability.syncFile(file)
     }
     durability.rename(partial, path)
   } finally {
     await rm(partial, { force: true })
+  }
+}
+
+async function writeStream(file: FileHandle, bytes: ByteStream): Promise<void> {
+  let written = Promise.resolve()
+  try {
+    for await (const chunk of bytes) {
+      await written
+      written = file.writeFile(chunk).then(() => release(chunk))
+      // Told when the next chunk is there.
+      written.catch(() => undefined)
+    }
+  } finally {
+    await written
   }
 }
 

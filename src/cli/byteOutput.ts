@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
-import { Durability, errnoOf, type ByteStream, publishFile, release, StrataError, systemError } from '../base/index.ts'
+import { Durability, errnoOf, type ByteStream, publishFile, StrataError, systemError } from '../base/index.ts'
 import { wantsFsync } from './globals.ts'
 import type { Invocation } from './invocation.ts'
 
@@ -32,7 +32,7 @@ export async function writeArchiveTo(invocation: Invocation, path: string | unde
   if (await isRegularOrAbsent(path)) {
     const bytes = await open()
     try {
-      await publishFile(path, releasing(bytes), new Durability(wantsFsync(invocation.globals, invocation.surroundings.env)))
+      await publishFile(path, bytes, new Durability(wantsFsync(invocation.globals, invocation.surroundings.env)))
     } catch (error) {
       throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
     }
@@ -42,14 +42,6 @@ export async function writeArchiveTo(invocation: Invocation, path: string | unde
   const output = createWriteStream(path)
   await pipeline(await open(), output)
   await finished(output)
-}
-
-/** For whoever is done with a chunk when it asks for the next: its memory is given back then. */
-async function* releasing(bytes: ByteStream): AsyncGenerator<Uint8Array> {
-  for await (const chunk of bytes) {
-    yield chunk
-    release(chunk)
-  }
 }
 
 async function isRegularOrAbsent(path: string): Promise<boolean> {

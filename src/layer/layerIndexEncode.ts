@@ -182,21 +182,24 @@ function uint32(value: number): Buffer {
 /** Bytes of any length, one after the other; offset 0 is never given out, so that 0 can mean "none". */
 class Heap {
   size = 1
-  #bytes = Buffer.alloc(64 * 1024)
+  #bytes: Buffer<ArrayBuffer> = Buffer.from(new ArrayBuffer(64 * 1024))
 
   add(bytes: Uint8Array): { at: number; bytes: number } {
     const at = this.size
-    if (at + bytes.length > this.#bytes.length) {
-      const larger = Buffer.alloc(Math.max(this.#bytes.length * 2, at + bytes.length))
-      this.#bytes.copy(larger)
-      this.#bytes = larger
-    }
+    if (at + bytes.length > this.#bytes.length) this.#resize(Math.max(this.#bytes.length * 2, at + bytes.length))
     this.#bytes.set(bytes, at)
     this.size = at + bytes.length
     return { at, bytes: bytes.length }
   }
 
+  /** All of them; nothing can be added any more. */
   bytes(): Buffer {
-    return this.#bytes.subarray(0, this.size)
+    this.#resize(this.size)
+    return this.#bytes
+  }
+
+  /** Takes the memory along: what is left behind V8 hardly sees. */
+  #resize(size: number): void {
+    this.#bytes = Buffer.from(this.#bytes.buffer.transfer(size))
   }
 }

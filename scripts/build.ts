@@ -38,9 +38,11 @@ const command: BuildOptions = {
 const builtinsWhenUsed: Plugin = {
   name: 'built-in modules when they are used',
   setup(esbuild) {
-    esbuild.onResolve({ filter: /^node:/ }, ({ path, pluginData }) =>
-      isBuiltin(path) && pluginData !== 'itself' ? { path, namespace: 'builtin' } : undefined,
-    )
+    esbuild.onResolve({ filter: /^node:/ }, ({ path, pluginData, kind }) => {
+      if (!isBuiltin(path) || pluginData === 'itself') return undefined
+      // Who imports it where it is used has it then, with all its names.
+      return kind === 'dynamic-import' ? { path, external: true } : { path, namespace: 'builtin' }
+    })
     esbuild.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => {
       const names = Object.keys(createRequire(import.meta.url)(path) as object).filter(name => name !== 'default')
       const getters = names.map(name => `get ${JSON.stringify(name)}() { return itself()[${JSON.stringify(name)}] }`)
@@ -92,7 +94,7 @@ const partsWhenUsed = (parts: ReadonlyMap<string, Part>): Plugin => ({
 
 async function asPart(path: string, { text, exports }: Part): Promise<string> {
   const source = text
-    .replaceAll(/\bimport\(("\.\/[^"]+")\)/g, 'Promise.resolve().then(() => require($1))')
+    .replaceAll(/\bimport\(("(?:\.\/|node:)[^"]+")\)/g, 'Promise.resolve().then(() => require($1))')
     // The only CommonJS modules are those that stand for Node's, which can be imported from as they are: esbuild copies
     // all their properties for each of our files, 8 ms at each start.
     .replaceAll(/__toESM\((require_\w+)\(\), 1\)/g, '$1()')

@@ -193,6 +193,15 @@ for (const [name, inflater] of Object.entries(INFLATERS)) {
       })
     }
 
+    test('tells a reader that is slower than the decoder that what follows is damaged', async () => {
+      const packed = gzipSync(sample(3_000_000))
+      packed.fill(0xff, packed.length - 200_000, packed.length - 100_000)
+      const reading = (async () => {
+        for await (const _ of decompress(cut(packed, 65_536), { inflater })) await new Promise(resolve => setTimeout(resolve, 20))
+      })()
+      await assert.rejects(reading, { kind: 'dataLoss' })
+    })
+
     test('passes on what its source rejects with', async () => {
       const fault = new Error('the network is gone')
       for (const packed of [gzipSync(data), zstdCompressSync(data), data]) {

@@ -85,12 +85,12 @@ function by(inflater: Inflater): RawDecoder {
   return async function* (input) {
     inflater.reset()
     let [output, other] = outputs
-    let filling = fill(input, inflater, output)
+    let filling = begin(input, inflater, output)
     try {
       for (;;) {
         const { written, ended, crc } = await filling
         const filled = output.subarray(0, written)
-        if (!ended) filling = fill(input, inflater, other)
+        if (!ended) filling = begin(input, inflater, other)
         if (written > 0) yield filled
         if (ended) return crc
         ;[output, other] = [other, output]
@@ -100,6 +100,13 @@ function by(inflater: Inflater): RawDecoder {
       await filling.catch(() => undefined)
     }
   }
+}
+
+/** Begins to fill an output; what goes wrong is told to whoever waits for it, which may be later. */
+function begin(input: Input, inflater: Inflater, output: Uint8Array): Promise<Omit<Inflated, 'left'>> {
+  const filling = fill(input, inflater, output)
+  filling.catch(() => undefined)
+  return filling
 }
 
 /** Inflates until the output is full or the data ends. */

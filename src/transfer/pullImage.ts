@@ -1,4 +1,14 @@
-import { type ByteStream, type CallOptions, GrowingFile, mapConcurrently, readAtMost, release, streamOf } from '../base/index.ts'
+import {
+  type ByteStream,
+  type CallOptions,
+  GrowingFile,
+  isStrataError,
+  mapConcurrently,
+  readAtMost,
+  release,
+  StrataError,
+  streamOf,
+} from '../base/index.ts'
 import { type BlobBatch, type DiskContentStore, verified } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
@@ -108,6 +118,19 @@ interface LayerPullOptions {
   readonly signal: AbortSignal
 }
 
+/** Whether what arrived is no layer, or not the one that was expected; not so when it did not arrive, or the disk is full. */
+function isAboutBytes(error: unknown): error is StrataError {
+  return (['dataLoss', 'invalidArgument', 'unsupported'] as const).some(kind => isStrataError(error, kind))
+}
+
+function unusable({ digest }: Descriptor, cause: StrataError): StrataError {
+  const { kind, code, message, hint } = cause
+  return new StrataError(kind, code, `Cannot use layer ${digest}: ${message.replace(/^Cannot /, 'cannot ')}`, {
+    cause,
+    hint: hint ?? 'If the network or the registry has damaged it, pull again.',
+  })
+}
+
 class LayerPull {
   readonly #repository: Repository
   readonly #content: DiskContentStore
@@ -140,6 +163,11 @@ class LayerPull {
     const growing = ingest.growing()
     // Both must have let go of the file before the ingest is left.
     const [taken, written] = await Promise.allSettled([this.#takeGrowing(growing, diffId), ingest.write(lent(this.#fetched(ingest.size)))])
+    if (taken.status === 'rejected' && isAboutBytes(taken.reason)) {
+      // To go on from what is damaged would fail for ever.
+      await ingest.discard()
+      throw unusable(layer, taken.reason)
+    }
     for (const outcome of [taken, written]) if (outcome.status === 'rejected') throw outcome.reason
     await ingest.commit(layer, { lease })
   }

@@ -35,13 +35,18 @@ export function checkContent(
   if (!Number.isSafeInteger(end)) throw fileError('EFBIG', syscall, path)
 }
 
+/** Tells whether a disk could have an xattr with such a name. xattr(7) */
+export function isKnownNamespace(key: string): boolean {
+  return NAMESPACES.test(key)
+}
+
 /** @throws ENOTSUP, ERANGE or E2BIG for keys and values that no file can have, EPERM where this type of file cannot have it */
 export function checkXattr(
   syscall: string,
   path: string,
   { key, value, type }: { readonly key: string; readonly value?: Uint8Array; readonly type: TreeNode['type'] },
 ): void {
-  if (!NAMESPACES.test(key) || isOverlayXattr(key)) throw fileError('ENOTSUP', syscall, path)
+  if (!isKnownNamespace(key) || isOverlayXattr(key)) throw fileError('ENOTSUP', syscall, path)
   if (key.includes('\0') || encodeFileName(key).length > XATTR_NAME_BYTES) throw fileError('ERANGE', syscall, path)
   if (value !== undefined && value.length > XATTR_BYTES) throw fileError('E2BIG', syscall, path)
   if (key.startsWith('user.') && type !== 'file' && type !== 'directory') throw fileError('EPERM', syscall, path)

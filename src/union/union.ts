@@ -14,7 +14,7 @@ import {
 import { copyUp } from './copyUp.ts'
 import { fileError, type FileErrorCode } from './fileError.ts'
 import { type MergedNode, MergedTree } from './mergedTree.ts'
-import { checkContent, checkNames, checkXattr } from './fileRules.ts'
+import { checkContent, checkNames, checkXattr, isKnownNamespace } from './fileRules.ts'
 import { childPath, parentPath } from './path.ts'
 import { openBranches, type UnionBranch } from './unionBranch.ts'
 import type { NewNode, WritableTree } from './writableTree.ts'
@@ -183,6 +183,8 @@ export class Union implements ReadableTree {
    */
   setXattr(path: string, key: string, value: Uint8Array): Promise<void> {
     return this.#changeNode('setxattr', path, async (upper, node) => {
+      // overlayfs asks the disk of the upper directory, and for that the file has to be there.
+      if (!isKnownNamespace(key)) await copyUp(this.#merged, upper, { path })
       checkXattr('setxattr', path, { key, value, type: node.type })
       await copyUp(this.#merged, upper, { path })
       await upper.setXattr(path, key, value)

@@ -253,3 +253,28 @@ test('hostile #68: pullImage() asks for nothing of a blob that had come whole wh
   )
   assert.deepEqual((await checkStore(stores.root)).faults, [])
 })
+
+test('hostile #52: a download that was damaged on its way is not gone on from: the next pull has the layer', async () => {
+  for (const at of [1000, -8]) {
+    const image = publish([ONE])
+    const good = image.blobs.get(image.layers[0]!.digest)!
+    const bad = Buffer.from(good)
+    bad[(bad.length + at) % bad.length]! ^= 0x55
+    let damaged = true
+    const answer = registryOf(image, [], (digest, _, response) => {
+      if (!damaged || digest !== image.layers[0]!.digest) return false
+      response.writeHead(200, { 'content-length': bad.length }).end(bad)
+      return true
+    })
+    await using server = await lyingServer(answer)
+    using stores = openStores()
+    await assert.rejects(pull(stores, server.address), (error: Error & { kind?: string }) => {
+      assert.equal(error.kind, 'dataLoss')
+      assert.match(error.message, new RegExp(image.layers[0]!.digest))
+      return true
+    })
+    damaged = false
+    await pull(stores, server.address)
+    assert.deepEqual((await checkStore(stores.root)).faults, [])
+  }
+})

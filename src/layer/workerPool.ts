@@ -14,7 +14,7 @@ const KEPT_ENTRIES = 20_000
 /** So long a job waits for a thread that is busy before it gets another: the layers of many small ones are taken by one. */
 const PATIENCE_MS = 250
 /** What a thread makes it either keeps to the end or drops at once: more room for young objects was slower and took 50 MB more. */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 }
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2 }
 /** The worker is of the kind that this file is: the source under Node's type stripping, after the build .js or .cjs. */
 const WORKER_URL = new URL(`./applyWorker${extname(fileURLToPath(import.meta.url))}`, import.meta.url)
 

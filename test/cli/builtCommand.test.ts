@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { busyboxRootfs } from '../../scripts/fixtures/rootFilesystems.ts'
+import { type ProgramResult, runProgram } from '../../src/base/index.ts'
+import { mountsBelow, unmount } from '../../src/host/index.ts'
+import { must } from '../support/commands.ts'
+import { whyNot } from '../container/workshop.ts'
+
+/*
+ * What the build makes of the sources, which `npm test` has run before: verbs whose modules are loaded when they are used,
+ * by the command as people have it. Other tests import the sources.
+ */
+
+const PROJECT = fileURLToPath(new URL('../../', import.meta.url))
+const STRATA = join(PROJECT, 'bin/strata')
+const skip = await whyNot()
+
+let root: string
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'strata-built-'))
+  if (skip === false) await must(STRATA, '--root', root, 'import', await busyboxRootfs(), 'bb:1')
+})
+after(async () => {
+  for (const { target } of mountsBelow(root).toReversed()) unmount(target)
+  await rm(root, { recursive: true, force: true })
+})
+
+function strata(...words: readonly string[]): Promise<ProgramResult> {
+  return runProgram(STRATA, ['--root', root, ...words], { timeoutMs: 60_000 })
+}
+
+test('the command is built, so that these tests are about it', () => {
+  assert.ok(existsSync(join(PROJECT, 'dist/start.cjs')), 'run "npm run build", or the tests by "npm test"')
+})
+
+test('the built command speaks TLS to a registry before it speaks anything else', async () => {
+  const { code, stderr } = await strata('pull', '127.0.0.1:1/nothing:1')
+  assert.equal(code, 1)
+  assert.match(stderr, /^strata: Cannot reach registry "127\.0\.0\.1:1": connect ECONNREFUSED/)
+})
+
+test('the built command tells how a container with a terminal ended that is removed then', { skip }, async () => {
+  const line = `${STRATA} --root ${root} run -it --rm --network none bb:1 sh -c "tty; exit 5"`
+  const { code, stdout } = await runProgram('script', ['-qec', line, '/dev/null'], { timeoutMs: 60_000 })
+  assert.equal(code, 5)
+  assert.match(stdout, /\/dev\/pts\/\d/)
+})
+
+test('the built command writes the id of a container where it is told to', { skip }, async () => {
+  const file = join(root, 'cid')
+  const { code, stderr } = await strata('run', '--rm', '--cidfile', file, '--network', 'none', 'bb:1', 'true')
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.match(readFileSync(file, 'utf8'), /^[0-9a-f]{64}$/)
+})

@@ -98,11 +98,16 @@ function keep(path, verb, { script, partsUsed }) {
     for (const name of latestFirst(directory, older).slice(5)) rmSync(`${directory}/${name}`, { force: true })
     const partial = `${path}.${process.pid}`
     // V8 believes what it finds there: a file with holes after power loss would crash it.
-    writeFileSync(partial, compiledFile(script, partsUsed), { mode: 0o600, flush: true })
+    writeFileSync(partial, compiledFile(script, partsUsed), { mode: 0o600, flush: wantsFsync() })
     renameSync(partial, path)
   } catch {
     // A directory that cannot be written, a full disk: the next command takes longer, no more.
   }
+}
+
+/** As src/cli/globals.ts has it, which is not loaded here: the command may have ended before it read its flags. */
+function wantsFsync() {
+  return !process.argv.includes('--no-fsync') && process.env.STRATA_NO_FSYNC !== '1'
 }
 
 function latestFirst(directory, names) {

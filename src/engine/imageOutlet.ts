@@ -18,22 +18,23 @@ export async function pushImages(
   const images = references.map(reference => ({ reference, image: stores.images.named(reference) ?? stores.images.resolve(text) }))
   for (const { image } of images) await requirePlatform(stores, image, { text, wanted: options.platform })
   const { connectRepository } = await import('../registry/index.ts')
-  const { pushImage } = await import('../transfer/index.ts')
+  const { copyGraph, RepositorySink } = await import('../transfer/index.ts')
   const { configDirectory, signal, onProgress } = options
   await using repository = await connectRepository(asked, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
   onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.
   void stores.layers
+  const sink = new RepositorySink(repository, { compression: options.compression ?? 'gzip', content: stores.content })
   const pushed: PushedTag[] = []
   for (const { reference, image } of images) {
     const tag = reference.tag ?? 'latest'
     await using _lease = holdImage(stores, image)
-    const { descriptor } = await pushImage(repository, image, stores.content, {
-      tag,
-      compression: options.compression ?? 'gzip',
+    const root = await copyGraph(stores.content, sink, image.manifest, {
       ...(signal === undefined ? {} : { signal }),
       ...(onProgress === undefined ? {} : { onProgress }),
     })
+    await repository.putManifest(tag, root, options)
+    const { descriptor } = root
     stores.images.addRepositoryDigest(reference, descriptor.digest, image.manifest.digest)
     pushed.push({ tag, manifestDigest: descriptor.digest, manifestBytes: descriptor.size })
   }

@@ -1,4 +1,3 @@
-export type { Extent } from './archiveFile.ts'
-export type { ArchivedImage, ArchivedLayer } from './archivedImage.ts'
-export { plainArchive, type PlainArchive, readArchive } from './readArchive.ts'
-export { type ImageToSave, writeArchive } from './writeArchive.ts'
+export { type ArchivedRoot, ImageSource } from './imageSource.ts'
+export { openImages } from './openImages.ts'
+export { ArchiveContents, type ArchiveNames } from './writeArchive.ts'

@@ -1,4 +1,7 @@
+export { type ChosenGraph, choosePlatforms } from './choosePlatforms.ts'
+export { compressedType } from './compressedType.ts'
 export { copyGraph, type CopyGraphOptions, documentSource, type GraphRoot, type GraphSink } from './copyGraph.ts'
 export { pullImage, type PullImageOptions, type TransferStores } from './pullImage.ts'
 export { type RemoteImage, resolveRemoteImage } from './remoteImage.ts'
 export { RepositorySink, type RepositorySinkOptions } from './repositorySink.ts'
+export { parseTransport, type Transport } from './transport.ts'

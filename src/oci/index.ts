@@ -22,6 +22,7 @@ export {
   checkIsImage,
   checkManifestAgainstConfig,
   enterIndex,
+  isImageManifest,
   type ImageIndex,
   type ImageManifest,
   type ManifestDocument,
@@ -31,6 +32,10 @@ export {
 } from './manifest.ts'
 export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
+<<<<<<< HEAD
 export { choosePlatform, isAboutAnImage, matchesPlatform } from './platformChoice.ts'
 export { quoted } from './quoted.ts'
+=======
+export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
+>>>>>>> main
 export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

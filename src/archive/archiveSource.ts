@@ -1,7 +1,8 @@
 import { type ByteStream, fileStream, StrataError, streamOf } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
-import { type BlobSource, type OpenOptions, skipBytes, verified } from '../content/index.ts'
+import { type OpenOptions, skipBytes, verified } from '../content/index.ts'
 import { type Descriptor, type Digest, isForeignLayer, type Reference } from '../oci/index.ts'
+import type { ImageSource } from '../transfer/index.ts'
 import type { Extent } from './imageFiles.ts'
 import type { SinceMark } from './sinceMark.ts'
 
@@ -27,9 +28,9 @@ export type BlobPlace =
 export type LocateBlob = (digest: Digest) => BlobPlace | undefined
 
 /** What an archive or a directory holds: its roots, and every blob by its digest. Nothing is verified before it is read. */
-export class ImageSource implements BlobSource, AsyncDisposable {
+export class ArchiveSource implements ImageSource, AsyncDisposable {
   /** What messages call it: `archive "x.tar"`. */
-  readonly name: string
+  readonly title: string
   readonly roots: readonly ArchivedRoot[]
   /** What was left out on purpose, where it was. */
   readonly since: SinceMark | undefined
@@ -37,13 +38,13 @@ export class ImageSource implements BlobSource, AsyncDisposable {
   readonly #close: () => Promise<void>
 
   constructor(content: {
-    readonly name: string
+    readonly title: string
     readonly roots: readonly ArchivedRoot[]
     readonly since?: SinceMark | undefined
     readonly locate: LocateBlob
     readonly close: () => Promise<void>
   }) {
-    this.name = content.name
+    this.title = content.title
     this.roots = content.roots
     this.since = content.since
     this.#locate = content.locate
@@ -77,15 +78,15 @@ export class ImageSource implements BlobSource, AsyncDisposable {
   }
 
   #absent(target: Descriptor): StrataError {
-    if (this.since?.absent.has(target.digest) === true) return this.since.missing(this.name)
+    if (this.since?.absent.has(target.digest) === true) return this.since.missing(this.title)
     const { digest, mediaType, urls } = target
     const foreign = isForeignLayer(mediaType)
     return new StrataError(
       'dataLoss',
       'STRATA_ARCHIVE_INCOMPLETE',
       foreign
-        ? `Cannot read ${this.name}: layer ${digest} may not be handed on, and is not in it`
-        : `Cannot read ${this.name}: it names blob ${digest}, which it does not have`,
+        ? `Cannot read ${this.title}: layer ${digest} may not be handed on, and is not in it`
+        : `Cannot read ${this.title}: it names blob ${digest}, which it does not have`,
       foreign ? { hint: `Whoever made the image gives it out at ${urls?.join(', ') ?? 'a place of their own'}.` } : {},
     )
   }

@@ -1,6 +1,6 @@
 import { describeBytes, type Digest, digestHex, isIndex, isManifest, LIMITS, parseManifestOrIndex } from '../oci/index.ts'
 import { type ImageFiles, invalid } from './imageFiles.ts'
-import type { ArchivedRoot, BlobPlace } from './imageSource.ts'
+import type { ArchivedRoot, BlobPlace } from './archiveSource.ts'
 
 /*
  * What containers-transports(5) calls `dir:`, one image or index in a directory. The format is documented nowhere; as skopeo

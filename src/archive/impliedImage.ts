@@ -3,7 +3,7 @@ import { decompress, detectCompression } from '../compression/index.ts'
 import { plainManifest } from '../image/index.ts'
 import { describeBytes, type DiffId, type Digest, MEDIA_TYPES, parseDigest, type Reference } from '../oci/index.ts'
 import type { Extent } from './imageFiles.ts'
-import type { ArchivedRoot, BlobPlace } from './imageSource.ts'
+import type { ArchivedRoot, BlobPlace } from './archiveSource.ts'
 
 /** An image as a docker-archive has it: without a manifest, its layers under any names. */
 export interface DockerImage {

@@ -11,7 +11,7 @@ import {
   type Reference,
 } from '../oci/index.ts'
 import type { ImageFiles } from './imageFiles.ts'
-import type { ArchivedRoot } from './imageSource.ts'
+import type { ArchivedRoot } from './archiveSource.ts'
 
 /** Reads `oci-layout` and `index.json`. image-spec image-layout.md */
 export async function readLayoutIndex(files: ImageFiles): Promise<ImageIndex> {
@@ -33,8 +33,8 @@ function nameOf({ annotations }: Descriptor): Reference | undefined {
   const whole = annotations?.[ANNOTATIONS.containerdName] ?? annotations?.[ANNOTATIONS.refName]
   if (whole === undefined) return undefined
   try {
-    const reference = parseReference(whole)
-    return reference.tag === undefined && reference.digest === undefined ? undefined : reference
+    const { domain, path, tag } = parseReference(whole)
+    return tag === undefined ? undefined : { domain, path, tag }
   } catch (error) {
     if (isStrataError(error, 'invalidArgument')) return undefined
     throw error

@@ -7,11 +7,11 @@ import { DirectoryFiles } from './directoryFiles.ts'
 import { isDirectoryImage, readDirectoryImage } from './directoryFormat.ts'
 import { DOCKER_MANIFEST, readDockerArchive, readDockerNames } from './dockerArchive.ts'
 import type { ImageFiles } from './imageFiles.ts'
-import { type ArchivedRoot, type BlobPlace, ImageSource } from './imageSource.ts'
+import { type ArchivedRoot, type BlobPlace, ArchiveSource } from './archiveSource.ts'
 import { type DockerImage, impliedImages } from './impliedImage.ts'
 import { layoutRoots, readLayoutIndex } from './layoutRoots.ts'
 import { LEGACY_REPOSITORIES, readLegacyArchive } from './legacyArchive.ts'
-import { configsOf } from './rootConfigs.ts'
+import { readGraph } from './readGraph.ts'
 import { openScratchFile } from './scratchFile.ts'
 import { SinceMark } from './sinceMark.ts'
 
@@ -24,7 +24,7 @@ import { SinceMark } from './sinceMark.ts'
  * @param scratch an existing directory
  * Rejects with `invalidArgument` (STRATA_ARCHIVE_INVALID) for what holds no images, and `dataLoss` for what lacks something.
  */
-export async function openImages(source: string | ByteStream, scratch: string): Promise<ImageSource> {
+export async function openImages(source: string | ByteStream, scratch: string): Promise<ArchiveSource> {
   if (typeof source === 'string' && isDirectory(source)) return readImages(new DirectoryFiles(source), async () => undefined)
   const plain = await plainArchive(source, scratch)
   const close = async (): Promise<void> => plain[Symbol.asyncDispose]()
@@ -44,50 +44,52 @@ function isDirectory(path: string): boolean {
   }
 }
 
-async function readImages(files: ImageFiles, close: () => Promise<void>): Promise<ImageSource> {
-  const { name } = files
+async function readImages(files: ImageFiles, close: () => Promise<void>): Promise<ArchiveSource> {
   if (files.has(IMAGE_LAYOUT.header) && files.has(IMAGE_LAYOUT.index)) return readLayout(files, close)
-  if (await isDirectoryImage(files)) return new ImageSource({ name, close, ...(await readDirectoryImage(files)) })
-  if (files instanceof ArchiveFile && files.has(DOCKER_MANIFEST)) return implied(await readDockerArchive(files), { name, close })
-  if (files instanceof ArchiveFile && files.has(LEGACY_REPOSITORIES)) return implied(await readLegacyArchive(files), { name, close })
+  if (await isDirectoryImage(files)) return new ArchiveSource({ title: files.name, close, ...(await readDirectoryImage(files)) })
+  if (files instanceof ArchiveFile && files.has(DOCKER_MANIFEST))
+    return implied(await readDockerArchive(files), { title: files.name, close })
+  if (files instanceof ArchiveFile && files.has(LEGACY_REPOSITORIES))
+    return implied(await readLegacyArchive(files), { title: files.name, close })
   throw new StrataError(
     'invalidArgument',
     'STRATA_ARCHIVE_INVALID',
-    `Cannot load ${name}: it has neither ${DOCKER_MANIFEST} nor ${IMAGE_LAYOUT.index} nor ${LEGACY_REPOSITORIES}`,
+    `Cannot load ${files.name}: it has neither ${DOCKER_MANIFEST} nor ${IMAGE_LAYOUT.index} nor ${LEGACY_REPOSITORIES}`,
     { hint: 'For the tar of a root filesystem use `strata import`.' },
   )
 }
 
 async function implied(
   images: readonly DockerImage[],
-  source: { readonly name: string; readonly close: () => Promise<void> },
-): Promise<ImageSource> {
+  source: { readonly title: string; readonly close: () => Promise<void> },
+): Promise<ArchiveSource> {
   const { roots, places } = await impliedImages(images)
-  return new ImageSource({ ...source, roots, locate: digest => places.get(digest) })
+  return new ArchiveSource({ ...source, roots, locate: digest => places.get(digest) })
 }
 
-async function readLayout(files: ImageFiles, close: () => Promise<void>): Promise<ImageSource> {
+async function readLayout(files: ImageFiles, close: () => Promise<void>): Promise<ArchiveSource> {
   const index = await readLayoutIndex(files)
   const locate = (digest: Digest): BlobPlace | undefined => {
     const path = blobPath(digest)
     return files.has(path) ? { extent: files.extent(path) } : undefined
   }
-  const content = { name: files.name, since: SinceMark.read(index.annotations), locate, close }
+  const content = { title: files.name, since: SinceMark.read(index.annotations), locate, close }
   const roots = layoutRoots(index)
-  if (!files.has(DOCKER_MANIFEST)) return new ImageSource({ ...content, roots })
+  if (!files.has(DOCKER_MANIFEST)) return new ArchiveSource({ ...content, roots })
   const listed = await readDockerNames(files)
-  return new ImageSource({ ...content, roots: await namedByDocker(roots, listed, new ImageSource({ ...content, roots })) })
+  return new ArchiveSource({ ...content, roots: await namedByDocker(roots, listed, new ArchiveSource({ ...content, roots })) })
 }
 
 /** What index.json leaves without a name has the one that docker's own list gives it, where an archive has both. */
 async function namedByDocker(
   roots: readonly ArchivedRoot[],
   listed: Awaited<ReturnType<typeof readDockerNames>>,
-  source: ImageSource,
+  source: ArchiveSource,
 ): Promise<readonly ArchivedRoot[]> {
   const named: ArchivedRoot[] = []
   for (const root of roots) {
-    const paths = new Set((await configsOf(source, root.descriptor)).map(blobPath))
+    const { manifests } = await readGraph(source, root.descriptor)
+    const paths = new Set(manifests.map(({ config }) => blobPath(config.digest)))
     const position = listed.findIndex(({ config }) => paths.has(config))
     const names = root.names.length > 0 ? root.names : (listed[position]?.names ?? [])
     named.push({ ...root, names, ...(position === -1 ? {} : { position }) })

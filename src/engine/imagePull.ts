@@ -1,17 +1,8 @@
 import { type CallOptions, StrataError } from '../base/index.ts'
-import {
-  choosePlatform,
-  familiarName,
-  formatReference,
-  parseReference,
-  type Platform,
-  type Reference,
-  withDefaultTag,
-  withTag,
-} from '../oci/index.ts'
+import { familiarName, formatReference, parseReference, type Platform, type Reference, withDefaultTag, withTag } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
-import type { TakenImage } from '../transfer/index.ts'
-import { hostPlatform, platformOf } from './hostPlatform.ts'
+import { bestForHost } from './bestForHost.ts'
+import { wantedPlatforms } from './hostPlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
 import type { Stores } from './stores.ts'
 
@@ -38,12 +29,6 @@ export async function pullImages(
     pulled.push(await pullOne(stores, reference, { ...options, platforms, repository }))
   }
   return pulled
-}
-
-/** What a user asks for; nothing is this machine's platform. */
-function wantedPlatforms(asked: PullOptions['platforms'] = []): readonly Platform[] | 'all' {
-  if (asked === 'all') return 'all'
-  return asked.length === 0 ? [platformOf(undefined)] : asked.map(platformOf)
 }
 
 interface PullOneOptions extends CallOptions {
@@ -85,11 +70,4 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
     imageId: chosen?.facts.id ?? root.descriptor.digest,
     newer: !isKnown,
   }
-}
-
-/** The image that is meant where one is: this machine's, else the first. */
-function bestForHost(taken: readonly TakenImage[]): TakenImage | undefined {
-  const offered = taken.map(({ facts, platform }) => ({ ...facts.manifest, platform }))
-  const best = choosePlatform(offered, hostPlatform())
-  return taken.find(({ facts }) => facts.manifest.digest === best?.digest) ?? taken[0]
 }

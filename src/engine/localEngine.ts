@@ -40,6 +40,8 @@ import type { ImageInspect } from './imageInspect.ts'
 import { listImages } from './imageList.ts'
 import type { ImageUser, RemovalContext } from './imageRemoval.ts'
 import type {
+  CopiedImage,
+  CopyImageOptions,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -101,6 +103,15 @@ export class LocalEngine implements Engine {
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
     return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
+  }
+
+  async copy(source: string, destination: string, options: CopyImageOptions & CallOptions = {}): Promise<CopiedImage> {
+    const { configDirectory, durability } = this.#options
+    return (await import('./imageCopy.ts')).copyImage(
+      await this.#open(),
+      { source, destination },
+      { ...options, configDirectory, durability },
+    )
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {

@@ -32,10 +32,6 @@ export {
 } from './manifest.ts'
 export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
-<<<<<<< HEAD
-export { choosePlatform, isAboutAnImage, matchesPlatform } from './platformChoice.ts'
-export { quoted } from './quoted.ts'
-=======
 export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
->>>>>>> main
+export { quoted } from './quoted.ts'
 export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

@@ -132,4 +132,11 @@ export function documentSource(bytes: Uint8Array): BlobSource {
   return { open: async (): Promise<ByteStream> => streamOf(bytes) }
 }
 
+/** A source whose root is in memory already. */
+export function withRoot(source: BlobSource, { descriptor, bytes }: GraphRoot): BlobSource {
+  return {
+    open: (target, options) => (target.digest === descriptor.digest ? documentSource(bytes).open(target) : source.open(target, options)),
+  }
+}
+
 const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })

@@ -1,6 +1,7 @@
 import {
   type ByteStream,
   type CallOptions,
+  fileStream,
   GrowingFile,
   isStrataError,
   mapConcurrently,
@@ -11,6 +12,7 @@ import {
 } from '../base/index.ts'
 import { type BlobBatch, type DiskContentStore, verified } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
+import type { FileRange } from '../layer/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
 import type { ImageSource } from './imageSource.ts'
@@ -144,6 +146,11 @@ class LayerPull {
 
   async run(diffId: DiffId): Promise<void> {
     const { layer, lease, signal, unpack, small, position } = this.#options
+    const range = this.#source.rangeOf?.(layer)
+    if (range !== undefined) {
+      await this.#takeRange(range, diffId)
+      return
+    }
     // A plain tar is kept once, as the layer; its blob is derived from that.
     if (layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)) {
       await unpack.add(position, lent(this.#fetched(0)))
@@ -179,6 +186,18 @@ class LayerPull {
       small.find(layer.digest) ??
       ((await this.#content.has(layer)) ? await this.#content.open(layer, { signal }) : verified(this.#fetched(0), layer))
     return readAtMost(bytes, SMALL_LAYER_BYTES)
+  }
+
+  /** A layer of an archive is read where it lies. */
+  async #takeRange(range: Required<FileRange>, diffId: DiffId): Promise<void> {
+    const { layer, lease, signal, unpack, position, report } = this.#options
+    const total = range.end - range.start
+    let current = 0
+    const onRead = (bytes: number): void => report(position, 'Loading layer', { current: (current += bytes), total })
+    if (unpack.missing.includes(position)) await unpack.add(position, range, onRead)
+    else await verifyLayer(fileStream(range.path, range), diffId)
+    if (layer.digest !== parseDigest(diffId)) await this.#content.put(layer, await this.#source.open(layer), { lease, signal })
+    report(position, 'Loading layer', { current: total, total })
   }
 
   async #takeGrowing(growing: GrowingFile, diffId: DiffId): Promise<void> {

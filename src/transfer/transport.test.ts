@@ -60,7 +60,12 @@ test('a bare reference is refused, with the transports that there are; so is wha
     assert.throws(() => parseTransport(text), { code: 'STRATA_TRANSPORT_INVALID', hint: /docker:\/\/REF, .*strata:REF/ }, text)
   for (const text of ['docker:debian', 'oci:', 'oci::tag', 'oci:x:', 'oci:x:a b', 'oci:x:/a', 'dir:', 'strata:', 'docker-archive::x'])
     assert.throws(() => parseTransport(text), { code: 'STRATA_TRANSPORT_INVALID' }, text)
-  for (const text of ['docker-archive:x:@1x', 'docker-archive:x:@-1', 'docker-archive:x:@01', `docker-archive:x:a@sha256:${'a'.repeat(64)}`])
+  for (const text of [
+    'docker-archive:x:@1x',
+    'docker-archive:x:@-1',
+    'docker-archive:x:@01',
+    `docker-archive:x:a@sha256:${'a'.repeat(64)}`,
+  ])
     assert.throws(() => parseTransport(text), { code: 'STRATA_TRANSPORT_INVALID' }, text)
   for (const text of ['docker://', 'docker://UPPER', 'docker-archive:x:', 'docker-archive:x:UP'])
     assert.throws(() => parseTransport(text), { code: 'STRATA_REFERENCE_INVALID' }, text)

@@ -1,4 +1,4 @@
-import { type ByteStream, fileStream, StrataError, streamOf } from '../base/index.ts'
+import { type ByteStream, fileStream, isStrataError, StrataError, streamOf } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { type OpenOptions, skipBytes, verified } from '../content/index.ts'
 import { type Descriptor, type Digest, isForeignLayer, type Reference } from '../oci/index.ts'
@@ -26,6 +26,8 @@ export type BlobPlace =
 
 /** Where the blobs of one archive or directory are; undefined for one that it lacks. */
 export type LocateBlob = (digest: Digest) => BlobPlace | undefined
+
+const MISMATCHES: ReadonlySet<string> = new Set(['STRATA_SIZE_MISMATCH', 'STRATA_DIGEST_MISMATCH'])
 
 /** What an archive or a directory holds: its roots, and every blob by its digest. Nothing is verified before it is read. */
 export class ArchiveSource implements ImageSource, AsyncDisposable {
@@ -73,8 +75,17 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
       const { path, start: first, end } = place.extent
       return fileStream(path, { start: first + start, end })
     }
-    const bytes = verified(bytesAt(place), target)
+    const bytes = this.#verified(bytesAt(place), target)
     return start === 0 ? bytes : skipBytes(bytes, start)
+  }
+
+  async *#verified(bytes: ByteStream, target: Descriptor): AsyncGenerator<Uint8Array> {
+    try {
+      yield* verified(bytes, target)
+    } catch (cause) {
+      if (!isStrataError(cause) || !MISMATCHES.has(cause.code)) throw cause
+      throw new StrataError('dataLoss', cause.code, `Cannot read ${this.title}: blob ${target.digest} is not what its digest says`, { cause })
+    }
   }
 
   #absent(target: Descriptor): StrataError {

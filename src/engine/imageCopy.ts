@@ -90,7 +90,6 @@ async function copyToPlace(
     ...(select === undefined ? {} : { select }),
   })
   if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
-  onProgress?.({ id: '', status: 'Writing manifest to image destination' })
   await target.finish(copied, call)
   return copied.descriptor
 }

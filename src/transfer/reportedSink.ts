@@ -1,12 +1,17 @@
 import { type ByteStream, type CallOptions, observed, type ProgressListener } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
-import { type Descriptor, digestHex, isIndex, isManifest } from '../oci/index.ts'
+import { type Descriptor, digestHex, isIndex, isManifest, MEDIA_TYPES } from '../oci/index.ts'
 import type { GraphSink } from './copyGraph.ts'
 
 /** Reports what goes into a sink, blob by blob, in skopeo's words; what the sink reports itself is left out, but for a mount. */
 export function reportedSink(sink: GraphSink, onProgress: ProgressListener | undefined): GraphSink {
   if (onProgress === undefined) return sink
   return { take: (target, source, options) => takeReported(sink, { target, source, options, onProgress }) }
+}
+
+function kindOf({ mediaType }: Descriptor): 'manifest' | 'config' | 'blob' {
+  if (isManifest(mediaType) || isIndex(mediaType)) return 'manifest'
+  return mediaType === MEDIA_TYPES.config || mediaType === MEDIA_TYPES.dockerConfig ? 'config' : 'blob'
 }
 
 interface Taking {
@@ -17,9 +22,8 @@ interface Taking {
 }
 
 async function takeReported(sink: GraphSink, { target, source, options, onProgress }: Taking): Promise<Descriptor> {
-  const what = isManifest(target.mediaType) || isIndex(target.mediaType) ? 'manifest' : 'blob'
   const report = (status: string, bytes: { readonly current?: number; readonly total?: number } = {}): void =>
-    onProgress({ id: `Copying ${what} ${digestHex(target.digest).slice(0, 12)}`, status, ...bytes })
+    onProgress({ id: `Copying ${kindOf(target)} ${digestHex(target.digest).slice(0, 12)}`, status, ...bytes })
   let outcome: string | undefined = 'already exists'
   const counted: BlobSource = {
     open: async (blob, opening) => {

@@ -14,6 +14,7 @@ export interface CommandEntry {
 
 /** The groups of verbs, with their summaries. */
 export const GROUPS: Readonly<Record<string, string>> = {
+  artifact: 'Manage what is kept under a name and is no image',
   container: 'Manage containers',
   image: 'Manage images',
   network: 'Manage networks',
@@ -68,6 +69,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   ...verb('top, container top', 'Show the processes of a container', () => import('./commands/top.ts')),
   ...verb('unpause, container unpause', 'Let paused containers go on', () => import('./commands/unpause.ts')),
   ...verb('wait, container wait', 'Wait until containers have ended and print their exit codes', () => import('./commands/wait.ts')),
+  ...verb(
+    'referrers, image referrers',
+    'List what is said about an image: signatures, lists of parts',
+    () => import('./commands/referrers.ts'),
+  ),
+  ...verb('artifact ls, ~artifact list', 'List artifacts', () => import('./commands/artifactLs.ts')),
   ...verb('image inspect', 'Show all that is known of images', () => import('./commands/imageInspect.ts')),
   ...verb('image prune', 'Remove unused images', () => import('./commands/imagePrune.ts')),
   ...verb('container inspect', 'Show all that is known of containers', () => import('./commands/containerInspect.ts')),

@@ -31,6 +31,7 @@ import type {
 } from './containers.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import type {
+  ArtifactSummary,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -45,6 +46,7 @@ import type {
   PullOptions,
   PushedTag,
   PushOptions,
+  ReferrerSummary,
   SaveOptions,
 } from './images.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
@@ -92,6 +94,12 @@ export interface Engine extends AsyncDisposable {
   inspectImage(reference: string, options?: PlatformOption): Promise<ImageInspect>
   /** Newest first, as docker prints it. */
   history(reference: string, options?: PlatformOption): Promise<readonly HistoryEntry[]>
+  /**
+   * What is said about an image, and about that: as it was pulled along, or with `remote` as the registry has it now.
+   */
+  referrers(reference: string, options?: { readonly remote?: boolean } & CallOptions): Promise<readonly ReferrerSummary[]>
+  /** What is kept under a name and is no image: charts, policies, and whatever else registries hold. By name. */
+  artifacts(): Promise<readonly ArtifactSummary[]>
   /** Gives an image one more name; the name is taken from the image that had it. */
   tag(source: string, target: string): Promise<void>
   /** Removes a name, and with the last name the image. Rejects with `conflict` while a container has the image, unless forced. */

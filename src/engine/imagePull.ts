@@ -52,7 +52,7 @@ interface PullOneOptions extends CallOptions {
 }
 
 async function pullOne(stores: Stores, reference: Reference, options: PullOneOptions): Promise<PulledImage> {
-  const { choosePlatformImage, takeGraph } = await import('../transfer/index.ts')
+  const { choosePlatformImage, takeGraph, takeReferrers } = await import('../transfer/index.ts')
   const { platforms, repository, signal, onProgress } = options
   const named = await repository.manifest(reference.digest ?? reference.tag ?? 'latest', options)
   const [platform, ...others] = platforms === 'all' ? [] : platforms
@@ -69,15 +69,23 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
     if (!isHere || progress.status !== 'Already exists') onProgress?.(progress)
   }
   await using lease = stores.leases.create()
-  const taken = await takeGraph(
-    repository,
-    root,
-    { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() },
-    { lease, platforms, onProgress: report, ...(signal === undefined ? {} : { signal }) },
-  )
+  const call = { lease, onProgress: report, ...(signal === undefined ? {} : { signal }) }
+  const into = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
+  const subjects = new Set([named.descriptor.digest, root.descriptor.digest])
+  // Most of the time nothing is said about an image, and asking takes as long as a small one.
+  const [graph, said] = await Promise.allSettled([
+    takeGraph(repository, root, into, { ...call, platforms }),
+    takeReferrers(repository, [...subjects], into.content, call),
+  ])
+  if (graph.status === 'rejected') throw graph.reason
+  if (said.status === 'rejected') throw said.reason
+  const taken = graph.value
+  const parts = taken.map(({ facts }) => facts.manifest.digest).filter(digest => !subjects.has(digest))
+  const referrers = [...said.value, ...(await takeReferrers(repository, parts, into.content, call))]
   onProgress?.({ id: '', status: `Digest: ${named.descriptor.digest}` })
   const chosen = bestForHost(taken)
-  const isKnown = stores.recordRoot({ reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen })
+  const facts = { reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen, referrers }
+  const isKnown = stores.recordRoot(facts)
   return {
     reference: formatReference(reference),
     name: familiarName(reference),

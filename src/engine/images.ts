@@ -58,6 +58,28 @@ export interface PushedTag {
   readonly manifestBytes: number
 }
 
+/** A manifest that says something about an image: a signature, a list of parts, an attestation. */
+export interface ReferrerSummary {
+  readonly digest: string
+  /** Of the manifest that it is about: the image, its index, or another referrer. */
+  readonly subject: string
+  /** Of the artifact, else of its config. */
+  readonly artifactType: string
+  /** Bytes of the manifest and all that it names. */
+  readonly sizeBytes: number
+  readonly annotations: StringMap
+  /** Where it is found by tag: `sha256-….sig`. */
+  readonly tag?: string
+}
+
+export interface ArtifactSummary {
+  /** Familiar, with the tag. */
+  readonly name: string
+  readonly digest: string
+  readonly artifactType: string
+  readonly sizeBytes: number
+}
+
 export interface SaveOptions extends PlatformOption {
   /** `docker` (default) is an archive that both `docker load` and OCI tools read; `oci` leaves out docker's own files. */
   readonly format?: 'docker' | 'oci'

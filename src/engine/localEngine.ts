@@ -40,6 +40,7 @@ import type { ImageInspect } from './imageInspect.ts'
 import { listImages } from './imageList.ts'
 import type { ImageUser, RemovalContext } from './imageRemoval.ts'
 import type {
+  ArtifactSummary,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -54,6 +55,7 @@ import type {
   PullOptions,
   PushedTag,
   PushOptions,
+  ReferrerSummary,
   SaveOptions,
 } from './images.ts'
 import type { Stores } from './stores.ts'
@@ -113,6 +115,15 @@ export class LocalEngine implements Engine {
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
     return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference, options)
+  }
+
+  async referrers(reference: string, options: { readonly remote?: boolean } & CallOptions = {}): Promise<readonly ReferrerSummary[]> {
+    const { configDirectory } = this.#options
+    return (await import('./artifacts.ts')).listReferrers(await this.#open(), reference, { ...options, configDirectory })
+  }
+
+  async artifacts(): Promise<readonly ArtifactSummary[]> {
+    return (await import('./artifacts.ts')).listArtifacts(await this.#open())
   }
 
   async tag(source: string, target: string): Promise<void> {

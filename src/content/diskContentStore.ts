@@ -22,6 +22,7 @@ import { childrenOf, isDocument, type VerifiedFile } from './ingest.ts'
 import { IngestDirectory } from './ingestDirectory.ts'
 import { type BlobProblem, markBlob, scrubBlobs } from './scrub.ts'
 import type { BlobInfo, CommitOptions, ContentStore, Deriver, Ingest, IngestOptions, OpenOptions } from './store.ts'
+import { UploadRecords } from './uploadRecords.ts'
 import { sizeMismatch, skipBytes, verified } from './verified.ts'
 
 export interface ContentOptions {
@@ -186,6 +187,11 @@ export class DiskContentStore implements ContentStore {
   /** The repositories that had a blob, the last seen first. */
   sources(digest: Digest): readonly string[] {
     return this.#records.sources(digest)
+  }
+
+  /** Where blobs are being uploaded to in a repository (`host/path`). */
+  uploadsTo(repository: string): UploadRecords {
+    return new UploadRecords(this.#metadata, repository)
   }
 
   /** Notes, after it was verified, that a layer blob holds this layer. The blob need not be here. */

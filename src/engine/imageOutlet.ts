@@ -17,10 +17,15 @@ export async function pushImages(
   if (references.length === 0) throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot push "${text}": it has no tags here`)
   const images = references.map(reference => ({ reference, image: stores.images.named(reference) ?? stores.images.resolve(text) }))
   for (const { image } of images) await requirePlatform(stores, image, { text, wanted: options.platform })
-  const { connectRepository } = await import('../registry/index.ts')
+  const { connectRepository, RateLimit } = await import('../registry/index.ts')
   const { pushImage } = await import('../transfer/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
+  const { configDirectory, limitRate, signal, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    configDirectory,
+    access: 'push',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
   onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.
   void stores.layers

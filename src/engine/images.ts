@@ -21,7 +21,12 @@ export interface LoadedImage {
   readonly name: string | undefined
 }
 
-export interface PullOptions extends PlatformOption {
+export interface RateOption {
+  /** The most bytes per second, over all connections of the call and in both directions. Default: as fast as it goes. */
+  readonly limitRate?: number
+}
+
+export interface PullOptions extends PlatformOption, RateOption {
   /** Every tag of the repository; the reference must have neither tag nor digest. */
   readonly allTags?: boolean
 }
@@ -39,7 +44,7 @@ export interface PulledImage {
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none'
 
-export interface PushOptions extends PlatformOption {
+export interface PushOptions extends PlatformOption, RateOption {
   readonly allTags?: boolean
   /** For layers that have no compressed form yet. Default `gzip`. */
   readonly compression?: LayerCompression

@@ -1,6 +1,6 @@
-import { type ByteStream, type CallOptions, mapConcurrently, readAtMost } from '../base/index.ts'
+import { type ByteStream, type CallOptions, mapConcurrently, observed, readAtMost } from '../base/index.ts'
 import { compress } from '../compression/index.ts'
-import type { DiskContentStore } from '../content/index.ts'
+import type { BlobSource, DiskContentStore } from '../content/index.ts'
 import {
   type Descriptor,
   describeBytes,
@@ -31,8 +31,9 @@ const LAYERS_AT_ONCE = 5
 
 /**
  * Sends an image to a repository: what the registry lacks of it, and the tag last. Layers that arrived
- * compressed go as they came, so a pulled image keeps its digest; a layer that was made here is compressed on its
- * way, and its compressed digest is remembered, so that another push to where it is sends nothing.
+ * compressed go as they came, so a pulled image keeps its digest, and one that was broken off goes on where it stopped; a
+ * layer that was made here is compressed on its way, from its beginning each time, and its compressed digest is remembered,
+ * so that another push to where it is sends nothing.
  *
  * Resolves with the manifest as it was pushed.
  */
@@ -48,8 +49,7 @@ export async function pushImage(
     const signal = options.signal === undefined ? failed : AbortSignal.any([options.signal, failed])
     return new LayerPush(repository, content, { ...options, signal }).run(layer, image.diffIds[position]!)
   })
-  if (!(await repository.has(manifest.config, options)))
-    await repository.put(manifest.config, await content.open(manifest.config, options), options)
+  if (!(await repository.has(manifest.config, options))) await repository.put(manifest.config, content, options)
   const pushed = withLayers({ descriptor: image.manifest, bytes }, manifest, layers)
   await repository.putManifest(options.tag, pushed, options)
   for (const layer of layers) content.addSource(layer.digest, repository.name)
@@ -99,20 +99,24 @@ class LayerPush {
         return form
       }
     }
-    const bytes = counted(await this.#content.open(layer, this.#options), current => report('Pushing', { current, total: layer.size }))
-    const pushed = isPlain && compression !== 'none' ? await this.#pushCompressed(bytes, diffId) : await this.#pushAsIs(layer, bytes)
+    const source = counted(this.#content, current => report('Pushing', { current, total: layer.size }))
+    const pushed =
+      isPlain && compression !== 'none' ? await this.#pushCompressed(layer, source, diffId) : await this.#pushAsIs(layer, source)
     report('Pushed')
     return pushed
   }
 
-  async #pushAsIs(layer: Descriptor, bytes: ByteStream): Promise<Descriptor> {
-    await this.#repository.put(layer, bytes, this.#options)
+  async #pushAsIs(layer: Descriptor, source: BlobSource): Promise<Descriptor> {
+    const uploads = this.#content.uploadsTo(this.#repository.name)
+    await this.#repository.put(layer, source, { ...this.#options, uploads })
     return layer
   }
 
-  async #pushCompressed(bytes: ByteStream, diffId: DiffId): Promise<Descriptor> {
+  /** One that breaks is begun anew: another version of a compressor may make other bytes. */
+  async #pushCompressed(layer: Descriptor, source: BlobSource, diffId: DiffId): Promise<Descriptor> {
     const { compression } = this.#options
-    const pushed = await this.#repository.putUnknown(COMPRESSED_TYPES[compression], compress(bytes, compression), this.#options)
+    const open = async (): Promise<ByteStream> => compress(await source.open(layer, this.#options), compression)
+    const pushed = await this.#repository.putUnknown(COMPRESSED_TYPES[compression], open, this.#options)
     this.#content.setUncompressed(pushed, diffId)
     return pushed
   }
@@ -126,11 +130,12 @@ class LayerPush {
   }
 }
 
-async function* counted(bytes: ByteStream, report: (current: number) => void): AsyncGenerator<Uint8Array> {
-  let current = 0
-  for await (const chunk of bytes) {
-    current += chunk.length
-    report(current)
-    yield chunk
+/** A source that tells how far it has been read. */
+function counted(source: BlobSource, report: (current: number) => void): BlobSource {
+  return {
+    async open(target, options) {
+      let current = options?.start ?? 0
+      return observed(await source.open(target, options), chunk => report((current += chunk.length)))
+    },
   }
 }

@@ -41,7 +41,8 @@ export function openContent(options: ContentOptions): DiskContentStore {
  *   oci-layout, index.json   the root is an OCI image layout of every image whose blobs are all kept
  *   blobs/<alg>/<hex>        blobs; a file without a record is garbage
  *   ingest/<hash of a key>   what is being written
- *   ingest/put-<random>      the same where nobody resumes it: a blob, or a directory of small ones
+ *   ingest/put-<random>      the same where nobody resumes it
+ *   ingest/small-<alg>-<hex> a small blob that waits for others, or was left by who was killed
  *   trash/                   what is being deleted
  *
  * A blob comes to be in this order, and each step is durable before the next: bytes, name, record.
@@ -125,10 +126,20 @@ export class DiskContentStore implements ContentStore {
     return this.#ingests.resume(key, options)
   }
 
+  /** Deletes what an ingest has left, unless somebody goes on with it now. */
+  discardIngest(key: string): void {
+    this.#ingests.discard(key)
+  }
+
   /** Begins to store small blobs together: many `put`s in the time of one. */
   batch(options: CommitOptions = {}): BlobBatch {
-    return new BlobBatch(this.#ingests.once, {
+    return new BlobBatch(this.#ingests.path, {
       durability: this.#metadata.durability,
+      read: async target => {
+        // Held first, looked for afterwards.
+        options.lease?.add({ kind: 'blob', id: target.digest })
+        return (await this.has(target)) ? readAtMost(await this.open(target), target.size) : undefined
+      },
       publish: files => this.#publishAll(files, options),
     })
   }

@@ -25,9 +25,14 @@ export async function pullImages(
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
   }
-  const { connectRepository } = await import('../registry/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'pull', ...(signal === undefined ? {} : { signal }) })
+  const { connectRepository, RateLimit } = await import('../registry/index.ts')
+  const { configDirectory, limitRate, signal, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    configDirectory,
+    access: 'pull',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
   const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
   const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
   const platforms = wantedPlatforms(options.platforms)

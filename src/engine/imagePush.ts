@@ -30,10 +30,15 @@ export async function pushImages(
   const roots = await Promise.all(
     references.map(async reference => ({ reference, ...(await rootToPush(stores, reference, text, options)) })),
   )
-  const { connectRepository } = await import('../registry/index.ts')
+  const { connectRepository, RateLimit } = await import('../registry/index.ts')
   const { copyGraph, RepositorySink, sendReferrers } = await import('../transfer/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
+  const { configDirectory, limitRate, signal, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    configDirectory,
+    access: 'push',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
   onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.
   void stores.layers

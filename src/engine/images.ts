@@ -21,7 +21,12 @@ export interface LoadedImage {
   readonly name: string | undefined
 }
 
-export interface PullOptions {
+export interface RateOption {
+  /** The most bytes per second, over all connections of the call and in both directions. Default: as fast as it goes. */
+  readonly limitRate?: number
+}
+
+export interface PullOptions extends RateOption {
   /**
    * `os[/architecture[/variant]]` each. Of one platform (default this machine's) the name stands for its image; of several,
    * or `all`, for the index with those images.
@@ -44,7 +49,7 @@ export interface PulledImage {
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none'
 
-export interface PushOptions {
+export interface PushOptions extends RateOption {
   /** Only these of the name's platforms; default all that are here. */
   readonly platforms?: readonly string[]
   readonly allTags?: boolean

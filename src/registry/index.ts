@@ -1,5 +1,7 @@
+export type { UploadMemory } from './blobUpload.ts'
 export { type Challenge, parseChallenges } from './challenge.ts'
 export { type Credentials, findCredentials } from './credentials.ts'
 export { connectRepository, type ConnectOptions, type RemoteManifest, Repository } from './repository.ts'
+export { RateLimit } from './limit.ts'
 export { withRedirects } from './redirects.ts'
 export { compose, httpSender, type HttpResponse } from './send.ts'

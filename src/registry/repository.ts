@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ByteStream, type CallOptions, isStrataError, observed, readAtMost, StrataError, streamOf } from '../base/index.ts'
-import { type BlobSink, type BlobSource, type OpenOptions, verified } from '../content/index.ts'
+import { type BlobSource, type OpenOptions, verified } from '../content/index.ts'
 import {
   type Descriptor,
   describeBytes,
@@ -18,18 +18,28 @@ import {
   type Reference,
 } from '../oci/index.ts'
 import { withAuthorization } from './authorization.ts'
+import { downloadBlob } from './blobDownload.ts'
+import { locationOf, uploadBlob, type UploadHost, type UploadOptions, withDigest } from './blobUpload.ts'
 import { type Credentials, findCredentials } from './credentials.ts'
 import { findEndpoint } from './endpoint.ts'
+import { type RateLimit, withRateLimit } from './limit.ts'
 import { answerError } from './registryError.ts'
 import { withRedirects } from './redirects.ts'
 import { delayMs, withRetry } from './retry.ts'
-import { compose, type HttpResponse, httpSender, type Send } from './send.ts'
+import { compose, type HttpResponse, httpSender, type Send, type Wrap } from './send.ts'
 
 export interface ConnectOptions {
   /** Where docker's `config.json` with credentials is. */
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
+  /** Shared with other connections of the process. Default: as fast as it goes. */
+  readonly rateLimit?: RateLimit
   readonly signal?: AbortSignal
+}
+
+export interface RangeOptions extends OpenOptions {
+  /** The first byte that is not wanted any more; default the end. */
+  readonly end?: number
 }
 
 /** A manifest or index as the registry has it; its bytes are what its digest says. */
@@ -38,8 +48,8 @@ export interface RemoteManifest {
   readonly bytes: Buffer
 }
 
-/** How often one blob's broken stream is taken up again before the pull gives up. */
-const RESUMES = 5
+/** How often a push of bytes that cannot be taken up again is begun anew. */
+const REPEATS = 2
 /** What registries without the referrers API answer: the spec asks for 404, some do not know the path. */
 const NO_SUCH_API: ReadonlySet<number> = new Set([400, 404, 405, 501])
 const MAX_TAG_PAGES = 10_000
@@ -66,29 +76,40 @@ export async function connectRepository(reference: Reference, options: ConnectOp
     const base = await findEndpoint(reference.domain, http.send)
     const credentials: Credentials | undefined = await findCredentials(options.configDirectory, reference.domain)
     const scope = `repository:${reference.path}:${options.access === 'push' ? 'pull,push' : 'pull'}`
-    const send = compose(http.send, withRetry, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }))
-    return new Repository(reference, base, { send, close: http.close })
+    const { rateLimit } = options
+    const limits: readonly Wrap[] = rateLimit === undefined ? [] : [withRateLimit(rateLimit)]
+    const send = compose(http.send, withRetry, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }), ...limits)
+    return new Repository(reference, base, { send, close: http.close, mayUseMore: rateLimit === undefined })
   } catch (error) {
     http.close()
     throw error
   }
 }
 
+interface RepositoryConnections {
+  readonly send: Send
+  readonly close: () => void
+  /** Whether a slow connection may be helped by others. */
+  readonly mayUseMore: boolean
+}
+
 /** One repository of a registry, by the distribution-spec: blobs, manifests, tags. */
-export class Repository implements BlobSource, BlobSink, AsyncDisposable {
+export class Repository implements BlobSource, AsyncDisposable {
   /** `host/path`, as records of blob sources have it. */
   readonly name: string
   readonly #path: string
   readonly #base: URL
   readonly #send: Send
   readonly #close: () => void
+  readonly #mayUseMore: boolean
 
-  constructor({ domain, path }: Reference, base: URL, http: { readonly send: Send; readonly close: () => void }) {
+  constructor({ domain, path }: Reference, base: URL, http: RepositoryConnections) {
     this.name = `${domain}/${path}`
     this.#path = path
     this.#base = base
     this.#send = http.send
     this.#close = http.close
+    this.#mayUseMore = http.mayUseMore
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -190,44 +211,62 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return true
   }
 
-  async open(target: Descriptor, options: OpenOptions = {}): Promise<ByteStream> {
+  async open(target: Descriptor, options: RangeOptions = {}): Promise<ByteStream> {
     const bytes = await this.openUnverified(target, options)
-    return (options.start ?? 0) === 0 ? verified(bytes, target) : bytes
+    return (options.start ?? 0) === 0 && (options.end ?? target.size) >= target.size ? verified(bytes, target) : bytes
   }
 
-  /** As `open`, for who verifies the bytes anyway, as an ingest does. A stream that breaks is taken up again where it broke. */
-  async openUnverified(target: Descriptor, options: OpenOptions = {}): Promise<ByteStream> {
-    const start = options.start ?? 0
+  /**
+   * As `open`, for who verifies the bytes anyway, as an ingest does. A stream that breaks is taken up again where it broke, and a
+   * large blob that comes slowly is fetched over several connections.
+   */
+  async openUnverified(target: Descriptor, { start = 0, end = target.size, signal }: RangeOptions = {}): Promise<ByteStream> {
     // Registries answer 416 to who asks for what comes after the end: a fetch that was interrupted there has it all.
-    if (start > 0 && start >= target.size) return streamOf(new Uint8Array())
-    return this.#resuming(target, start, await this.#openAt(target, start, options), options)
+    if (start > 0 && start >= end) return streamOf()
+    return downloadBlob({
+      name: `${target.digest} from "${this.name}"`,
+      start,
+      end,
+      open: (from, own) => this.#openAt(target, { start: from, end }, own),
+      openRange: this.#mayUseMore ? (from, to, own) => this.#openAt(target, { start: from, end: to, exact: true }, own) : undefined,
+      signal,
+    })
   }
 
-  /** distribution-spec "Pushing blobs", in two steps: POST, then PUT of the whole. */
-  async put(target: Descriptor, bytes: ByteStream, options: CallOptions = {}): Promise<void> {
+  /** distribution-spec "Pushing blobs"; of a large blob what did not arrive is sent again, and no more. See `uploadBlob`. */
+  async put(target: Descriptor, source: BlobSource, options: UploadOptions = {}): Promise<void> {
     if (isManifest(target.mediaType) || isIndex(target.mediaType)) {
-      await this.putManifest(target.digest, { descriptor: target, bytes: await readAtMost(bytes, LIMITS.manifestBytes) }, options)
+      const bytes = await readAtMost(await source.open(target, options), LIMITS.manifestBytes)
+      await this.putManifest(target.digest, { descriptor: target, bytes }, options)
       return
     }
-    const location = await this.#beginUpload('', options)
-    if (location === undefined) return
-    const headers = { 'content-type': 'application/octet-stream', 'content-length': String(target.size) }
-    const response = await this.#send({
-      method: 'PUT',
-      url: withDigest(location, target.digest),
-      headers,
-      body: bytes,
-      ...signalOf(options),
-    })
-    if (response.status !== 201) throw await answerError(`push ${target.digest} to "${this.name}"`, response)
-    await response.body.discard()
+    const host: UploadHost = {
+      name: this.name,
+      send: this.#send,
+      begin: call => this.#beginUpload('', call),
+      has: (blob, call) => this.has(blob, call),
+    }
+    await uploadBlob(host, target, source, options)
   }
 
   /**
    * Pushes bytes whose digest is known only at their end; resolves with what they turned out to be.
+   * What breaks is sent anew: nobody knows yet whether the bytes are the same again.
    * distribution-spec "Pushing a blob in chunks", with one chunk.
    */
-  async putUnknown(mediaType: string, bytes: ByteStream, options: CallOptions = {}): Promise<Descriptor> {
+  async putUnknown(mediaType: string, open: () => Promise<ByteStream>, options: CallOptions = {}): Promise<Descriptor> {
+    for (let failures = 0; ;) {
+      try {
+        return await this.#putUnknown(mediaType, await open(), options)
+      } catch (error) {
+        failures += 1
+        if (failures > REPEATS || !isStrataError(error, 'unavailable') || options.signal?.aborted === true) throw error
+        await sleep(delayMs(failures))
+      }
+    }
+  }
+
+  async #putUnknown(mediaType: string, bytes: ByteStream, options: CallOptions): Promise<Descriptor> {
     const location = (await this.#beginUpload('', options))!
     const sha = createHash('sha256')
     let size = 0
@@ -245,7 +284,7 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     if (sent.status !== 202 && sent.status !== 204) throw await answerError(`push a layer to "${this.name}"`, sent)
     await sent.body.discard()
     const digest = parseDigest(`sha256:${sha.digest('hex')}`)
-    const end = locationOf(sent, location)
+    const end = locationOf(sent, location, this.name)
     const response = await this.#send({
       method: 'PUT',
       url: withDigest(end, digest),
@@ -307,52 +346,35 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     const response = await this.#request('POST', `blobs/uploads/${query}`, { 'content-length': '0' }, options)
     if (response.status !== 201 && response.status !== 202) throw await answerError(`push to "${this.name}"`, response)
     await response.body.discard()
-    return response.status === 201 ? undefined : locationOf(response, this.#base)
+    return response.status === 201 ? undefined : locationOf(response, this.#base, this.name)
   }
 
-  async #openAt(target: Descriptor, start: number, options: CallOptions): Promise<ByteStream> {
-    const range: Readonly<Record<string, string>> = start === 0 ? {} : { range: `bytes=${start}-` }
-    const response = await this.#request('GET', this.#pathOf(target), { accept: target.mediaType, ...range }, options)
-    const encoding = response.headers['content-encoding'] ?? 'identity'
+  /** @param range.exact what is not exactly that range is refused; else it is cut to it */
+  async #openAt(
+    target: Descriptor,
+    { start, end, exact = false }: { readonly start: number; readonly end: number; readonly exact?: boolean },
+    signal: AbortSignal | undefined,
+  ): Promise<ByteStream> {
+    const isPart = end < target.size
+    const range: Readonly<Record<string, string>> = start === 0 && !isPart ? {} : { range: `bytes=${start}-${isPart ? end - 1 : ''}` }
+    const response = await this.#request('GET', this.#pathOf(target), { accept: target.mediaType, ...range }, signalOf({ signal }))
+    const { status, headers, body } = response
+    const encoding = headers['content-encoding'] ?? 'identity'
     if (encoding !== 'identity' && encoding !== '') {
-      await response.body.discard()
+      await body.discard()
       throw new StrataError(
         'unavailable',
         'STRATA_REGISTRY_ANSWER',
         `Cannot get ${target.digest} from "${this.name}": it comes with content encoding "${encoding}"`,
       )
     }
-    if (response.status === 200) return start === 0 ? response.body : skip(response.body, start)
-    if (response.status === 206 && new RegExp(`^bytes ${start}-`).test(response.headers['content-range'] ?? '')) return response.body
-    if (response.status === 206) await response.body.discard()
+    if (status === 200 && !exact) return start === 0 && !isPart ? body : partOf(body, start, end)
+    // RFC 9110 section 14.4
+    const given = /^bytes (\d+)-(\d+)\//.exec(headers['content-range'] ?? '')
+    const isAsked = status === 206 && Number(given?.[1]) === start && (!exact || Number(given?.[2]) === end - 1)
+    if (isAsked) return isPart && !exact ? partOf(body, 0, end - start) : body
+    if (status === 200 || status === 206) await body.discard()
     throw await answerError(`get ${target.digest} from "${this.name}"`, response)
-  }
-
-  async *#resuming(target: Descriptor, start: number, first: ByteStream, options: CallOptions): AsyncGenerator<Uint8Array> {
-    let at = start
-    let bytes = first
-    for (let failures = 0; ;) {
-      try {
-        for await (const chunk of bytes) {
-          at += chunk.length
-          yield chunk
-          // Progress makes up for earlier failures.
-          failures = 0
-        }
-        if (at >= target.size) return
-        throw new StrataError(
-          'unavailable',
-          'STRATA_REGISTRY_ANSWER',
-          `Cannot get ${target.digest} from "${this.name}": it ends after ${at} of ${target.size} bytes`,
-        )
-      } catch (error) {
-        if (at >= target.size) return
-        failures += 1
-        if (failures > RESUMES || !isStrataError(error, 'unavailable') || options.signal?.aborted === true) throw error
-        await sleep(delayMs(failures))
-        bytes = await this.#openAt(target, at, options)
-      }
-    }
   }
 
   /** The rest of a list is on the same host; anything else is not followed. */
@@ -393,26 +415,16 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
 /** The tag of the list of what refers to a digest. distribution-spec "Referrers Tag Schema" */
 const referrersTag = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestHex(digest).slice(0, 64)}`
 
-const signalOf = ({ signal }: CallOptions): { readonly signal?: AbortSignal } => (signal === undefined ? {} : { signal })
+const signalOf = ({ signal }: { readonly signal?: AbortSignal | undefined }): { readonly signal?: AbortSignal } =>
+  signal === undefined ? {} : { signal }
 
-function locationOf(response: HttpResponse, base: URL): URL {
-  const location = response.headers['location']
-  if (location === undefined || !URL.canParse(location, base.href)) {
-    throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot push to "${base.host}": it does not say where to upload to`)
-  }
-  return new URL(location, base)
-}
-
-function withDigest(location: URL, digest: Digest): URL {
-  const url = new URL(location)
-  url.searchParams.set('digest', digest)
-  return url
-}
-
-async function* skip(bytes: ByteStream, count: number): AsyncGenerator<Uint8Array> {
-  let left = count
+/** The bytes from `start` up to, and without, `end` of a stream. */
+async function* partOf(bytes: ByteStream, start: number, end: number): AsyncGenerator<Uint8Array> {
+  let at = 0
   for await (const chunk of bytes) {
-    if (left < chunk.length) yield chunk.subarray(left)
-    left = Math.max(0, left - chunk.length)
+    const part = chunk.subarray(Math.max(0, start - at), Math.max(0, end - at))
+    at += chunk.length
+    if (part.length > 0) yield part
+    if (at >= end) return
   }
 }

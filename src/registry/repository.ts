@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStream, type CallOptions, isStrataError, observed, readAtMost, StrataError, streamOf } from '../base/index.ts'
+import {
+  type ByteStream,
+  type CallOptions,
+  type ErrorKind,
+  isStrataError,
+  observed,
+  readAtMost,
+  StrataError,
+  streamOf,
+} from '../base/index.ts'
 import { type BlobSink, type BlobSource, type OpenOptions, verified } from '../content/index.ts'
 import {
   type Descriptor,
@@ -8,13 +17,14 @@ import {
   digestOf,
   isIndex,
   isManifest,
+  isTag,
   LIMITS,
   MEDIA_TYPES,
   parseDigest,
   type Reference,
 } from '../oci/index.ts'
 import { withAuthorization } from './authorization.ts'
-import { type Credentials, findCredentials } from './credentials.ts'
+import { findCredentials } from './credentials.ts'
 import { findEndpoint } from './endpoint.ts'
 import { answerError } from './registryError.ts'
 import { withRedirects } from './redirects.ts'
@@ -36,6 +46,8 @@ export interface RemoteManifest {
 
 /** How often one blob's broken stream is taken up again before the pull gives up. */
 const RESUMES = 5
+/** What a registry says of a repository that is not for us. */
+const REFUSALS: ReadonlySet<ErrorKind> = new Set(['unauthorized', 'permissionDenied', 'notFound'])
 const MAX_TAG_PAGES = 10_000
 const MAX_TAGS_BYTES = 4 * 1024 * 1024
 
@@ -58,7 +70,7 @@ export async function connectRepository(reference: Reference, options: ConnectOp
   const http = httpSender()
   try {
     const base = await findEndpoint(reference.domain, http.send)
-    const credentials: Credentials | undefined = await findCredentials(options.configDirectory, reference.domain)
+    const credentials = await findCredentials(options.configDirectory, reference.domain, { path: reference.path })
     const scope = `repository:${reference.path}:${options.access === 'push' ? 'pull,push' : 'pull'}`
     const send = compose(http.send, withRetry, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }))
     return new Repository(reference, base, { send, close: http.close })
@@ -127,19 +139,29 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return { descriptor: { mediaType, digest, size: bytes.length }, bytes }
   }
 
-  /** All tags, in the order of the registry. distribution-spec "Content Discovery" */
+  /**
+   * All tags, in the order of the registry. distribution-spec "Listing Tags"
+   *
+   * Rejects with `unavailable` (STRATA_REGISTRY_ANSWER) for what is no list of tags, or has no end.
+   */
   async *tags(options: CallOptions = {}): AsyncGenerator<string> {
     let page: URL | undefined = this.#url('tags/list')
-    for (let pages = 0; page !== undefined && pages < MAX_TAG_PAGES; pages += 1) {
+    for (let pages = 0; page !== undefined; pages += 1) {
+      if (pages === MAX_TAG_PAGES) throw this.#badTagList(`it has more than ${MAX_TAG_PAGES} pages`)
       const response: HttpResponse = await this.#send({ method: 'GET', url: page, headers: {}, ...signalOf(options) })
       if (response.status !== 200) throw await answerError(`list the tags of "${this.name}"`, response)
-      const { tags } = JSON.parse((await readAtMost(response.body, MAX_TAGS_BYTES)).toString()) as { tags?: readonly string[] | null }
-      yield* tags ?? []
+      const tags = readTagList(await readAtMost(response.body, MAX_TAGS_BYTES, `the tags of "${this.name}"`))
+      if (tags === undefined) throw this.#badTagList('its registry gives no list of tags')
+      yield* tags
       const next: string | undefined = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.headers['link'] ?? '')?.[1]
-      const following: URL | undefined = next === undefined ? undefined : new URL(next, page)
+      const following: URL | undefined = next === undefined || !URL.canParse(next, page.href) ? undefined : new URL(next, page)
       // The rest of a list is on the same host; anything else is not followed.
       page = following?.origin === this.#base.origin ? following : undefined
     }
+  }
+
+  #badTagList(state: string): StrataError {
+    return new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot list the tags of "${this.name}": ${state}`)
   }
 
   async has(target: Descriptor, options: CallOptions = {}): Promise<boolean> {
@@ -217,11 +239,19 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return { mediaType, digest, size }
   }
 
-  /** Asks for a blob of another repository of the same registry; true when it is here now. distribution-spec "Mounting a blob from another repository" */
+  /**
+   * Asks for a blob of another repository of the same registry; true when it is here now. A source that we may not read
+   * is none. distribution-spec "Mounting a blob from another repository"
+   */
   async mountFrom(repository: string, digest: Digest, options: CallOptions = {}): Promise<boolean> {
     const [domain, path] = [repository.slice(0, repository.indexOf('/')), repository.slice(repository.indexOf('/') + 1)]
     if (!this.name.startsWith(`${domain}/`) || path === this.#path) return false
-    return (await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)) === undefined
+    try {
+      return (await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)) === undefined
+    } catch (error) {
+      if (isStrataError(error) && REFUSALS.has(error.kind)) return false
+      throw error
+    }
   }
 
   /** distribution-spec "Pushing manifests" @param tagOrDigest what the manifest shall be found under */
@@ -318,6 +348,17 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
 }
 
 const signalOf = ({ signal }: CallOptions): { readonly signal?: AbortSignal } => (signal === undefined ? {} : { signal })
+
+/** Undefined for what is no list of tags. An empty list is null where Go programs write it. */
+function readTagList(bytes: Buffer): readonly string[] | undefined {
+  try {
+    const { tags } = JSON.parse(bytes.toString()) as { readonly tags?: unknown }
+    if (tags === null || tags === undefined) return []
+    return Array.isArray(tags) && tags.every(isTag) ? tags : undefined
+  } catch {
+    return undefined
+  }
+}
 
 function locationOf(response: HttpResponse, base: URL): URL {
   const location = response.headers['location']

@@ -49,6 +49,7 @@ import type {
   ReferrerSummary,
   SaveOptions,
 } from './images.ts'
+import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
 /**
@@ -87,6 +88,26 @@ export interface Engine extends AsyncDisposable {
   push(reference: string, options?: PushOptions & CallOptions): Promise<readonly PushedTag[]>
   /** An archive of the images and what they share, once; bytes are made as they are read. Unknown names reject before the first byte. */
   save(references: readonly string[], options?: SaveOptions & CallOptions): Promise<ByteStream>
+
+  // Registries: who we are there, and what is there
+
+  /**
+   * Asks a registry whether it takes these credentials, and keeps them where docker would: with the credential helper that the
+   * user's `config.json` names, else in that file. Without any, asks about those that the user has.
+   *
+   * @param server its host, with or without a scheme and a path; default Docker Hub
+   * Rejects with `unauthorized` (STRATA_LOGIN_REFUSED) when it does not take them, and with `notFound` (STRATA_NO_CREDENTIALS)
+   * when there are none.
+   */
+  login(server?: string, options?: Partial<LoginOptions> & CallOptions): Promise<Login>
+  /** Forgets what `login` keeps for a registry. */
+  logout(server?: string): Promise<Logout>
+  /** The tags that a repository has in its registry, in the order of the registry; a page is fetched when it is asked for. */
+  tags(repository: string, call?: CallOptions): AsyncIterable<string>
+  /** The manifest or index that a name stands for in its registry, byte for byte. An image id is no name here. */
+  remoteManifest(reference: string, call?: CallOptions): Promise<RemoteDocument>
+  /** The manifests of the images that a name stands for in its registry: one, or all that an index lists, each fetched when it is asked for. */
+  remoteManifests(reference: string, call?: CallOptions): AsyncIterable<RemoteDocument>
 
   // Images: what is here
 

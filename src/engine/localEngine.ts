@@ -58,6 +58,7 @@ import type {
   ReferrerSummary,
   SaveOptions,
 } from './images.ts'
+import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
@@ -103,6 +104,29 @@ export class LocalEngine implements Engine {
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
     return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
+  }
+
+  async login(server?: string, options: Partial<LoginOptions> & CallOptions = {}): Promise<Login> {
+    return (await import('./registryLogin.ts')).logIn(this.#options, server, options)
+  }
+
+  async logout(server?: string): Promise<Logout> {
+    return (await import('./registryLogin.ts')).logOut(this.#options, server)
+  }
+
+  async *tags(repository: string, call: CallOptions = {}): AsyncGenerator<string> {
+    const { configDirectory } = this.#options
+    yield* (await import('./remoteQueries.ts')).listTags(repository, { ...call, configDirectory })
+  }
+
+  async remoteManifest(reference: string, call: CallOptions = {}): Promise<RemoteDocument> {
+    const { configDirectory } = this.#options
+    return (await import('./remoteQueries.ts')).remoteManifest(reference, { ...call, configDirectory })
+  }
+
+  async *remoteManifests(reference: string, call: CallOptions = {}): AsyncGenerator<RemoteDocument> {
+    const { configDirectory } = this.#options
+    yield* (await import('./remoteQueries.ts')).remoteManifests(reference, { ...call, configDirectory })
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {

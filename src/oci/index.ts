@@ -30,7 +30,7 @@ export {
   parseManifest,
   parseManifestOrIndex,
 } from './manifest.ts'
-export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
+export { isForeignLayer, isImageConfig, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
 export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
-export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'
+export { familiarForm, familiarName, formatReference, isTag, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStream, type CallOptions, isStrataError, observed, readAtMost, StrataError, streamOf } from '../base/index.ts'
+import {
+  type ByteStream,
+  type CallOptions,
+  type ErrorKind,
+  isStrataError,
+  observed,
+  readAtMost,
+  StrataError,
+  streamOf,
+} from '../base/index.ts'
 import { type BlobSource, type OpenOptions, verified } from '../content/index.ts'
 import {
   type Descriptor,
@@ -11,6 +20,7 @@ import {
   digestOf,
   isIndex,
   isManifest,
+  isTag,
   LIMITS,
   MEDIA_TYPES,
   parseDigest,
@@ -20,7 +30,7 @@ import {
 import { withAuthorization } from './authorization.ts'
 import { downloadBlob } from './blobDownload.ts'
 import { locationOf, uploadBlob, type UploadHost, type UploadOptions, withDigest } from './blobUpload.ts'
-import { type Credentials, findCredentials } from './credentials.ts'
+import { findCredentials } from './credentials.ts'
 import { findEndpoint } from './endpoint.ts'
 import { type RateLimit, withRateLimit } from './limit.ts'
 import { answerError } from './registryError.ts'
@@ -52,6 +62,8 @@ export interface RemoteManifest {
 const REPEATS = 2
 /** What registries without the referrers API answer: the spec asks for 404, some do not know the path. */
 const NO_SUCH_API: ReadonlySet<number> = new Set([400, 404, 405, 501])
+/** What a registry says of a repository that is not for us. */
+const REFUSALS: ReadonlySet<ErrorKind> = new Set(['unauthorized', 'permissionDenied', 'notFound'])
 const MAX_TAG_PAGES = 10_000
 const MAX_TAGS_BYTES = 4 * 1024 * 1024
 
@@ -74,7 +86,7 @@ export async function connectRepository(reference: Reference, options: ConnectOp
   const http = httpSender()
   try {
     const base = await findEndpoint(reference.domain, http.send)
-    const credentials: Credentials | undefined = await findCredentials(options.configDirectory, reference.domain)
+    const credentials = await findCredentials(options.configDirectory, reference.domain, { path: reference.path })
     const scope = `repository:${reference.path}:${options.access === 'push' ? 'pull,push' : 'pull'}`
     const { rateLimit } = options
     const limits: readonly Wrap[] = rateLimit === undefined ? [] : [withRateLimit(rateLimit)]
@@ -154,14 +166,20 @@ export class Repository implements BlobSource, AsyncDisposable {
     return { descriptor: { mediaType, digest, size: bytes.length }, bytes }
   }
 
-  /** All tags, in the order of the registry. distribution-spec "Content Discovery" */
+  /**
+   * All tags, in the order of the registry. distribution-spec "Listing Tags"
+   *
+   * Rejects with `unavailable` (STRATA_REGISTRY_ANSWER) for what is no list of tags, or has no end.
+   */
   async *tags(options: CallOptions = {}): AsyncGenerator<string> {
     let page: URL | undefined = this.#url('tags/list')
-    for (let pages = 0; page !== undefined && pages < MAX_TAG_PAGES; pages += 1) {
+    for (let pages = 0; page !== undefined; pages += 1) {
+      if (pages === MAX_TAG_PAGES) throw this.#badTagList(`it has more than ${MAX_TAG_PAGES} pages`)
       const response: HttpResponse = await this.#send({ method: 'GET', url: page, headers: {}, ...signalOf(options) })
       if (response.status !== 200) throw await answerError(`list the tags of "${this.name}"`, response)
-      const { tags } = JSON.parse((await readAtMost(response.body, MAX_TAGS_BYTES)).toString()) as { tags?: readonly string[] | null }
-      yield* tags ?? []
+      const tags = readTagList(await readAtMost(response.body, MAX_TAGS_BYTES, `the tags of "${this.name}"`))
+      if (tags === undefined) throw this.#badTagList('its registry gives no list of tags')
+      yield* tags
       page = this.#nextPage(response, page)
     }
   }
@@ -201,6 +219,10 @@ export class Repository implements BlobSource, AsyncDisposable {
       if (isStrataError(error, 'notFound')) return []
       throw error
     }
+  }
+
+  #badTagList(state: string): StrataError {
+    return new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot list the tags of "${this.name}": ${state}`)
   }
 
   async has(target: Descriptor, options: CallOptions = {}): Promise<boolean> {
@@ -296,11 +318,19 @@ export class Repository implements BlobSource, AsyncDisposable {
     return { mediaType, digest, size }
   }
 
-  /** Asks for a blob of another repository of the same registry; true when it is here now. distribution-spec "Mounting a blob from another repository" */
+  /**
+   * Asks for a blob of another repository of the same registry; true when it is here now. A source that we may not read
+   * is none. distribution-spec "Mounting a blob from another repository"
+   */
   async mountFrom(repository: string, digest: Digest, options: CallOptions = {}): Promise<boolean> {
     const [domain, path] = [repository.slice(0, repository.indexOf('/')), repository.slice(repository.indexOf('/') + 1)]
     if (!this.name.startsWith(`${domain}/`) || path === this.#path) return false
-    return (await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)) === undefined
+    try {
+      return (await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)) === undefined
+    } catch (error) {
+      if (isStrataError(error) && REFUSALS.has(error.kind)) return false
+      throw error
+    }
   }
 
   /**
@@ -380,7 +410,7 @@ export class Repository implements BlobSource, AsyncDisposable {
   /** The rest of a list is on the same host; anything else is not followed. */
   #nextPage(response: HttpResponse, page: URL): URL | undefined {
     const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.headers['link'] ?? '')?.[1]
-    const following = next === undefined ? undefined : new URL(next, page)
+    const following = next === undefined || !URL.canParse(next, page.href) ? undefined : new URL(next, page)
     return following?.origin === this.#base.origin ? following : undefined
   }
 
@@ -417,6 +447,17 @@ const referrersTag = (digest: Digest): string => `${digestAlgorithm(digest)}-${d
 
 const signalOf = ({ signal }: { readonly signal?: AbortSignal | undefined }): { readonly signal?: AbortSignal } =>
   signal === undefined ? {} : { signal }
+
+/** Undefined for what is no list of tags. An empty list is null where Go programs write it. */
+function readTagList(bytes: Buffer): readonly string[] | undefined {
+  try {
+    const { tags } = JSON.parse(bytes.toString()) as { readonly tags?: unknown }
+    if (tags === null || tags === undefined) return []
+    return Array.isArray(tags) && tags.every(isTag) ? tags : undefined
+  } catch {
+    return undefined
+  }
+}
 
 /** The bytes from `start` up to, and without, `end` of a stream. */
 async function* partOf(bytes: ByteStream, start: number, end: number): AsyncGenerator<Uint8Array> {

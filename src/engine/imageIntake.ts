@@ -16,7 +16,9 @@ import {
   withTag,
 } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
+import type { RemoteImage } from '../transfer/index.ts'
 import { openRootfs } from './rootfsSource.ts'
+import { type PolicyDirectories, type PolicyFile, readPolicyFile } from './policyFile.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { ImportOptions, LoadedImage, LoadOptions, PulledImage, PullOptions } from './images.ts'
 import type { Stores } from './stores.ts'
@@ -136,7 +138,7 @@ const configTypeOf = (manifestBytes: Buffer): string =>
 export async function pullImages(
   stores: Stores,
   text: string,
-  options: PullOptions & CallOptions & { readonly configDirectory: string },
+  options: PullOptions & CallOptions & PolicyDirectories & { readonly configDirectory: string },
 ): Promise<readonly PulledImage[]> {
   const asked = parseReference(text)
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
@@ -145,6 +147,7 @@ export async function pullImages(
   const { connectRepository } = await import('../registry/index.ts')
   const { configDirectory, signal, onProgress } = options
   await using repository = await connectRepository(asked, { configDirectory, access: 'pull', ...(signal === undefined ? {} : { signal }) })
+  const policy = await readPolicyFile(options)
   const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
   const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
   const platform: Platform = platformOf(options.platform)
@@ -152,9 +155,23 @@ export async function pullImages(
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await pullOne(stores, reference, { ...options, platform, repository }))
+    pulled.push(await pullOne(stores, reference, { ...options, platform, repository, policy }))
   }
   return pulled
+}
+
+/** Before anything of the layers is fetched. */
+async function checkRemoteTrust(
+  policy: PolicyFile,
+  reference: Reference,
+  options: CallOptions & { readonly repository: Repository; readonly image: RemoteImage },
+): Promise<void> {
+  const { checkTrust, registryImage } = await import('./trust.ts')
+  const { readSignatures, remoteSignatures } = await import('../transfer/index.ts')
+  const { repository, image } = options
+  const digests = [...new Set([image.remote.descriptor.digest, image.rootDigest])]
+  const signatures = readSignatures(repository, remoteSignatures(repository, digests, options), options)
+  await checkTrust(policy, registryImage(reference, digests, signatures))
 }
 
 /** As docker writes it: `library/debian`, `team/app`. */
@@ -163,11 +180,12 @@ const pathOf = (reference: Reference): string => reference.path
 async function pullOne(
   stores: Stores,
   reference: Reference,
-  options: CallOptions & { readonly platform: Platform; readonly repository: Repository },
+  options: CallOptions & { readonly platform: Platform; readonly repository: Repository; readonly policy: PolicyFile | undefined },
 ): Promise<PulledImage> {
   const { pullImage, resolveRemoteImage } = await import('../transfer/index.ts')
   const image = await resolveRemoteImage(options.repository, reference, options)
-  const { signal, onProgress } = options
+  const { signal, onProgress, policy } = options
+  if (policy !== undefined) await checkRemoteTrust(policy, reference, { ...options, image })
   onProgress?.({
     id: '',
     status: `${reference.digest === undefined ? reference.tag : familiarName(reference)}: Pulling from ${pathOf(reference)}`,

@@ -56,10 +56,11 @@ import type {
   PushOptions,
   SaveOptions,
 } from './images.ts'
+import type { PolicyDirectories } from './policyFile.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
-export interface LocalEngineOptions {
+export interface LocalEngineOptions extends PolicyDirectories {
   readonly root: string
   readonly storageDriver: string | undefined
   readonly durability: Durability
@@ -90,8 +91,9 @@ export class LocalEngine implements Engine {
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imageIntake.ts')).pullImages(await this.#open(), reference, { ...options, configDirectory })
+    const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
+    const directories = { configDirectory, systemDirectory, userConfigDirectory }
+    return (await import('./imageIntake.ts')).pullImages(await this.#open(), reference, { ...options, ...directories })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {

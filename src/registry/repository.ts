@@ -5,12 +5,15 @@ import { type BlobSink, type BlobSource, type OpenOptions, verified } from '../c
 import {
   type Descriptor,
   type Digest,
+  digestAlgorithm,
+  digestHex,
   digestOf,
   isIndex,
   isManifest,
   LIMITS,
   MEDIA_TYPES,
   parseDigest,
+  parseIndex,
   type Reference,
 } from '../oci/index.ts'
 import { withAuthorization } from './authorization.ts'
@@ -36,6 +39,8 @@ export interface RemoteManifest {
 
 /** How often one blob's broken stream is taken up again before the pull gives up. */
 const RESUMES = 5
+/** What registries without the referrers API answer: the spec asks for 404, some do not know the path. */
+const NO_SUCH_API: ReadonlySet<number> = new Set([400, 404, 405, 501])
 const MAX_TAG_PAGES = 10_000
 const MAX_TAGS_BYTES = 4 * 1024 * 1024
 
@@ -135,10 +140,44 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
       if (response.status !== 200) throw await answerError(`list the tags of "${this.name}"`, response)
       const { tags } = JSON.parse((await readAtMost(response.body, MAX_TAGS_BYTES)).toString()) as { tags?: readonly string[] | null }
       yield* tags ?? []
-      const next: string | undefined = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.headers['link'] ?? '')?.[1]
-      const following: URL | undefined = next === undefined ? undefined : new URL(next, page)
-      // The rest of a list is on the same host; anything else is not followed.
-      page = following?.origin === this.#base.origin ? following : undefined
+      page = this.#nextPage(response, page)
+    }
+  }
+
+  /**
+   * The manifests whose subject is `digest`: by the API, and where the registry has none by the tag that clients keep
+   * in its place. distribution-spec "Listing Referrers", "Referrers Tag Schema"
+   *
+   * Rejects with `invalidArgument` (STRATA_MANIFEST_INVALID) for a list that is no index.
+   */
+  async referrers(digest: Digest, options: CallOptions = {}): Promise<readonly Descriptor[]> {
+    const referrers: Descriptor[] = []
+    for (let page: URL | undefined = this.#url(`referrers/${digest}`); page !== undefined;) {
+      const response: HttpResponse = await this.#send({
+        method: 'GET',
+        url: page,
+        headers: { accept: MEDIA_TYPES.index },
+        ...signalOf(options),
+      })
+      if (NO_SUCH_API.has(response.status)) {
+        await response.body.discard()
+        return this.#taggedReferrers(digest, options)
+      }
+      if (response.status !== 200) throw await answerError(`list what refers to ${digest} in "${this.name}"`, response)
+      const bytes = await readAtMost(response.body, LIMITS.indexBytes, `the referrers of "${this.#nameOf(digest)}"`)
+      referrers.push(...parseIndex(bytes).manifests)
+      page = referrers.length < LIMITS.indexEntries ? this.#nextPage(response, page) : undefined
+    }
+    return referrers
+  }
+
+  async #taggedReferrers(digest: Digest, options: CallOptions): Promise<readonly Descriptor[]> {
+    try {
+      const { descriptor, bytes } = await this.manifest(referrersTag(digest), options)
+      return parseIndex(bytes, descriptor.mediaType).manifests
+    } catch (error) {
+      if (isStrataError(error, 'notFound')) return []
+      throw error
     }
   }
 
@@ -289,6 +328,13 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     }
   }
 
+  /** The rest of a list is on the same host; anything else is not followed. */
+  #nextPage(response: HttpResponse, page: URL): URL | undefined {
+    const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.headers['link'] ?? '')?.[1]
+    const following = next === undefined ? undefined : new URL(next, page)
+    return following?.origin === this.#base.origin ? following : undefined
+  }
+
   #request(
     method: 'GET' | 'HEAD' | 'POST' | 'PUT',
     path: string,
@@ -316,6 +362,9 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return `${this.name}${tagOrDigest.includes(':') ? '@' : ':'}${tagOrDigest}`
   }
 }
+
+/** The tag of the list of what refers to a digest. distribution-spec "Referrers Tag Schema" */
+const referrersTag = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestHex(digest).slice(0, 64)}`
 
 const signalOf = ({ signal }: CallOptions): { readonly signal?: AbortSignal } => (signal === undefined ? {} : { signal })
 

@@ -1,4 +1,6 @@
 export { copyGraph, type CopyGraphOptions, documentSource, type GraphRoot, type GraphSink } from './copyGraph.ts'
 export { pullImage, type PullImageOptions, type TransferStores } from './pullImage.ts'
 export { type RemoteImage, resolveRemoteImage } from './remoteImage.ts'
+export { readSignatures, type SignatureManifest } from './readSignatures.ts'
+export { remoteSignatures } from './remoteSignatures.ts'
 export { RepositorySink, type RepositorySinkOptions } from './repositorySink.ts'

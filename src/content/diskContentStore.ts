@@ -214,16 +214,13 @@ export class DiskContentStore implements ContentStore {
   }
 
   /**
-   * Writes index.json: those of `manifests` that are kept with all that they name. Synchronous and under the
+   * Writes index.json: of each entry the first form that is kept with all that it names. Synchronous and under the
    * write lock; call it in the transaction that changes the images.
    */
-  writeIndex(manifests: readonly Descriptor[]): void {
+  writeIndex(entries: readonly (readonly Descriptor[])[]): void {
     this.#metadata.transaction(() => {
-      writeLayoutIndex(
-        this.#root,
-        manifests.filter(manifest => this.#records.isComplete(manifest.digest)),
-        this.#metadata.durability,
-      )
+      const complete = entries.flatMap(forms => forms.find(({ digest }) => this.#records.isComplete(digest)) ?? [])
+      writeLayoutIndex(this.#root, complete, this.#metadata.durability)
     })
   }
 

@@ -1,26 +1,20 @@
-import { type ByteStream, type CallOptions, fileStream, mapConcurrently, streamOf, StrataError } from '../base/index.ts'
+import { type ByteStream, type CallOptions, fileStream, mapConcurrently, streamOf } from '../base/index.ts'
 import type { ArchivedImage } from '../archive/index.ts'
 import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import {
   digestHex,
   familiarName,
-  formatReference,
   type ImageConfig,
   layerCompression,
   parseDigest,
   parseReference,
-  type Platform,
   type Reference,
   withDefaultTag,
-  withTag,
 } from '../oci/index.ts'
-import type { Repository } from '../registry/index.ts'
-import type { RemoteImage } from '../transfer/index.ts'
 import { openRootfs } from './rootfsSource.ts'
-import { type PolicyDirectories, type PolicyFile, readPolicyFile } from './policyFile.ts'
 import { platformOf } from './hostPlatform.ts'
-import type { ImportOptions, LoadedImage, LoadOptions, PulledImage, PullOptions } from './images.ts'
+import type { ImportOptions, LoadedImage, LoadOptions } from './images.ts'
 import type { Stores } from './stores.ts'
 
 /** Makes an image of one layer from a root filesystem's tar. */
@@ -133,84 +127,3 @@ async function takeArchived(stores: Stores, image: ArchivedImage, options: CallO
 
 const configTypeOf = (manifestBytes: Buffer): string =>
   (JSON.parse(manifestBytes.toString()) as { config: { mediaType: string } }).config.mediaType
-
-/** Pulls one tag or digest, or every tag of a repository. */
-export async function pullImages(
-  stores: Stores,
-  text: string,
-  options: PullOptions & CallOptions & PolicyDirectories & { readonly configDirectory: string },
-): Promise<readonly PulledImage[]> {
-  const asked = parseReference(text)
-  if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
-    throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
-  }
-  const { connectRepository } = await import('../registry/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'pull', ...(signal === undefined ? {} : { signal }) })
-  const policy = await readPolicyFile(options)
-  const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
-  const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
-  const platform: Platform = platformOf(options.platform)
-  const pulled: PulledImage[] = []
-  for (const reference of references) {
-    if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
-      onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await pullOne(stores, reference, { ...options, platform, repository, policy }))
-  }
-  return pulled
-}
-
-/** Before anything of the layers is fetched. */
-async function checkRemoteTrust(
-  policy: PolicyFile,
-  reference: Reference,
-  options: CallOptions & { readonly repository: Repository; readonly image: RemoteImage },
-): Promise<void> {
-  const { checkTrust, registryImage } = await import('./trust.ts')
-  const { readSignatures, remoteSignatures } = await import('../transfer/index.ts')
-  const { repository, image } = options
-  const digests = [...new Set([image.remote.descriptor.digest, image.rootDigest])]
-  const signatures = readSignatures(repository, remoteSignatures(repository, digests, options), options)
-  await checkTrust(policy, registryImage(reference, digests, signatures))
-}
-
-/** As docker writes it: `library/debian`, `team/app`. */
-const pathOf = (reference: Reference): string => reference.path
-
-async function pullOne(
-  stores: Stores,
-  reference: Reference,
-  options: CallOptions & { readonly platform: Platform; readonly repository: Repository; readonly policy: PolicyFile | undefined },
-): Promise<PulledImage> {
-  const { pullImage, resolveRemoteImage } = await import('../transfer/index.ts')
-  const image = await resolveRemoteImage(options.repository, reference, options)
-  const { signal, onProgress, policy } = options
-  if (policy !== undefined) await checkRemoteTrust(policy, reference, { ...options, image })
-  onProgress?.({
-    id: '',
-    status: `${reference.digest === undefined ? reference.tag : familiarName(reference)}: Pulling from ${pathOf(reference)}`,
-  })
-  // Of an image that is here docker names no layers.
-  const isHere = stores.images.get(image.remote.descriptor.digest) !== undefined
-  const report: CallOptions['onProgress'] = progress => {
-    if (!isHere || progress.status !== 'Already exists') onProgress?.(progress)
-  }
-  await using lease = stores.leases.create()
-  const facts = await pullImage(
-    options.repository,
-    image,
-    { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() },
-    { lease, onProgress: report, ...(signal === undefined ? {} : { signal }) },
-  )
-  onProgress?.({ id: '', status: `Digest: ${image.rootDigest}` })
-  const known = stores.images.named(reference)?.manifest.digest === facts.manifest.digest
-  const names = reference.digest === undefined ? [reference] : []
-  stores.recordImage(facts, names, { reference, digest: image.rootDigest })
-  return {
-    reference: formatReference(reference),
-    name: familiarName(reference),
-    manifestDigest: image.rootDigest,
-    imageId: facts.id,
-    newer: !known,
-  }
-}

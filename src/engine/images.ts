@@ -21,7 +21,12 @@ export interface LoadedImage {
   readonly name: string | undefined
 }
 
-export interface PullOptions extends PlatformOption {
+export interface PullOptions {
+  /**
+   * `os[/architecture[/variant]]` each. Of one platform (default this machine's) the name stands for its image; of several,
+   * or `all`, for the index with those images.
+   */
+  readonly platforms?: readonly string[] | 'all'
   /** Every tag of the repository; the reference must have neither tag nor digest. */
   readonly allTags?: boolean
 }
@@ -39,7 +44,9 @@ export interface PulledImage {
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none'
 
-export interface PushOptions extends PlatformOption {
+export interface PushOptions {
+  /** Only these of the name's platforms; default all that are here. */
+  readonly platforms?: readonly string[]
   readonly allTags?: boolean
   /** For layers that have no compressed form yet. Default `gzip`. */
   readonly compression?: LayerCompression
@@ -57,7 +64,7 @@ export interface SaveOptions extends PlatformOption {
 }
 
 export interface ImageListOptions {
-  /** With images that are only parents of others. */
+  /** With images that are only parents of others, or other platforms of one. */
   readonly all?: boolean
   /** Patterns over `name`, `name:tag` or `name@digest`; any of them. */
   readonly references?: readonly string[]
@@ -81,6 +88,8 @@ export interface ImageSummary {
   readonly createdAt: Date
   /** The sum over layers of file content bytes. */
   readonly sizeBytes: number
+  /** Whether it is here only as one of the platforms of an index that is kept under a name; lists leave it out. */
+  readonly isPart: boolean
   /** Of those, what other images have too; only in `diskUsage()`. */
   readonly sharedBytes?: number
   /** How many containers have it; only in `diskUsage()`. */

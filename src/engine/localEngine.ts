@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
-import { packageDirectory, StrataError } from '../base/index.ts'
+import { isStrataError, packageDirectory, StrataError } from '../base/index.ts'
 import type {
   AttachedStreams,
   AttachmentEnd,
@@ -56,7 +56,7 @@ import type {
   PushOptions,
   SaveOptions,
 } from './images.ts'
-import type { PolicyDirectories } from './policyFile.ts'
+import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
@@ -93,12 +93,12 @@ export class LocalEngine implements Engine {
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
     const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
     const directories = { configDirectory, systemDirectory, userConfigDirectory }
-    return (await import('./imageIntake.ts')).pullImages(await this.#open(), reference, { ...options, ...directories })
+    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, ...directories })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
     const { configDirectory } = this.#options
-    return (await import('./imageOutlet.ts')).pushImages(await this.#open(), reference, { ...options, configDirectory })
+    return (await import('./imagePush.ts')).pushImages(await this.#open(), reference, { ...options, configDirectory })
   }
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
@@ -118,9 +118,8 @@ export class LocalEngine implements Engine {
   }
 
   async tag(source: string, target: string): Promise<void> {
-    const name = withDefaultTag(parseReference(target))
-    const stores = await this.#open()
-    stores.changeImages(() => this.#images.setName(name, this.#images.resolve(source).manifest.digest))
+    const { tagRoot } = await import('./imageTag.ts')
+    tagRoot(await this.#open(), source, withDefaultTag(parseReference(target)))
   }
 
   async removeImage(reference: string, options: ImageRemoveOptions = {}): Promise<readonly ImageRemoval[]> {
@@ -375,6 +374,7 @@ export class LocalEngine implements Engine {
     const stores = await this.#open()
     await using lease = stores.leases.create()
     const image = await this.#imageFor(options, call)
+    await this.#checkTrust(image, options.image, call)
     lease.add({ kind: 'blob', id: image.manifest.digest })
     await this.#unpack(image, lease, call)
     const { readConfig } = await import('./imageConfig.ts')
@@ -383,19 +383,35 @@ export class LocalEngine implements Engine {
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
   }
 
+  /** The policy may have changed since an image came, and a name may have been given to another one. */
+  async #checkTrust(image: ImageRecord, text: string, { signal }: CallOptions): Promise<void> {
+    const policy = await readPolicyFile(this.#options)
+    if (policy === undefined) return
+    const { checkStoredTrust } = await import('./storedTrust.ts')
+    await checkStoredTrust(await this.#open(), policy, { image, text, ...(signal === undefined ? {} : { signal }) })
+  }
+
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
     const present = pull === 'always' ? undefined : this.#images.find(text)
-    if (present !== undefined && (platform === undefined || (await this.#isForPlatform(present, platform)))) return present
+    const suitable = present === undefined || platform === undefined ? present : await this.#forPlatform(text, platform)
+    if (suitable !== undefined) return suitable
     if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
     if (pull === 'missing')
       call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
-    await this.pull(text, { ...call, ...(platform === undefined ? {} : { platform }) })
+    await this.pull(text, { ...call, ...(platform === undefined ? {} : { platforms: [platform] }) })
     return this.#images.resolve(text)
   }
 
-  async #isForPlatform(image: ImageRecord, platform: string): Promise<boolean> {
-    return (await import('./imagePlatform.ts')).isForPlatform(await this.#open(), image, platform)
+  /** The image of a name for a platform; undefined where it is not here. */
+  async #forPlatform(text: string, platform: string): Promise<ImageRecord | undefined> {
+    const { imageFor } = await import('./imagePlatform.ts')
+    try {
+      return await imageFor(await this.#open(), text, platform)
+    } catch (error) {
+      if (isStrataError(error, 'notFound')) return undefined
+      throw error
+    }
   }
 
   /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */

@@ -20,6 +20,8 @@ export interface TrustQuestion {
   readonly image: SignedImage
   /** Read only where the policy asks for signatures. */
   readonly signatures: AsyncIterable<Signature>
+  /** What can be done where it may not be. */
+  readonly hint?: string
 }
 
 /**
@@ -40,20 +42,24 @@ export function registryImage(reference: Reference, digests: readonly Digest[], 
 }
 
 /**
- * Resolves when the policy allows an image.
+ * Resolves when the policy allows an image, with the manifests of the signatures that made it so.
  *
  * Rejects with `permissionDenied` (STRATA_POLICY_REJECTED, with what is wrong with each signature), and with
  * `invalidArgument` for a policy (STRATA_POLICY_INVALID) or a key (STRATA_PUBLIC_KEY_INVALID, STRATA_PUBLIC_KEY_UNREADABLE)
  * that is none: what cannot be understood allows nothing.
  */
-export async function checkTrust(file: PolicyFile, { name, place, image, signatures }: TrustQuestion): Promise<void> {
+export async function checkTrust(file: PolicyFile, { name, place, image, signatures, hint }: TrustQuestion): Promise<ReadonlySet<Digest>> {
   const policy = parsePolicy(file.bytes, file.path)
-  const { refusal } = await evaluateRequirements(requirementsFor(policy, place), image, { readKey, signatures })
-  if (refusal === undefined) return
+  // As podman has it: the general default is about what comes in.
+  if (place.transport === 'containers-storage' && !policy.transports.has(place.transport)) return new Set()
+  const requirements = requirementsFor(policy, place)
+  const verdict = await evaluateRequirements(requirements, image, { readKey, signatures })
+  if (verdict.isAccepted) return verdict.counted
   throw new StrataError(
     'permissionDenied',
     'STRATA_POLICY_REJECTED',
-    `Cannot use image "${name}": the policy "${file.path}" rejects it (${refusal})`,
+    `Cannot use image "${name}": the policy "${file.path}" rejects it (${verdict.reason})`,
+    hint === undefined ? {} : { hint },
   )
 }
 

@@ -23,6 +23,7 @@ export {
   checkIsImage,
   checkManifestAgainstConfig,
   enterIndex,
+  isImageManifest,
   type ImageIndex,
   type ImageManifest,
   type ManifestDocument,
@@ -32,6 +33,6 @@ export {
 } from './manifest.ts'
 export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
-export { choosePlatform, isAboutAnImage, matchesPlatform } from './platformChoice.ts'
+export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
 export { quoted } from './quoted.ts'
 export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

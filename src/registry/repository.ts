@@ -285,7 +285,7 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
 
   async #openAt(target: Descriptor, start: number, options: CallOptions): Promise<ByteStream> {
     const range: Readonly<Record<string, string>> = start === 0 ? {} : { range: `bytes=${start}-` }
-    const response = await this.#request('GET', this.#pathOf(target), range, options)
+    const response = await this.#request('GET', this.#pathOf(target), { accept: target.mediaType, ...range }, options)
     const encoding = response.headers['content-encoding'] ?? 'identity'
     if (encoding !== 'identity' && encoding !== '') {
       await response.body.discard()

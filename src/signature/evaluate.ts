@@ -5,12 +5,12 @@ import { isSignedBy, parsePublicKey, type PublicKey } from './publicKey.ts'
 import { parseSimpleSigning } from './simpleSigning.ts'
 import { isIdentityAccepted } from './signedIdentity.ts'
 
-/** A signature as it is found; nothing of it is known to be true. @property place of its manifest, for messages: `signature sha256:…` */
+/** A signature as it is found; nothing of it is known to be true. @property manifest that has it */
 export type Signature =
   /** @property payload what is signed @property signature base64 */
-  | { readonly place: string; readonly payload: Uint8Array; readonly signature: string }
+  | { readonly manifest: Digest; readonly payload: Uint8Array; readonly signature: string }
   /** One that cannot count. @property fault why: `cannot be read` */
-  | { readonly place: string; readonly fault: string }
+  | { readonly manifest: Digest; readonly fault: string }
 
 /** What a signature must be for. */
 export interface SignedImage {
@@ -27,10 +27,11 @@ export interface EvaluateOptions {
   readonly signatures: AsyncIterable<Signature>
 }
 
-/** @property refusal why the image may not be used; undefined when it may */
-export interface Verdict {
-  readonly refusal: string | undefined
-}
+export type Verdict =
+  /** @property counted the manifests of the signatures that made it so */
+  | { readonly isAccepted: true; readonly counted: ReadonlySet<Digest> }
+  /** @property reason why, to stand in a sentence */
+  | { readonly isAccepted: false; readonly reason: string }
 
 type SigstoreSigned = Extract<Requirement, { readonly type: 'sigstoreSigned' }>
 
@@ -46,19 +47,22 @@ const MAX_REASONS = 5
  */
 export async function evaluateRequirements(requirements: Requirements, image: SignedImage, options: EvaluateOptions): Promise<Verdict> {
   for (const requirement of requirements) {
-    if (requirement.type === 'reject') return { refusal: 'it accepts none of these images' }
-    if (requirement.type === 'unsupported') return { refusal: `unsupported requirement: ${requirement.what}` }
+    if (requirement.type === 'reject') return refused('it accepts none of these images')
+    if (requirement.type === 'unsupported') return refused(`unsupported requirement: ${requirement.what}`)
   }
-  const pending = await Promise.all(
+  const trials = await Promise.all(
     requirements.filter(isAboutSignatures).map(async each => new SignatureTrial(each, await keysOf(each, options), image)),
   )
-  if (pending.length === 0) return { refusal: undefined }
+  if (trials.length === 0) return { isAccepted: true, counted: new Set() }
   for await (const signature of options.signatures) {
-    for (const trial of pending) trial.judge(signature)
-    if (pending.every(({ isFulfilled }) => isFulfilled)) return { refusal: undefined }
+    for (const trial of trials) trial.judge(signature)
+    if (trials.every(({ counted }) => counted !== undefined))
+      return { isAccepted: true, counted: new Set(trials.map(({ counted }) => counted!)) }
   }
-  return { refusal: pending.find(({ isFulfilled }) => !isFulfilled)!.refusal }
+  return refused(trials.find(({ counted }) => counted === undefined)!.reason)
 }
+
+const refused = (reason: string): Verdict => ({ isAccepted: false, reason })
 
 const isAboutSignatures = (requirement: Requirement): requirement is SigstoreSigned => requirement.type === 'sigstoreSigned'
 
@@ -77,7 +81,8 @@ class SignatureTrial {
   readonly #image: SignedImage
   readonly #reasons: string[] = []
   #seen = 0
-  isFulfilled = false
+  /** The manifest of the signature that fulfils it. */
+  counted: Digest | undefined
 
   constructor(requirement: SigstoreSigned, keys: readonly PublicKey[], image: SignedImage) {
     this.#requirement = requirement
@@ -85,18 +90,18 @@ class SignatureTrial {
     this.#image = image
   }
 
-  get refusal(): string {
+  get reason(): string {
     if (this.#seen === 0) return 'it must be signed, and there is no signature'
     const more = this.#seen - this.#reasons.length
     return `no signature of it counts: ${this.#reasons.join('; ')}${more > 0 ? `; and ${more} more` : ''}`
   }
 
   judge(signature: Signature): void {
-    if (this.isFulfilled) return
+    if (this.counted !== undefined) return
     this.#seen += 1
     const fault = this.#faultOf(signature)
-    if (fault === undefined) this.isFulfilled = true
-    else if (this.#reasons.length < MAX_REASONS) this.#reasons.push(`${signature.place} ${fault}`)
+    if (fault === undefined) this.counted = signature.manifest
+    else if (this.#reasons.length < MAX_REASONS) this.#reasons.push(`signature ${signature.manifest} ${fault}`)
   }
 
   /** Nothing is read of what nobody who is trusted has signed. */

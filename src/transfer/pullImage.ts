@@ -13,7 +13,7 @@ import { type BlobBatch, type DiskContentStore, verified } from '../content/inde
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
-import type { Repository } from '../registry/index.ts'
+import type { ImageSource } from './imageSource.ts'
 import type { RemoteImage } from './remoteImage.ts'
 
 export interface TransferStores extends UnpackStores {
@@ -31,14 +31,14 @@ const LAYERS_AT_ONCE = 3
 const SMALL_LAYER_BYTES = 64 * 1024
 
 /**
- * Brings an image of a repository into the stores: blobs as they are, each layer unpacked while its
+ * Brings an image into the stores: blobs as they are, each layer unpacked while its
  * bytes arrive. A blob whose fetch was interrupted goes on where it stopped. Nothing is an image yet when this
  * resolves: the caller records what it gives.
  *
  * Rejects with `dataLoss` when bytes are not what digest or DiffId say; nothing of them is kept then.
  */
 export async function pullImage(
-  repository: Repository,
+  source: ImageSource,
   image: RemoteImage,
   stores: TransferStores,
   options: PullImageOptions,
@@ -64,7 +64,7 @@ export async function pullImage(
     const layer = manifest.layers[position]!
     // Two equal layers of one image are fetched once; the second is read from the store.
     await arriving.get(layer.digest)
-    const pull = new LayerPull(repository, stores.content, {
+    const pull = new LayerPull(source, stores.content, {
       unpack,
       small,
       position,
@@ -82,7 +82,7 @@ export async function pullImage(
   await small.commit()
   content.noteTogether(() => {
     for (const [position, layer] of manifest.layers.entries())
-      noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: repository.name })
+      noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: source.name })
   })
   if (whole.stored === undefined) await whole.write(streamOf(remote.bytes))
   await whole.commit(remote.descriptor, { lease })
@@ -93,11 +93,11 @@ export async function pullImage(
 function noteLayer(
   content: DiskContentStore,
   layer: Descriptor,
-  { diffId, lease, repository }: { readonly diffId: DiffId; readonly lease: Lease; readonly repository: string },
+  { diffId, lease, repository }: { readonly diffId: DiffId; readonly lease: Lease; readonly repository: string | undefined },
 ): void {
   if (layer.digest === parseDigest(diffId)) content.recordDerivable(layer, diffId, { lease })
   else content.setUncompressed(layer, diffId)
-  content.addSource(layer.digest, repository)
+  if (repository !== undefined) content.addSource(layer.digest, repository)
 }
 
 const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })
@@ -132,12 +132,12 @@ function unusable({ digest }: Descriptor, cause: StrataError): StrataError {
 }
 
 class LayerPull {
-  readonly #repository: Repository
+  readonly #source: ImageSource
   readonly #content: DiskContentStore
   readonly #options: LayerPullOptions
 
-  constructor(repository: Repository, content: DiskContentStore, options: LayerPullOptions) {
-    this.#repository = repository
+  constructor(source: ImageSource, content: DiskContentStore, options: LayerPullOptions) {
+    this.#source = source
     this.#content = content
     this.#options = options
   }
@@ -200,7 +200,9 @@ class LayerPull {
   async *#fetched(start: number): AsyncGenerator<Uint8Array> {
     const { layer, position, report, signal } = this.#options
     let current = start
-    for await (const chunk of await this.#repository.openUnverified(layer, { signal, start })) {
+    const source = this.#source
+    const bytes = source.openUnverified?.(layer, { signal, start }) ?? source.open(layer, { signal, start })
+    for await (const chunk of await bytes) {
       current += chunk.length
       report(position, 'Downloading', { current, total: layer.size })
       yield chunk

@@ -38,19 +38,19 @@ export async function* readSignatures(
   }
   for await (const { descriptor, bytes } of manifests) {
     count()
-    const place = `signature ${descriptor.digest}`
+    const manifest = descriptor.digest
     const layers = layersOf(descriptor, bytes)
     if (typeof layers === 'string') {
-      yield { place, fault: layers }
+      yield { manifest, fault: layers }
       continue
     }
     for (const { descriptor: target, signature } of layers) {
       count()
       const payload = payloads.get(target.digest) ?? (await readPayload(source, target, options))
-      if (typeof payload === 'string') yield { place, fault: payload }
+      if (typeof payload === 'string') yield { manifest, fault: payload }
       else {
         payloads.set(target.digest, payload)
-        yield { place, payload, signature }
+        yield { manifest, payload, signature }
       }
     }
   }

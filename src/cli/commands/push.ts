@@ -1,6 +1,6 @@
 import { formatReference, parseReference, withDefaultTag } from '../../oci/index.ts'
 import { defineCommand, type Command } from '../command.ts'
-import { flag, oneOf, text } from '../options.ts'
+import { flag, list, oneOf } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
 
 const COMPRESSIONS = ['gzip', 'zstd', 'none'] as const
@@ -13,7 +13,7 @@ export const command: Command = defineCommand({
       shownDefault: '"gzip"',
     }),
     'disable-content-trust': flag('Accepted for compatibility', { hidden: true }),
-    platform: text('Only this platform (os[/arch[/variant]])'),
+    platform: list('Only this platform (os[/arch[/variant]]), or these', { value: 'string' }),
     quiet: flag('Print the name alone', { short: 'q' }),
   },
   operands: [1, 1],
@@ -25,7 +25,7 @@ export const command: Command = defineCommand({
         signal: invocation.interruption(),
         onProgress,
         ...(compression === undefined ? {} : { compression }),
-        ...(platform === undefined ? {} : { platform }),
+        platforms: platform,
       }),
     )
     const asked = parseReference(name)

@@ -58,11 +58,12 @@ import type {
   ReferrerSummary,
   SaveOptions,
 } from './images.ts'
+import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
 import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
-export interface LocalEngineOptions {
+export interface LocalEngineOptions extends PolicyDirectories {
   readonly root: string
   readonly storageDriver: string | undefined
   readonly durability: Durability
@@ -93,8 +94,9 @@ export class LocalEngine implements Engine {
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, configDirectory })
+    const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
+    const directories = { configDirectory, systemDirectory, userConfigDirectory }
+    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, ...directories })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
@@ -407,12 +409,21 @@ export class LocalEngine implements Engine {
     const stores = await this.#open()
     await using lease = stores.leases.create()
     const image = await this.#imageFor(options, call)
+    await this.#checkTrust(image, options.image, call)
     lease.add({ kind: 'blob', id: image.manifest.digest })
     await this.#unpack(image, lease, call)
     const { readConfig } = await import('./imageConfig.ts')
     const { config } = await readConfig(stores, image)
     const { chainId } = image
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
+  }
+
+  /** The policy may have changed since an image came, and a name may have been given to another one. */
+  async #checkTrust(image: ImageRecord, text: string, { signal }: CallOptions): Promise<void> {
+    const policy = await readPolicyFile(this.#options)
+    if (policy === undefined) return
+    const { checkStoredTrust } = await import('./storedTrust.ts')
+    await checkStoredTrust(await this.#open(), policy, { image, text, ...(signal === undefined ? {} : { signal }) })
   }
 
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {

@@ -5,7 +5,8 @@ import { quoted } from './quoted.ts'
 
 /** What is being read, for limits and messages. */
 export interface DocumentKind {
-  readonly name: 'image manifest' | 'image index' | 'manifest or index' | 'image config' | 'image layout'
+  /** As messages say it: `image manifest`, `signature policy "/etc/containers/policy.json"`. */
+  readonly name: string
   readonly code: `STRATA_${string}`
   readonly maxBytes: number
 }
@@ -128,6 +129,12 @@ export class Fields {
     const value = this.#get(name)
     if (value === undefined || typeof value === 'string') return value
     throw this.error(name, 'is not a string')
+  }
+
+  /** Refuses fields other than these, for documents whose every field has to be understood. */
+  refuseOthers(known: readonly string[]): void {
+    const other = this.names.find(name => !known.includes(name))
+    if (other !== undefined) throw this.error(undefined, `${this.#path === '' ? 'it ' : ''}has the unknown field ${quoted(other)}`)
   }
 
   boolean(name: string): boolean | undefined {

@@ -41,7 +41,7 @@ export async function pushImages(
 }
 
 /** Keeps an image whole while it is read, even when somebody removes it meanwhile. */
-function holdImage(stores: Stores, { id, manifest }: ImageRecord): Lease {
+export function holdImage(stores: Stores, { id, manifest }: ImageRecord): Lease {
   const lease = stores.leases.create()
   for (const resource of stores.images.references(manifest.digest)) lease.add(resource)
   if (stores.images.get(manifest.digest) !== undefined) return lease

@@ -31,6 +31,7 @@ import type {
   VolumeOptions,
   VolumePruneOptions,
 } from '../container/index.ts'
+import type { FileListing } from '../explore/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
@@ -47,8 +48,11 @@ import type {
   ImageRemoveOptions,
   ImageSummary,
   ImportOptions,
+  InspectImageOptions,
+  ListDirectoryOptions,
   LoadedImage,
   LoadOptions,
+  LookOptions,
   PlatformOption,
   PulledImage,
   PullOptions,
@@ -107,8 +111,22 @@ export class LocalEngine implements Engine {
     return listImages(this.#images, options)
   }
 
-  async inspectImage(reference: string, options: PlatformOption = {}): Promise<ImageInspect> {
+  async inspectImage(reference: string, options: InspectImageOptions & CallOptions = {}): Promise<ImageInspect> {
+    const { configDirectory } = this.#options
+    if (options.remote === true) return (await import('./remoteInspect.ts')).inspectRemoteImage(reference, { ...options, configDirectory })
     return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
+  }
+
+  async readFile(reference: string, path: string, options: LookOptions & CallOptions = {}): Promise<ByteStream> {
+    const { configDirectory } = this.#options
+    const { readImageFile } = await import('./imageFiles.ts')
+    return readImageFile(await this.#open(), { text: reference, path }, { ...options, configDirectory })
+  }
+
+  async *listDirectory(reference: string, path: string, options: ListDirectoryOptions & CallOptions = {}): AsyncGenerator<FileListing> {
+    const { configDirectory } = this.#options
+    const { listImageDirectory } = await import('./imageFiles.ts')
+    yield* listImageDirectory(await this.#open(), { text: reference, path }, { ...options, configDirectory })
   }
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStream, type CallOptions, isStrataError, observed, readAtMost, StrataError, streamOf } from '../base/index.ts'
+import { type ByteStream, type CallOptions, isStrataError, observed, readAtMost, sliceOf, StrataError, streamOf } from '../base/index.ts'
 import { type BlobSink, type BlobSource, type OpenOptions, verified } from '../content/index.ts'
 import {
   type Descriptor,
@@ -26,6 +26,11 @@ export interface ConnectOptions {
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
   readonly signal?: AbortSignal
+}
+
+export interface RangeOptions extends OpenOptions {
+  /** The first byte that is not wanted any more; default the end. */
+  readonly end?: number
 }
 
 /** A manifest or index as the registry has it; its bytes are what its digest says. */
@@ -150,17 +155,19 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return true
   }
 
-  async open(target: Descriptor, options: OpenOptions = {}): Promise<ByteStream> {
+  async open(target: Descriptor, options: RangeOptions = {}): Promise<ByteStream> {
     const bytes = await this.openUnverified(target, options)
-    return (options.start ?? 0) === 0 ? verified(bytes, target) : bytes
+    const isWhole = (options.start ?? 0) === 0 && (options.end ?? target.size) >= target.size
+    return isWhole ? verified(bytes, target) : bytes
   }
 
   /** As `open`, for who verifies the bytes anyway, as an ingest does. A stream that breaks is taken up again where it broke. */
-  async openUnverified(target: Descriptor, options: OpenOptions = {}): Promise<ByteStream> {
+  async openUnverified(target: Descriptor, options: RangeOptions = {}): Promise<ByteStream> {
     const start = options.start ?? 0
+    const end = Math.min(options.end ?? target.size, target.size)
     // Registries answer 416 to who asks for what comes after the end: a fetch that was interrupted there has it all.
-    if (start > 0 && start >= target.size) return streamOf(new Uint8Array())
-    return this.#resuming(target, start, await this.#openAt(target, start, options), options)
+    if (start > 0 && start >= end) return streamOf(new Uint8Array())
+    return this.#resuming(target, { start, end }, await this.#openAt(target, { start, end }, options), options)
   }
 
   /** distribution-spec "Pushing blobs", in two steps: POST, then PUT of the whole. */
@@ -244,8 +251,9 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return response.status === 201 ? undefined : locationOf(response, this.#base)
   }
 
-  async #openAt(target: Descriptor, start: number, options: CallOptions): Promise<ByteStream> {
-    const range: Readonly<Record<string, string>> = start === 0 ? {} : { range: `bytes=${start}-` }
+  async #openAt(target: Descriptor, { start, end }: BlobRange, options: CallOptions): Promise<ByteStream> {
+    const isRange = start > 0 || end < target.size
+    const range: Readonly<Record<string, string>> = isRange ? { range: `bytes=${start}-${end < target.size ? end - 1 : ''}` } : {}
     const response = await this.#request('GET', this.#pathOf(target), range, options)
     const encoding = response.headers['content-encoding'] ?? 'identity'
     if (encoding !== 'identity' && encoding !== '') {
@@ -256,13 +264,15 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
         `Cannot get ${target.digest} from "${this.name}": it comes with content encoding "${encoding}"`,
       )
     }
-    if (response.status === 200) return start === 0 ? response.body : skip(response.body, start)
-    if (response.status === 206 && new RegExp(`^bytes ${start}-`).test(response.headers['content-range'] ?? '')) return response.body
+    // A registry may answer with more than it was asked for.
+    if (response.status === 200) return isRange ? sliceOf(response.body, { start, end }) : response.body
+    if (response.status === 206 && new RegExp(`^bytes ${start}-`).test(response.headers['content-range'] ?? ''))
+      return end < target.size ? sliceOf(response.body, { end: end - start }) : response.body
     if (response.status === 206) await response.body.discard()
     throw await answerError(`get ${target.digest} from "${this.name}"`, response)
   }
 
-  async *#resuming(target: Descriptor, start: number, first: ByteStream, options: CallOptions): AsyncGenerator<Uint8Array> {
+  async *#resuming(target: Descriptor, { start, end }: BlobRange, first: ByteStream, options: CallOptions): AsyncGenerator<Uint8Array> {
     let at = start
     let bytes = first
     for (let failures = 0; ;) {
@@ -273,18 +283,18 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
           // Progress makes up for earlier failures.
           failures = 0
         }
-        if (at >= target.size) return
+        if (at >= end) return
         throw new StrataError(
           'unavailable',
           'STRATA_REGISTRY_ANSWER',
-          `Cannot get ${target.digest} from "${this.name}": it ends after ${at} of ${target.size} bytes`,
+          `Cannot get ${target.digest} from "${this.name}": it ends after ${at} of ${end} bytes`,
         )
       } catch (error) {
-        if (at >= target.size) return
+        if (at >= end) return
         failures += 1
         if (failures > RESUMES || !isStrataError(error, 'unavailable') || options.signal?.aborted === true) throw error
         await sleep(delayMs(failures))
-        bytes = await this.#openAt(target, at, options)
+        bytes = await this.#openAt(target, { start: at, end }, options)
       }
     }
   }
@@ -317,6 +327,11 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
   }
 }
 
+interface BlobRange {
+  readonly start: number
+  readonly end: number
+}
+
 const signalOf = ({ signal }: CallOptions): { readonly signal?: AbortSignal } => (signal === undefined ? {} : { signal })
 
 function locationOf(response: HttpResponse, base: URL): URL {
@@ -331,12 +346,4 @@ function withDigest(location: URL, digest: Digest): URL {
   const url = new URL(location)
   url.searchParams.set('digest', digest)
   return url
-}
-
-async function* skip(bytes: ByteStream, count: number): AsyncGenerator<Uint8Array> {
-  let left = count
-  for await (const chunk of bytes) {
-    if (left < chunk.length) yield chunk.subarray(left)
-    left = Math.max(0, left - chunk.length)
-  }
 }

@@ -1,4 +1,4 @@
-import { type ByteStream, sliceOf } from '../base/index.ts'
+import type { ByteStream } from '../base/index.ts'
 import type { BlobSource, ContentStore } from '../content/index.ts'
 import type { Descriptor } from '../oci/index.ts'
 
@@ -11,30 +11,25 @@ export interface BlobRanges extends BlobSource {
   ): Promise<ByteStream>
 }
 
-/** The bytes of a layer as a registry has them. */
+/** The bytes of a layer as registries have them. */
 export interface LayerBlob {
   readonly descriptor: Descriptor
-  /** Whether to read it once more costs a download. */
-  readonly isRemote: boolean
   /** All of it, verified to the last byte. */
   whole(): Promise<ByteStream>
+}
+
+export interface RemoteBlob extends LayerBlob {
   /** From `start` up to and without `end`, not verified. */
   part(start: number, end: number): Promise<ByteStream>
 }
 
 export function storedBlob(content: ContentStore, descriptor: Descriptor, signal: AbortSignal | undefined): LayerBlob {
-  return {
-    descriptor,
-    isRemote: false,
-    whole: () => content.open(descriptor, signalOf(signal)),
-    part: async (start, end) => sliceOf(await content.open(descriptor, { start, ...signalOf(signal) }), { end: end - start }),
-  }
+  return { descriptor, whole: () => content.open(descriptor, signalOf(signal)) }
 }
 
-export function remoteBlob(repository: BlobRanges, descriptor: Descriptor, signal: AbortSignal | undefined): LayerBlob {
+export function remoteBlob(repository: BlobRanges, descriptor: Descriptor, signal: AbortSignal | undefined): RemoteBlob {
   return {
     descriptor,
-    isRemote: true,
     whole: () => repository.open(descriptor, signalOf(signal)),
     part: (start, end) => repository.openUnverified(descriptor, { start, end, ...signalOf(signal) }),
   }

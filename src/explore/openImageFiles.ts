@@ -4,7 +4,7 @@ import type { LayerStore } from '../layers/index.ts'
 import type { Descriptor, DiffId } from '../oci/index.ts'
 import { type IndexedLayer, lazyUnion } from '../union/index.ts'
 import { ImageFiles } from './imageFiles.ts'
-import { type BlobRanges, type LayerBlob, remoteBlob, storedBlob } from './layerBlob.ts'
+import { type BlobRanges, remoteBlob, storedBlob } from './layerBlob.ts'
 import { openTocLayer } from './tocLayer.ts'
 import { openWholeLayer } from './wholeLayer.ts'
 
@@ -60,21 +60,16 @@ async function openLayer(
   const { diffId } = layer
   const stored = places.layers.get(diffId)
   if (stored !== undefined) return { index: stored.index, open: (path, range) => places.layers.openFile(diffId, path, range) }
-  const blob = await blobOf(layer, places, signal)
-  if (blob === undefined)
-    throw new StrataError('dataLoss', 'STRATA_LAYER_MISSING', `Cannot look into layer ${diffId}: it is gone`, {
-      hint: 'Pull or load the image again, or look at what the registry has with --remote.',
-    })
-  const byTable = await openTocLayer(blob, diffId)
-  return byTable ?? openWholeLayer(blob, { diffId, scratch: await scratch(), keepBytes: readsContents, signal })
-}
-
-async function blobOf(
-  { blob }: ImageLayer,
-  { content, repository }: LayerPlaces,
-  signal: AbortSignal | undefined,
-): Promise<LayerBlob | undefined> {
-  if (blob === undefined) return undefined
-  if (await content.has(blob)) return storedBlob(content, blob, signal)
-  return repository === undefined ? undefined : remoteBlob(repository, blob, signal)
+  const { blob } = layer
+  const { content, repository } = places
+  if (blob !== undefined && (await content.has(blob)))
+    return openWholeLayer(storedBlob(content, blob, signal), { diffId, scratch: await scratch(), keepsBytes: false, signal })
+  if (blob !== undefined && repository !== undefined) {
+    const remote = remoteBlob(repository, blob, signal)
+    const byTable = await openTocLayer(remote, diffId)
+    return byTable ?? openWholeLayer(remote, { diffId, scratch: await scratch(), keepsBytes: readsContents, signal })
+  }
+  throw new StrataError('dataLoss', 'STRATA_LAYER_MISSING', `Cannot look into layer ${diffId}: it is gone`, {
+    hint: 'Pull or load the image again, or look at what its registry has with --remote.',
+  })
 }

@@ -15,7 +15,7 @@ import {
   type TocPlace,
 } from '../toc/index.ts'
 import type { IndexedLayer } from '../union/index.ts'
-import type { LayerBlob } from './layerBlob.ts'
+import type { RemoteBlob } from './layerBlob.ts'
 
 /** Names of a layer that is known by a table; more than the table may have. */
 const LIMIT = 5_000_000
@@ -31,7 +31,7 @@ const AROUND_TOC_BYTES = 64 * 1024
  * Undefined when there is no table, or none that can be used: one with another digest, a damaged or a too large one. The
  * layer says the same when it is read whole. Rejects with what fetching rejects with.
  */
-export async function openTocLayer(blob: LayerBlob, diffId: DiffId): Promise<IndexedLayer | undefined> {
+export async function openTocLayer(blob: RemoteBlob, diffId: DiffId): Promise<IndexedLayer | undefined> {
   const { annotations = {}, mediaType, size } = blob.descriptor
   const place = placeOfToc(annotations, { compression: layerCompression(mediaType) ?? 'none', blobBytes: size })
   if (place === undefined) return undefined
@@ -50,14 +50,14 @@ const UNUSABLE = ['dataLoss', 'invalidArgument', 'resourceExhausted', 'unsupport
 type Table = readonly { readonly entry: Omit<TarEntry, 'headerOffset' | 'dataOffset'>; readonly content: Content }[]
 type Content = { readonly chunks: readonly TocChunk[] } | { readonly bytes: Buffer }
 
-async function readChunked(blob: LayerBlob, { start, end, digest }: TocPlace & { format: 'zstd:chunked' }): Promise<Table> {
+async function readChunked(blob: RemoteBlob, { start, end, digest }: TocPlace & { format: 'zstd:chunked' }): Promise<Table> {
   const stored = await readAtMost(await blob.part(start, end), end - start)
   checkDigest(stored, digest)
   const json = await readAtMost(decompress(streamOf(stored)), TOC_BYTES, 'the table of contents')
   return parseToc(json, { dataEnd: start }).map(tableEntry)
 }
 
-async function readEstargz(blob: LayerBlob, { digest }: TocPlace & { format: 'estargz' }): Promise<Table> {
+async function readEstargz(blob: RemoteBlob, { digest }: TocPlace & { format: 'estargz' }): Promise<Table> {
   const footerAt = blob.descriptor.size - ESTARGZ_FOOTER_BYTES
   if (footerAt <= 0) throw unusable('the blob is too small for one')
   const start = parseEstargzFooter(await readAtMost(await blob.part(footerAt, blob.descriptor.size), ESTARGZ_FOOTER_BYTES))
@@ -94,7 +94,7 @@ function tableEntry({ kind, name, linkName, mode, uid, gid, modifiedAt, xattrs, 
   }
 }
 
-function indexed(blob: LayerBlob, table: Table, diffId: DiffId): IndexedLayer {
+function indexed(blob: RemoteBlob, table: Table, diffId: DiffId): IndexedLayer {
   // Where the payload would be in the tar is not known: the entry's number in the table stands there.
   const entries = table.map(({ entry }, at): TarEntry => ({ ...entry, headerOffset: at, dataOffset: at }))
   const index = indexEntries(entries, { diffId, limit: LIMIT })
@@ -110,7 +110,7 @@ function indexed(blob: LayerBlob, table: Table, diffId: DiffId): IndexedLayer {
 }
 
 /** The content of a file, piece by piece. Pieces that are neighbours in the blob are fetched at once. */
-async function* chunkContents(blob: LayerBlob, path: string, chunks: readonly TocChunk[]): AsyncGenerator<Uint8Array> {
+async function* chunkContents(blob: RemoteBlob, path: string, chunks: readonly TocChunk[]): AsyncGenerator<Uint8Array> {
   for (const run of neighbours(chunks)) {
     const [first, last] = [run[0]!.stored, run.at(-1)!.stored]
     if (first === undefined || last === undefined) {

@@ -12,8 +12,8 @@ export interface WholeLayerOptions {
   readonly diffId: DiffId
   /** A directory for files of this call, which its owner deletes. */
   readonly scratch: string
-  /** Contents will be read: what is fetched is put aside, as it is, so that it is fetched once. */
-  readonly keepBytes: boolean
+  /** What is read is put aside, as it is, so that contents can be read from there. Default: the blob is read again for each. */
+  readonly keepsBytes: boolean
   readonly signal: AbortSignal | undefined
 }
 
@@ -25,14 +25,13 @@ export interface WholeLayerOptions {
  * Rejects with `dataLoss` for other bytes than digest and DiffId say, and as `indexLayer` does for a tar that is no layer.
  */
 export async function openWholeLayer(blob: LayerBlob, options: WholeLayerOptions): Promise<IndexedLayer> {
-  const { diffId, scratch, keepBytes, signal } = options
+  const { diffId, scratch, keepsBytes, signal } = options
   const name = digestHex(parseDigest(diffId))
   const [indexPath, keptPath] = [join(scratch, `${name}.index`), join(scratch, `${name}.blob`)]
-  const isKept = keepBytes && blob.isRemote
   const bytes = await blob.whole()
-  await indexLayer({ bytes: isKept ? copied(bytes, keptPath) : bytes, indexPath, diffId, ...(signal === undefined ? {} : { signal }) })
+  await indexLayer({ bytes: keepsBytes ? copied(bytes, keptPath) : bytes, indexPath, diffId, ...(signal === undefined ? {} : { signal }) })
   const index = decodeLayerIndex(await readFile(indexPath))
-  const readBytes = async (): Promise<ByteStream> => (isKept ? fileStream(keptPath) : blob.whole())
+  const readBytes = async (): Promise<ByteStream> => (keepsBytes ? fileStream(keptPath) : blob.whole())
   return { index, open: (path, range = {}) => sliceOf(contentOf(index, path, readBytes), range) }
 }
 

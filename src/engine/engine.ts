@@ -29,6 +29,7 @@ import type {
   ProcessTable,
   StopOptions,
 } from './containers.ts'
+import type { FileListing } from '../explore/index.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import type {
   ArtifactSummary,
@@ -39,8 +40,11 @@ import type {
   ImageRemoveOptions,
   ImageSummary,
   ImportOptions,
+  InspectImageOptions,
+  ListDirectoryOptions,
   LoadedImage,
   LoadOptions,
+  LookOptions,
   PlatformOption,
   PulledImage,
   PullOptions,
@@ -112,7 +116,8 @@ export interface Engine extends AsyncDisposable {
   // Images: what is here
 
   images(options?: ImageListOptions): Promise<readonly ImageSummary[]>
-  inspectImage(reference: string, options?: PlatformOption): Promise<ImageInspect>
+  /** With `remote`, of the image in its registry: manifest and config are fetched, and no layer. Then `Size` is that of the compressed layers. */
+  inspectImage(reference: string, options?: InspectImageOptions & CallOptions): Promise<ImageInspect>
   /** Newest first, as docker prints it. */
   history(reference: string, options?: PlatformOption): Promise<readonly HistoryEntry[]>
   /**
@@ -127,6 +132,24 @@ export interface Engine extends AsyncDisposable {
   removeImage(reference: string, options?: ImageRemoveOptions): Promise<readonly ImageRemoval[]>
   /** Removes dangling images, or with `all` every image without a container, and then what nothing reaches. */
   pruneImages(options?: ImagePruneOptions & CallOptions): Promise<PruneReport<ImageRemoval>>
+
+  // Images: what is in them
+
+  /**
+   * The content of a file of an image, which is not mounted, and need not be here: then it is read from its registry, and nothing
+   * stays here. Of the layers only those are fetched that decide about the file, from the top down; one with a table of
+   * contents (eStargz, zstd:chunked) that its manifest vouches for in parts, any other one whole, to its end. All bytes are verified before
+   * they are given out: against the digest of the layer, or of the piece in the table. A table is believed as the manifest is: it
+   * could differ from the tar that a pull unpacks.
+   *
+   * @param path is resolved as in a container: symlinks are followed, and nothing leads out of the image
+   * Rejects before the first byte with `notFound` (STRATA_NO_SUCH_IMAGE, STRATA_NO_SUCH_MANIFEST, STRATA_NO_SUCH_FILE), and with
+   * `invalidArgument` for a path that leads through or to something else (STRATA_NOT_A_DIRECTORY, STRATA_NOT_A_FILE); the
+   * stream throws `dataLoss` for a piece that is not what the table says.
+   */
+  readFile(reference: string, path: string, options?: LookOptions & CallOptions): Promise<ByteStream>
+  /** What is in a directory of an image, read as `readFile` does: the layers down to one that hides the rest. */
+  listDirectory(reference: string, path: string, options?: ListDirectoryOptions & CallOptions): AsyncIterable<FileListing>
 
   // Containers: their life
 

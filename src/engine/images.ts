@@ -5,6 +5,23 @@ export interface PlatformOption {
   readonly platform?: string
 }
 
+export interface LookOptions extends PlatformOption {
+  /** In its registry, also when the image is here; an image that is not here is always looked for there. */
+  readonly remote?: boolean
+}
+
+export interface InspectImageOptions extends PlatformOption {
+  /** As its registry has it; default as it is here. */
+  readonly remote?: boolean
+}
+
+export interface ListDirectoryOptions extends LookOptions {
+  /** Directories below, too, each after the one that it is in. */
+  readonly recursive?: boolean
+  /** A symlink at the end of the path is shown itself. Default: the directory that it leads to is listed. */
+  readonly showsLink?: boolean
+}
+
 export interface ImportOptions extends PlatformOption {
   /** The new image's name. */
   readonly reference?: string

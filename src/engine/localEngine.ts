@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
-import { isStrataError, packageDirectory, StrataError } from '../base/index.ts'
+import { packageDirectory, StrataError } from '../base/index.ts'
 import type {
   AttachedStreams,
   AttachmentEnd,
@@ -31,6 +31,7 @@ import type {
   VolumeOptions,
   VolumePruneOptions,
 } from '../container/index.ts'
+import type { FileListing } from '../explore/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
@@ -48,8 +49,11 @@ import type {
   ImageRemoveOptions,
   ImageSummary,
   ImportOptions,
+  InspectImageOptions,
+  ListDirectoryOptions,
   LoadedImage,
   LoadOptions,
+  LookOptions,
   PlatformOption,
   PulledImage,
   PullOptions,
@@ -135,8 +139,22 @@ export class LocalEngine implements Engine {
     return listImages(this.#images, options)
   }
 
-  async inspectImage(reference: string, options: PlatformOption = {}): Promise<ImageInspect> {
+  async inspectImage(reference: string, options: InspectImageOptions & CallOptions = {}): Promise<ImageInspect> {
+    const { configDirectory } = this.#options
+    if (options.remote === true) return (await import('./remoteInspect.ts')).inspectRemoteImage(reference, { ...options, configDirectory })
     return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
+  }
+
+  async readFile(reference: string, path: string, options: LookOptions & CallOptions = {}): Promise<ByteStream> {
+    const { configDirectory } = this.#options
+    const { readImageFile } = await import('./imageFiles.ts')
+    return readImageFile(await this.#open(), { text: reference, path }, { ...options, configDirectory })
+  }
+
+  async *listDirectory(reference: string, path: string, options: ListDirectoryOptions & CallOptions = {}): AsyncGenerator<FileListing> {
+    const { configDirectory } = this.#options
+    const { listImageDirectory } = await import('./imageFiles.ts')
+    yield* listImageDirectory(await this.#open(), { text: reference, path }, { ...options, configDirectory })
   }
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
@@ -428,8 +446,7 @@ export class LocalEngine implements Engine {
 
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
-    const present = pull === 'always' ? undefined : this.#images.find(text)
-    const suitable = present === undefined || platform === undefined ? present : await this.#forPlatform(text, platform)
+    const suitable = pull === 'always' ? undefined : await this.#imageHere(text, platform)
     if (suitable !== undefined) return suitable
     if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
     if (pull === 'missing')
@@ -438,15 +455,9 @@ export class LocalEngine implements Engine {
     return this.#images.resolve(text)
   }
 
-  /** The image of a name for a platform; undefined where it is not here. */
-  async #forPlatform(text: string, platform: string): Promise<ImageRecord | undefined> {
-    const { imageFor } = await import('./imagePlatform.ts')
-    try {
-      return await imageFor(await this.#open(), text, platform)
-    } catch (error) {
-      if (isStrataError(error, 'notFound')) return undefined
-      throw error
-    }
+  async #imageHere(text: string, platform: string | undefined): Promise<ImageRecord | undefined> {
+    if (platform === undefined) return this.#images.find(text)
+    return (await import('./imagePlatform.ts')).findImageFor(await this.#open(), text, platform)
   }
 
   /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */

@@ -18,6 +18,7 @@ export {
 export { type DocumentKind, type Fields, readDocument } from './document.ts'
 export { type Healthcheck, type History, type ImageConfig, parseImageConfig, type ProcessConfig } from './imageConfig.ts'
 export { ANNOTATIONS, blobPath, IMAGE_LAYOUT, IMAGE_LAYOUT_VERSION, type ImageLayout, parseImageLayout } from './imageLayout.ts'
+export { type ImagePath, parseImagePath } from './imagePath.ts'
 export { LIMITS } from './limits.ts'
 export {
   checkIsImage,

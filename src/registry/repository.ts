@@ -7,6 +7,7 @@ import {
   isStrataError,
   observed,
   readAtMost,
+  sliceOf,
   StrataError,
   streamOf,
 } from '../base/index.ts'
@@ -398,11 +399,11 @@ export class Repository implements BlobSource, AsyncDisposable {
         `Cannot get ${target.digest} from "${this.name}": it comes with content encoding "${encoding}"`,
       )
     }
-    if (status === 200 && !exact) return start === 0 && !isPart ? body : partOf(body, start, end)
+    if (status === 200 && !exact) return start === 0 && !isPart ? body : sliceOf(body, { start, end })
     // RFC 9110 section 14.4
     const given = /^bytes (\d+)-(\d+)\//.exec(headers['content-range'] ?? '')
     const isAsked = status === 206 && Number(given?.[1]) === start && (!exact || Number(given?.[2]) === end - 1)
-    if (isAsked) return isPart && !exact ? partOf(body, 0, end - start) : body
+    if (isAsked) return isPart && !exact ? sliceOf(body, { end: end - start }) : body
     if (status === 200 || status === 206) await body.discard()
     throw await answerError(`get ${target.digest} from "${this.name}"`, response)
   }
@@ -456,16 +457,5 @@ function readTagList(bytes: Buffer): readonly string[] | undefined {
     return Array.isArray(tags) && tags.every(isTag) ? tags : undefined
   } catch {
     return undefined
-  }
-}
-
-/** The bytes from `start` up to, and without, `end` of a stream. */
-async function* partOf(bytes: ByteStream, start: number, end: number): AsyncGenerator<Uint8Array> {
-  let at = 0
-  for await (const chunk of bytes) {
-    const part = chunk.subarray(Math.max(0, start - at), Math.max(0, end - at))
-    at += chunk.length
-    if (part.length > 0) yield part
-    if (at >= end) return
   }
 }

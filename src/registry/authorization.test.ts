@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { streamOf } from '../base/index.ts'
+import { readAtMost, streamOf } from '../base/index.ts'
 import { type AuthorizationOptions, withAuthorization } from './authorization.ts'
 import type { HttpRequest, HttpResponse, Send } from './send.ts'
 
@@ -115,6 +115,25 @@ describe('withAuthorization()', () => {
     assert.equal(network.questions.length, 2)
   })
 
+  test('takes the token that another request got while this one was refused', async () => {
+    let good = 't1'
+    const refusal = Promise.withResolvers<void>()
+    const network = new Network(async ({ url, headers }) => {
+      if (url.origin !== ORIGIN) return { status: 200, text: JSON.stringify({ token: good }) }
+      if (headers['authorization'] === `Bearer ${good}`) return { status: 200 }
+      if (url.pathname === '/late') await refusal.promise
+      return { status: 401, headers: { 'www-authenticate': `Bearer realm="${REALM}"` } }
+    })
+    const send = session(network)
+    await send(get('/1'))
+    good = 't2'
+    const late = send(get('/late'))
+    await send(get('/2'))
+    refusal.resolve()
+    assert.equal((await late).status, 200)
+    assert.equal(network.questions.length, 2)
+  })
+
   test('renews a token whose time is nearly over before the request', async () => {
     const { network } = tokenNetwork({ token: { expires_in: 0 } })
     const send = session(network)
@@ -152,6 +171,23 @@ describe('withAuthorization()', () => {
       network.requests.filter(({ url }) => url.origin === ORIGIN).map(({ headers }) => headers['authorization']),
       [undefined, 'Bearer t1', 'Bearer t2', 'Bearer t1'],
     )
+  })
+
+  test('goes on without the source of a mount when the token service refuses it, and does not ask for it again', async () => {
+    const { network } = tokenNetwork()
+    const refusing = new Network(async request => {
+      const isRefused = request.url.searchParams.getAll('scope').some(scope => scope.includes('base'))
+      if (isRefused) return { status: 401 }
+      const { status, headers, body } = await network.send(request)
+      return { status, headers, text: (await readAtMost(body, 1000)).toString() }
+    })
+    const send = session(refusing)
+    const mount = (): HttpRequest => get('/v2/app/blobs/uploads/?mount=sha256%3Aab&from=base', { method: 'POST' })
+    await send(get('/1'))
+    assert.equal((await send(mount())).status, 200)
+    assert.equal((await send(mount())).status, 200)
+    const asked = refusing.questions.map(({ url }) => url.searchParams.getAll('scope').length)
+    assert.deepEqual(asked, [1, 2])
   })
 
   test('hostile #57: no other address gets what is for the registry, wherever it sends uploads to', async () => {
@@ -254,6 +290,7 @@ describe('the token service of a registry', () => {
       'http://169.254.169.254/',
       'http://127.0.0.1/token',
       'https://u:p@auth.example/',
+      'https://u@auth.example/',
       '//x',
       'x',
       '',

@@ -216,3 +216,24 @@ test('requests are repeated when the registry says "later" (hostile #59)', async
   assert.deepEqual(await repository.manifest('1'), manifest)
   assert.equal(asked, 3)
 })
+
+test('tags() gives one page after the other, from the registry alone', async () => {
+  const elsewhere: string[] = []
+  await using other = await lyingServer((request, response) => {
+    elsewhere.push(request.url!)
+    response.end('{"tags":["no"]}')
+  })
+  await using server = await lyingServer((request, response) => {
+    const last = new URL(request.url!, 'http://x').searchParams.get('last')
+    const next: Readonly<Record<string, string>> = {
+      start: '</v2/app/tags/list?last=a&n=1>; rel="next"',
+      a: `<http://${server.address}/v2/app/tags/list?last=b>; rel=next`,
+      b: `<http://${other.address}/v2/app/tags/list>; rel="next"`,
+    }
+    response.setHeader('link', next[last ?? 'start']!)
+    response.end(JSON.stringify({ name: 'app', tags: [`after-${last ?? 'start'}`] }))
+  })
+  await using repository = await connect(`${server.address}/app`)
+  assert.deepEqual(await Array.fromAsync(repository.tags()), ['after-start', 'after-a', 'after-b'])
+  assert.deepEqual(elsewhere, [])
+})

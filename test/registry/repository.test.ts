@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { readAtMost, streamOf } from '../../src/base/index.ts'
-import type { BlobSource } from '../../src/content/index.ts'
 import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
+import { sourceOf } from '../support/blobSources.ts'
 import { lyingServer } from '../support/lyingServer.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 
@@ -27,8 +27,6 @@ after(() => rm(scratch, { recursive: true, force: true }))
 async function connect(name: string, configDirectory = join(scratch, 'nowhere')): Promise<Repository> {
   return connectRepository(parseReference(name), { configDirectory, access: 'push' })
 }
-
-const sourceOf = (bytes: Uint8Array): BlobSource => ({ open: async (_, { start = 0 } = {}) => streamOf(bytes.subarray(start)) })
 
 async function configDirectoryWith(config: object): Promise<string> {
   const directory = await mkdtemp(join(scratch, 'config-'))
@@ -218,4 +216,25 @@ test('requests are repeated when the registry says "later" (hostile #59)', async
   await using repository = await connect(`${server.address}/app`)
   assert.deepEqual(await repository.manifest('1'), manifest)
   assert.equal(asked, 3)
+})
+
+test('tags() gives one page after the other, from the registry alone', async () => {
+  const elsewhere: string[] = []
+  await using other = await lyingServer((request, response) => {
+    elsewhere.push(request.url!)
+    response.end('{"tags":["no"]}')
+  })
+  await using server = await lyingServer((request, response) => {
+    const last = new URL(request.url!, 'http://x').searchParams.get('last')
+    const next: Readonly<Record<string, string>> = {
+      start: '</v2/app/tags/list?last=a&n=1>; rel="next"',
+      a: `<http://${server.address}/v2/app/tags/list?last=b>; rel=next`,
+      b: `<http://${other.address}/v2/app/tags/list>; rel="next"`,
+    }
+    response.setHeader('link', next[last ?? 'start']!)
+    response.end(JSON.stringify({ name: 'app', tags: [`after-${last ?? 'start'}`] }))
+  })
+  await using repository = await connect(`${server.address}/app`)
+  assert.deepEqual(await Array.fromAsync(repository.tags()), ['after-start', 'after-a', 'after-b'])
+  assert.deepEqual(elsewhere, [])
 })

@@ -115,7 +115,10 @@ const mustNotFetch = async (): Promise<Buffer> => assert.fail('it is here')
 test('obtain() has no file of a blob that is not what it should be, or did not come', async () => {
   using opened = openNew()
   await using batch = opened.content.batch()
-  await assert.rejects(batch.obtain(ONE.target, async () => TWO.bytes), { code: 'STRATA_DIGEST_MISMATCH' })
+  await assert.rejects(
+    batch.obtain(ONE.target, async () => TWO.bytes),
+    { code: 'STRATA_DIGEST_MISMATCH' },
+  )
   await assert.rejects(
     batch.obtain(ONE.target, async () => {
       throw new Error('no network')

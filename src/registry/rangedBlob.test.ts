@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { ByteStream } from '../base/index.ts'
 import { type OpenRange, rangedBytes, Room } from './rangedBlob.ts'
 

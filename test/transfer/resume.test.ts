@@ -30,7 +30,7 @@ before(async () => {
 })
 after(async () => {
   await registry[Symbol.asyncDispose]()
-  removeTree(CURRENT_DIRECTORY, scratch)
+  await removeTree(CURRENT_DIRECTORY, scratch)
 })
 
 /** Does not compress. */

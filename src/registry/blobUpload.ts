@@ -69,6 +69,8 @@ class BlobUpload {
   readonly #options: UploadOptions
   /** The time that the last answer wants to be left alone. */
   #waitMs: number | undefined
+  /** Whether the last answer says that more has arrived than we know: what a killed process had given to its kernel still came. */
+  #isBehind = false
 
   constructor(host: UploadHost, target: Descriptor, source: BlobSource, options: UploadOptions) {
     this.#host = host
@@ -95,8 +97,9 @@ class BlobUpload {
         if (failures > RESUMES || this.#options.signal?.aborted === true || !(isAnew || isPassing)) throw error
         await sleep(this.#waitMs ?? delayMs(failures))
         this.#waitMs = undefined
-        upload = isAnew || known === undefined || this.#isSmall ? undefined : await this.#status(known.location)
+        upload = (isAnew && !this.#isBehind) || known === undefined || this.#isSmall ? undefined : await this.#status(known.location)
         if (upload !== undefined && upload.offset > known!.offset) failures = 0
+        else if (isAnew) upload = undefined
         // The last answer may be all that got lost.
         if (upload === undefined && (await this.#host.has(this.#target, this.#options))) return
       }
@@ -164,6 +167,7 @@ class BlobUpload {
   }
 
   async #refused(response: HttpResponse): Promise<StrataError> {
+    this.#isBehind = response.status === 416
     this.#waitMs = LATER.has(response.status) ? retryAfterMs(response) : undefined
     return answerError(`push ${this.#target.digest} to "${this.#host.name}"`, response)
   }

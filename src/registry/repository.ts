@@ -405,6 +405,11 @@ export class Repository implements BlobSource, AsyncDisposable {
     const isAsked = status === 206 && Number(given?.[1]) === start && (!exact || Number(given?.[2]) === end - 1)
     if (isAsked) return isPart && !exact ? sliceOf(body, { end: end - start }) : body
     if (status === 200 || status === 206) await body.discard()
+    // What cannot be had from there on can be had from the beginning.
+    if (!exact && start > 0 && (status === 206 || status === 416)) {
+      await body.discard()
+      return sliceOf(await this.#openAt(target, { start: 0, end }, signal), { start: start, end: end })
+    }
     throw await answerError(`get ${target.digest} from "${this.name}"`, response)
   }
 

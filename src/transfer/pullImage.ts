@@ -149,6 +149,7 @@ interface LayerPullOptions {
 
 /** Whether what arrived is no layer, or not the one that was expected; not so when it did not arrive, or the disk is full. */
 function isAboutBytes(error: unknown): error is StrataError {
+  if (isStrataError(error) && error.code === 'STRATA_REGISTRY_ANSWER') return false
   return (['dataLoss', 'invalidArgument', 'unsupported'] as const).some(kind => isStrataError(error, kind))
 }
 

@@ -219,8 +219,10 @@ test('hostile #59: what a registry does to a range, an encoding and a length is 
     'packs it': response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(bytes)),
   }
   for (const [title, answer] of Object.entries(partly)) {
+    let asked = 0
     await using server = await lyingServer((request, response) => {
       if (request.headers.range !== undefined) answer(response)
+      else if ((asked += 1) > 1) response.end(bytes)
       else {
         response.writeHead(200, { 'content-length': bytes.length })
         response.write(bytes.subarray(0, half), () => response.destroy())
@@ -231,7 +233,7 @@ test('hostile #59: what a registry does to a range, an encoding and a length is 
       access: 'pull',
     })
     const read = async (): Promise<Buffer> => Buffer.concat(await Array.fromAsync(await repository.open(target)))
-    if (title === 'ignores the range') assert.ok((await read()).equals(bytes))
-    else await assert.rejects(read, { name: 'StrataError', message: /^Cannot get sha256:/ }, title)
+    if (title === 'packs it') await assert.rejects(read, { name: 'StrataError', message: /^Cannot get sha256:/ }, title)
+    else assert.ok((await read()).equals(bytes), title)
   }
 })

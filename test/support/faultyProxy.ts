@@ -33,6 +33,8 @@ export interface Exchange {
   readonly headers: IncomingHttpHeaders
   /** How many requests of this method and path there were before. */
   readonly earlier: number
+  /** How many of this method there were before, of any path. */
+  readonly others: number
   /** Bytes of bodies that passed. */
   up: number
   down: number
@@ -42,7 +44,7 @@ export interface Exchange {
 
 export interface ProxyOptions {
   /** For each connection and direction. */
-  readonly bytesPerSecond?: number
+  readonly bytesPerSecond?: number | undefined
   readonly fault?: (exchange: Exchange) => Fault | undefined
 }
 
@@ -62,7 +64,8 @@ export async function faultyProxy(registry: string, options: ProxyOptions = {}):
   const server = createServer((request, response) => {
     const { method = '', url: path = '', headers } = request
     const earlier = exchanges.filter(each => each.method === method && each.path === path).length
-    const exchange: Exchange = { method, path, headers, earlier, up: 0, down: 0, isOpen: true }
+    const others = exchanges.filter(each => each.method === method).length
+    const exchange: Exchange = { method, path, headers, earlier, others, up: 0, down: 0, isOpen: true }
     exchanges.push(exchange)
     response.on('close', () => (exchange.isOpen = false)).on('error', () => undefined)
     request.on('error', () => undefined)

@@ -6,11 +6,11 @@ import { test } from 'node:test'
 /** The floors of ARCHITECTURE.md, from the ground up: a part imports parts on strictly lower floors. */
 const FLOORS: readonly (readonly string[])[] = [
   ['base'],
-  ['oci', 'tar', 'compression', 'dockerfile', 'erofs', 'signature'],
+  ['oci', 'tar', 'compression', 'dockerfile', 'erofs', 'signature', 'toc'],
   ['host'],
   ['layer', 'union'],
   ['content', 'metadata', 'layers', 'snapshot', 'image'],
-  ['registry', 'transfer', 'archive', 'runtime', 'network', 'container'],
+  ['registry', 'transfer', 'archive', 'runtime', 'network', 'container', 'explore'],
   ['engine'],
   ['cli'],
 ]

@@ -20,6 +20,7 @@ export {
   observed,
   readAtMost,
   release,
+  sliceOf,
   streamOf,
 } from './streams.ts'
 export { TimeSlices } from './timeSlices.ts'

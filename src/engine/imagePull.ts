@@ -29,9 +29,14 @@ export async function pullImages(
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
   }
-  const { connectRepository } = await import('../registry/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'pull', ...(signal === undefined ? {} : { signal }) })
+  const { connectRepository, RateLimit } = await import('../registry/index.ts')
+  const { configDirectory, limitRate, signal, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    configDirectory,
+    access: 'pull',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
   const policy = await readPolicyFile(options)
   const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
   const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
@@ -59,7 +64,7 @@ interface PullOneOptions extends CallOptions {
 }
 
 async function pullOne(stores: Stores, reference: Reference, options: PullOneOptions): Promise<PulledImage> {
-  const { choosePlatformImage, takeGraph } = await import('../transfer/index.ts')
+  const { choosePlatformImage, takeGraph, takeReferrers } = await import('../transfer/index.ts')
   const { platforms, repository, signal, onProgress } = options
   const named = await repository.manifest(reference.digest ?? reference.tag ?? 'latest', options)
   const [platform, ...others] = platforms === 'all' ? [] : platforms
@@ -81,18 +86,24 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
   const report: CallOptions['onProgress'] = progress => {
     if (!isHere || progress.status !== 'Already exists') onProgress?.(progress)
   }
-  const taken = await takeGraph(
-    repository,
-    root,
-    { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() },
-    { lease, platforms, onProgress: report, ...(signal === undefined ? {} : { signal }) },
-  )
+  const call = { lease, onProgress: report, ...(signal === undefined ? {} : { signal }) }
+  const into = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
+  const subjects = new Set([named.descriptor.digest, root.descriptor.digest])
+  // Most of the time nothing is said about an image, and asking takes as long as a small one.
+  const [graph, said] = await Promise.allSettled([
+    takeGraph(repository, root, into, { ...call, platforms }),
+    takeReferrers(repository, [...subjects], into.content, call),
+  ])
+  if (graph.status === 'rejected') throw graph.reason
+  if (said.status === 'rejected') throw said.reason
+  const taken = graph.value
+  const parts = taken.map(({ facts }) => facts.manifest.digest).filter(digest => !subjects.has(digest))
+  const signed = signatures.map(referrer => ({ subject: root.descriptor.digest, referrer }))
+  const referrers = [...signed, ...said.value, ...(await takeReferrers(repository, parts, into.content, call))]
   onProgress?.({ id: '', status: `Digest: ${named.descriptor.digest}` })
   const chosen = bestForHost(taken)
-  const isKnown = stores.metadata.transaction(() => {
-    for (const signature of signatures) stores.images.addReferrer(root.descriptor.digest, signature)
-    return stores.recordRoot({ reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen })
-  })
+  const facts = { reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen, referrers }
+  const isKnown = stores.recordRoot(facts)
   return {
     reference: formatReference(reference),
     name: familiarName(reference),

@@ -5,11 +5,13 @@ import {
   type Digest,
   familiarName,
   isIndex,
+  parseIndex,
   parseReference,
   type Reference,
   subjectOfAttestation,
   withDefaultTag,
 } from '../oci/index.ts'
+import type { GraphRoot, KeptReferrer } from '../transfer/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import { imageFor } from './imagePlatform.ts'
 import type { PushedTag, PushOptions } from './images.ts'
@@ -28,10 +30,15 @@ export async function pushImages(
   const roots = await Promise.all(
     references.map(async reference => ({ reference, ...(await rootToPush(stores, reference, text, options)) })),
   )
-  const { connectRepository } = await import('../registry/index.ts')
-  const { copyGraph, RepositorySink } = await import('../transfer/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
+  const { connectRepository, RateLimit } = await import('../registry/index.ts')
+  const { copyGraph, RepositorySink, sendReferrers } = await import('../transfer/index.ts')
+  const { configDirectory, limitRate, signal, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    configDirectory,
+    access: 'push',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
   onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.
   void stores.layers
@@ -46,6 +53,7 @@ export async function pushImages(
       ...(onProgress === undefined ? {} : { onProgress }),
     })
     await repository.putManifest(tag, copied, options)
+    await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
     const { digest, size } = copied.descriptor
     if (image !== undefined) stores.images.addRepositoryDigest(reference, digest, image.manifest.digest)
     pushed.push({ tag, manifestDigest: digest, manifestBytes: size })
@@ -79,6 +87,20 @@ async function rootToPush(stores: Stores, reference: Reference, text: string, op
   if (wanted.size === 0 && here.missing > 0)
     options.onProgress?.({ id: '', status: `${familiarName(reference)}: only the platforms that are here are pushed` })
   return { root, image: stores.images.named(reference), isSelected: entry => here.digests.has(entry.digest) && isWanted(entry) }
+}
+
+/** What is said here about what was pushed, and about that. What became another manifest on its way has nothing said about it. */
+function referrersBelow(stores: Stores, { descriptor, bytes }: GraphRoot): readonly KeptReferrer[] {
+  const parts = isIndex(descriptor.mediaType) ? parseIndex(bytes).manifests.map(({ digest }) => digest) : []
+  const subjects = new Set([descriptor.digest, ...parts])
+  const found: KeptReferrer[] = []
+  for (const subject of subjects) {
+    for (const referrer of stores.images.referrersOf(subject)) {
+      subjects.add(referrer.descriptor.digest)
+      found.push({ subject, referrer })
+    }
+  }
+  return found
 }
 
 /** The manifests and indexes below an index, as far as they are in the store. */

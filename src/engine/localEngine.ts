@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
-import { isStrataError, packageDirectory, StrataError } from '../base/index.ts'
+import { packageDirectory, StrataError } from '../base/index.ts'
 import type {
   AttachedStreams,
   AttachmentEnd,
@@ -31,6 +31,7 @@ import type {
   VolumeOptions,
   VolumePruneOptions,
 } from '../container/index.ts'
+import type { FileListing } from '../explore/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
@@ -40,6 +41,7 @@ import type { ImageInspect } from './imageInspect.ts'
 import { listImages } from './imageList.ts'
 import type { ImageUser, RemovalContext } from './imageRemoval.ts'
 import type {
+  ArtifactSummary,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -47,16 +49,21 @@ import type {
   ImageRemoveOptions,
   ImageSummary,
   ImportOptions,
+  InspectImageOptions,
+  ListDirectoryOptions,
   LoadedImage,
   LoadOptions,
+  LookOptions,
   PlatformOption,
   PulledImage,
   PullOptions,
   PushedTag,
   PushOptions,
+  ReferrerSummary,
   SaveOptions,
 } from './images.ts'
 import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
+import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
@@ -104,16 +111,62 @@ export class LocalEngine implements Engine {
     return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
   }
 
+  async login(server?: string, options: Partial<LoginOptions> & CallOptions = {}): Promise<Login> {
+    return (await import('./registryLogin.ts')).logIn(this.#options, server, options)
+  }
+
+  async logout(server?: string): Promise<Logout> {
+    return (await import('./registryLogin.ts')).logOut(this.#options, server)
+  }
+
+  async *tags(repository: string, call: CallOptions = {}): AsyncGenerator<string> {
+    const { configDirectory } = this.#options
+    yield* (await import('./remoteQueries.ts')).listTags(repository, { ...call, configDirectory })
+  }
+
+  async remoteManifest(reference: string, call: CallOptions = {}): Promise<RemoteDocument> {
+    const { configDirectory } = this.#options
+    return (await import('./remoteQueries.ts')).remoteManifest(reference, { ...call, configDirectory })
+  }
+
+  async *remoteManifests(reference: string, call: CallOptions = {}): AsyncGenerator<RemoteDocument> {
+    const { configDirectory } = this.#options
+    yield* (await import('./remoteQueries.ts')).remoteManifests(reference, { ...call, configDirectory })
+  }
+
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {
     return listImages(this.#images, options)
   }
 
-  async inspectImage(reference: string, options: PlatformOption = {}): Promise<ImageInspect> {
+  async inspectImage(reference: string, options: InspectImageOptions & CallOptions = {}): Promise<ImageInspect> {
+    const { configDirectory } = this.#options
+    if (options.remote === true) return (await import('./remoteInspect.ts')).inspectRemoteImage(reference, { ...options, configDirectory })
     return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
+  }
+
+  async readFile(reference: string, path: string, options: LookOptions & CallOptions = {}): Promise<ByteStream> {
+    const { configDirectory } = this.#options
+    const { readImageFile } = await import('./imageFiles.ts')
+    return readImageFile(await this.#open(), { text: reference, path }, { ...options, configDirectory })
+  }
+
+  async *listDirectory(reference: string, path: string, options: ListDirectoryOptions & CallOptions = {}): AsyncGenerator<FileListing> {
+    const { configDirectory } = this.#options
+    const { listImageDirectory } = await import('./imageFiles.ts')
+    yield* listImageDirectory(await this.#open(), { text: reference, path }, { ...options, configDirectory })
   }
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
     return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference, options)
+  }
+
+  async referrers(reference: string, options: { readonly remote?: boolean } & CallOptions = {}): Promise<readonly ReferrerSummary[]> {
+    const { configDirectory } = this.#options
+    return (await import('./artifacts.ts')).listReferrers(await this.#open(), reference, { ...options, configDirectory })
+  }
+
+  async artifacts(): Promise<readonly ArtifactSummary[]> {
+    return (await import('./artifacts.ts')).listArtifacts(await this.#open())
   }
 
   async tag(source: string, target: string): Promise<void> {
@@ -397,8 +450,7 @@ export class LocalEngine implements Engine {
 
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
-    const present = pull === 'always' ? undefined : this.#images.find(text)
-    const suitable = present === undefined || platform === undefined ? present : await this.#forPlatform(text, platform)
+    const suitable = pull === 'always' ? undefined : await this.#imageHere(text, platform)
     if (suitable !== undefined) return suitable
     if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
     if (pull === 'missing')
@@ -407,15 +459,9 @@ export class LocalEngine implements Engine {
     return this.#images.resolve(text)
   }
 
-  /** The image of a name for a platform; undefined where it is not here. */
-  async #forPlatform(text: string, platform: string): Promise<ImageRecord | undefined> {
-    const { imageFor } = await import('./imagePlatform.ts')
-    try {
-      return await imageFor(await this.#open(), text, platform)
-    } catch (error) {
-      if (isStrataError(error, 'notFound')) return undefined
-      throw error
-    }
+  async #imageHere(text: string, platform: string | undefined): Promise<ImageRecord | undefined> {
+    if (platform === undefined) return this.#images.find(text)
+    return (await import('./imagePlatform.ts')).findImageFor(await this.#open(), text, platform)
   }
 
   /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */

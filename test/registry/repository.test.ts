@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { readAtMost, streamOf } from '../../src/base/index.ts'
+import type { BlobSource } from '../../src/content/index.ts'
 import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { lyingServer } from '../support/lyingServer.ts'
@@ -27,6 +28,8 @@ async function connect(name: string, configDirectory = join(scratch, 'nowhere'))
   return connectRepository(parseReference(name), { configDirectory, access: 'push' })
 }
 
+const sourceOf = (bytes: Uint8Array): BlobSource => ({ open: async (_, { start = 0 } = {}) => streamOf(bytes.subarray(start)) })
+
 async function configDirectoryWith(config: object): Promise<string> {
   const directory = await mkdtemp(join(scratch, 'config-'))
   await writeFile(join(directory, 'config.json'), JSON.stringify(config))
@@ -45,10 +48,10 @@ describe('a Repository of a real registry', () => {
   test('takes blobs and manifests and gives them back', async () => {
     await using repository = await connect(`${registry.address}/team/app`)
     assert.equal(await repository.has(layer), false)
-    await repository.put(layer, streamOf(LAYER))
-    await repository.put(layer, streamOf(LAYER))
+    await repository.put(layer, sourceOf(LAYER))
+    await repository.put(layer, sourceOf(LAYER))
     assert.equal(await repository.has(layer), true)
-    assert.deepEqual(await repository.putUnknown(MEDIA_TYPES.config, streamOf(CONFIG)), config)
+    assert.deepEqual(await repository.putUnknown(MEDIA_TYPES.config, async () => streamOf(CONFIG)), config)
     await repository.putManifest('1', manifest)
     await repository.putManifest('2', manifest)
     assert.deepEqual(await repository.manifest('1'), manifest)
@@ -62,7 +65,7 @@ describe('a Repository of a real registry', () => {
 
   test('mountFrom() takes a blob of a neighbour without its bytes', async () => {
     await using from = await connect(`${registry.address}/from`)
-    await from.put(layer, streamOf(LAYER))
+    await from.put(layer, sourceOf(LAYER))
     await using to = await connect(`${registry.address}/to`)
     assert.equal(await to.mountFrom(from.name, layer.digest), true)
     assert.equal(await to.has(layer), true)
@@ -75,7 +78,7 @@ describe('a Repository of a real registry', () => {
 
   test('put() rejects for bytes that are not what the digest says', async () => {
     await using repository = await connect(`${registry.address}/wrong`)
-    await assert.rejects(repository.put(layer, streamOf(randomBytes(layer.size))))
+    await assert.rejects(repository.put(layer, sourceOf(randomBytes(layer.size))))
     assert.equal(await repository.has(layer), false)
   })
 })
@@ -84,7 +87,7 @@ test('connectRepository() signs in with the credentials of config.json, and only
   await using registry = await startRegistry({ basic: { username: 'ann', password: 's3cret:x' } })
   const auths = (auth: string): object => ({ auths: { [registry.address]: { auth } } })
   await using repository = await connect(`${registry.address}/app`, await configDirectoryWith(auths(basicAuth('ann', 's3cret:x'))))
-  await repository.put(layer, streamOf(LAYER))
+  await repository.put(layer, sourceOf(LAYER))
   assert.equal(await repository.has(layer), true)
   await using wrong = await connect(`${registry.address}/app`, await configDirectoryWith(auths(basicAuth('ann', 'guess'))))
   await assert.rejects(wrong.has(layer), error => {

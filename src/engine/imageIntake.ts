@@ -1,3 +1,4 @@
+import { realpath } from 'node:fs/promises'
 import { type ByteStream, type CallOptions, fileStream, mapConcurrently, streamOf } from '../base/index.ts'
 import type { ArchivedImage } from '../archive/index.ts'
 import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer, verifyLayer } from '../image/index.ts'
@@ -15,17 +16,20 @@ import {
 import { openRootfs } from './rootfsSource.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { ImportOptions, LoadedImage, LoadOptions } from './images.ts'
+import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
+import type { TrustQuestion } from './trust.ts'
 import type { Stores } from './stores.ts'
 
 /** Makes an image of one layer from a root filesystem's tar. */
 export async function importImage(
   stores: Stores,
   source: string | ByteStream,
-  options: ImportOptions & CallOptions,
+  options: ImportOptions & CallOptions & PolicyDirectories,
 ): Promise<{ readonly imageId: string }> {
   const name = options.reference === undefined ? undefined : withDefaultTag(parseReference(options.reference))
   const platform = platformOf(options.platform)
   const config = changeConfig({}, options.changes ?? [])
+  await checkIntake(options, { name: typeof source === 'string' ? source : '-', place: { transport: 'tarball' } })
   await using lease = stores.leases.create()
   const { bytes, total } = typeof source === 'string' ? await openRootfs(source, options.signal) : { bytes: source, total: undefined }
   const layer = await takeNewLayer(bytes, [], {
@@ -62,11 +66,19 @@ function reporter(total: number | undefined, { onProgress }: CallOptions): (byte
 export async function loadImages(
   stores: Stores,
   source: string | ByteStream,
-  options: LoadOptions & CallOptions,
+  options: LoadOptions & CallOptions & PolicyDirectories,
 ): Promise<readonly LoadedImage[]> {
   const { plainArchive, readArchive } = await import('../archive/index.ts')
   await using plain = await plainArchive(source, stores.scratchDirectory())
   const images = await readArchive(plain, platformOf(options.platform))
+  const path = typeof source === 'string' ? await realpath(source) : ''
+  for (const { names, manifest } of images) {
+    const name = names[0] === undefined ? plain.name : familiarName(names[0])
+    await checkIntake(options, {
+      name,
+      place: manifest === undefined ? { transport: 'docker-archive' } : { transport: 'oci-archive', path },
+    })
+  }
   await using lease = stores.leases.create()
   const taken: { readonly facts: ImageFacts; readonly names: readonly Reference[] }[] = []
   for (const image of images) taken.push({ facts: await takeArchived(stores, image, { ...options, lease }), names: image.names })
@@ -81,6 +93,14 @@ export async function loadImages(
       ? [{ imageId: facts.id, name: undefined }]
       : names.map(name => ({ imageId: facts.id, name: familiarName(withDefaultTag(name)) })),
   )
+}
+
+/** Asks the policy about what comes without signatures. */
+async function checkIntake(directories: PolicyDirectories, asked: Pick<TrustQuestion, 'name' | 'place'>): Promise<void> {
+  const policy = await readPolicyFile(directories)
+  if (policy === undefined) return
+  const { checkTrust, UNSIGNED } = await import('./trust.ts')
+  await checkTrust(policy, { ...asked, ...UNSIGNED })
 }
 
 /** The workers take as many layers at once as there are cores; a few more wait ready. */

@@ -90,16 +90,15 @@ export class LocalEngine implements Engine {
   }
 
   async import(source: string | ByteStream, options: ImportOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
-    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, options)
+    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, { ...options, ...this.#policyDirectories() })
   }
 
   async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {
-    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, options)
+    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, { ...options, ...this.#policyDirectories() })
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
-    const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
-    const directories = { configDirectory, systemDirectory, userConfigDirectory }
+    const directories = { configDirectory: this.#options.configDirectory, ...this.#policyDirectories() }
     return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, ...directories })
   }
 
@@ -335,7 +334,7 @@ export class LocalEngine implements Engine {
   }
 
   async info(): Promise<EngineInfo> {
-    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers())
+    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers(), this.#policyDirectories())
   }
 
   async version(): Promise<EngineVersion> {
@@ -434,6 +433,11 @@ export class LocalEngine implements Engine {
     const { config } = await readConfig(stores, image)
     const { chainId } = image
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
+  }
+
+  #policyDirectories(): PolicyDirectories {
+    const { systemDirectory, userConfigDirectory } = this.#options
+    return { systemDirectory, userConfigDirectory }
   }
 
   /** The policy may have changed since an image came, and a name may have been given to another one. */

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errnoOf, readIfExists, StrataError, systemError } from '../base/index.ts'
 
@@ -20,9 +21,8 @@ export interface PolicyFile {
  *
  * Rejects with STRATA_POLICY_UNREADABLE for one that is there and cannot be read.
  */
-export async function readPolicyFile({ userConfigDirectory, systemDirectory }: PolicyDirectories): Promise<PolicyFile | undefined> {
-  for (const directory of [userConfigDirectory, systemDirectory]) {
-    const path = join(directory, 'containers/policy.json')
+export async function readPolicyFile(directories: PolicyDirectories): Promise<PolicyFile | undefined> {
+  for (const path of candidates(directories)) {
     try {
       const bytes = await readIfExists(path)
       if (bytes !== undefined) return { path, bytes }
@@ -38,3 +38,19 @@ export async function readPolicyFile({ userConfigDirectory, systemDirectory }: P
   }
   return undefined
 }
+
+/** The path of the policy in force, which may be unreadable or wrong. */
+export async function findPolicyFile(directories: PolicyDirectories): Promise<string | undefined> {
+  for (const path of candidates(directories)) {
+    try {
+      await stat(path)
+      return path
+    } catch (error) {
+      if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) return path
+    }
+  }
+  return undefined
+}
+
+const candidates = ({ userConfigDirectory, systemDirectory }: PolicyDirectories): readonly string[] =>
+  [userConfigDirectory, systemDirectory].map(directory => join(directory, 'containers/policy.json'))

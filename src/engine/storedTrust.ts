@@ -5,7 +5,7 @@ import { maySign, type Signature } from '../signature/index.ts'
 import { readSignatures, type SignatureManifest } from '../transfer/index.ts'
 import type { PolicyFile } from './policyFile.ts'
 import type { Stores } from './stores.ts'
-import { checkTrust, registryImage, type TrustQuestion } from './trust.ts'
+import { checkTrust, registryImage, type TrustQuestion, UNSIGNED } from './trust.ts'
 
 export interface StoredImage extends CallOptions {
   readonly image: ImageRecord
@@ -75,12 +75,9 @@ async function madeHere(stores: Stores, image: ImageRecord, asked: Reference | u
   return {
     name: asked === undefined ? image.id : familiarName(asked),
     place: { transport: 'containers-storage', driver, root: stores.root, meant: asked ?? image.id },
-    image: { reference: asked, digests: [image.manifest.digest] },
-    signatures: NONE,
+    ...UNSIGNED,
   }
 }
-
-const NONE: AsyncIterable<Signature> = { async *[Symbol.asyncIterator]() {} }
 
 async function* keptSignatures(stores: Stores, subjects: readonly Digest[], options: CallOptions): AsyncGenerator<SignatureManifest> {
   for (const { descriptor, tag } of subjects.flatMap(subject => stores.images.referrersOf(subject))) {

@@ -20,8 +20,14 @@ export interface TrustQuestion {
   readonly image: SignedImage
   /** Read only where the policy asks for signatures. */
   readonly signatures: AsyncIterable<Signature>
-  /** What can be done where it may not be. */
+  /** What can be done where it lacks a signature. */
   readonly hint?: string
+}
+
+/** What is said of an image that has neither a name where it comes from nor signatures. */
+export const UNSIGNED: Pick<TrustQuestion, 'image' | 'signatures'> = {
+  image: { reference: undefined, digests: [] },
+  signatures: { async *[Symbol.asyncIterator]() {} },
 }
 
 /**
@@ -52,14 +58,14 @@ export async function checkTrust(file: PolicyFile, { name, place, image, signatu
   const policy = parsePolicy(file.bytes, file.path)
   // As podman has it: the general default is about what comes in.
   if (place.transport === 'containers-storage' && !policy.transports.has(place.transport)) return new Set()
-  const requirements = requirementsFor(policy, place)
+  const { requirements, part } = requirementsFor(policy, place)
   const verdict = await evaluateRequirements(requirements, image, { readKey, signatures })
   if (verdict.isAccepted) return verdict.counted
   throw new StrataError(
     'permissionDenied',
     'STRATA_POLICY_REJECTED',
-    `Cannot use image "${name}": the policy "${file.path}" rejects it (${verdict.reason})`,
-    hint === undefined ? {} : { hint },
+    `Cannot use image "${name}": the policy "${file.path}" rejects it (${part}: ${verdict.reason})`,
+    hint === undefined || !verdict.lacksSignature ? {} : { hint },
   )
 }
 

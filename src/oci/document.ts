@@ -35,12 +35,15 @@ export function readDocument(bytes: Uint8Array, kind: DocumentKind): Fields {
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw invalid(kind, 'it is not JSON', cause)
+    throw invalid(kind, `it is not JSON${placeIn(cause)}`, cause)
   }
   refuseRepeatedNames(text, kind)
   if (!isObject(value)) throw invalid(kind, 'it is not a JSON object')
   return new Fields(value, '', kind)
 }
+
+/** Where V8 gave up: ` (line 3 column 5)`. Of its message nothing else may be shown, which has a piece of the text. */
+const placeIn = (error: unknown): string => (error instanceof Error ? (/ \(line \d+ column \d+\)$/.exec(error.message)?.[0] ?? '') : '')
 
 function invalid(kind: DocumentKind, state: string, cause?: unknown): StrataError {
   return new StrataError('invalidArgument', kind.code, `Cannot read ${kind.name}: ${state}`, cause === undefined ? {} : { cause })

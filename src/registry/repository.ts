@@ -408,7 +408,7 @@ export class Repository implements BlobSource, AsyncDisposable {
     // What cannot be had from there on can be had from the beginning.
     if (!exact && start > 0 && (status === 206 || status === 416)) {
       await body.discard()
-      return sliceOf(await this.#openAt(target, { start: 0, end }, signal), { start: start, end: end })
+      return sliceOf(await this.#openAt(target, { start: 0, end }, signal), { start, end })
     }
     throw await answerError(`get ${target.digest} from "${this.name}"`, response)
   }

@@ -30,8 +30,8 @@ export interface EvaluateOptions {
 export type Verdict =
   /** @property counted the manifests of the signatures that made it so */
   | { readonly isAccepted: true; readonly counted: ReadonlySet<Digest> }
-  /** @property reason why, to stand in a sentence */
-  | { readonly isAccepted: false; readonly reason: string }
+  /** @property reason why, to stand in a sentence @property lacksSignature whether another signature could make it accepted */
+  | { readonly isAccepted: false; readonly reason: string; readonly lacksSignature: boolean }
 
 type SigstoreSigned = Extract<Requirement, { readonly type: 'sigstoreSigned' }>
 
@@ -47,8 +47,9 @@ const MAX_REASONS = 5
  */
 export async function evaluateRequirements(requirements: Requirements, image: SignedImage, options: EvaluateOptions): Promise<Verdict> {
   for (const requirement of requirements) {
-    if (requirement.type === 'reject') return refused('it accepts none of these images')
-    if (requirement.type === 'unsupported') return refused(`unsupported requirement: ${requirement.what}`)
+    if (requirement.type === 'reject') return { isAccepted: false, reason: 'reject', lacksSignature: false }
+    if (requirement.type === 'unsupported')
+      return { isAccepted: false, reason: `unsupported requirement: ${requirement.what}`, lacksSignature: false }
   }
   const trials = await Promise.all(
     requirements.filter(isAboutSignatures).map(async each => new SignatureTrial(each, await keysOf(each, options), image)),
@@ -59,10 +60,8 @@ export async function evaluateRequirements(requirements: Requirements, image: Si
     if (trials.every(({ counted }) => counted !== undefined))
       return { isAccepted: true, counted: new Set(trials.map(({ counted }) => counted!)) }
   }
-  return refused(trials.find(({ counted }) => counted === undefined)!.reason)
+  return { isAccepted: false, reason: trials.find(({ counted }) => counted === undefined)!.reason, lacksSignature: true }
 }
-
-const refused = (reason: string): Verdict => ({ isAccepted: false, reason })
 
 const isAboutSignatures = (requirement: Requirement): requirement is SigstoreSigned => requirement.type === 'sigstoreSigned'
 

@@ -54,18 +54,23 @@ export function parsePolicy(bytes: Uint8Array, path: string): Policy {
   }
 }
 
+/** The requirements that count for an image, and which part of the policy they are: `default`, `scope "docker.io" of docker`. */
+export interface ApplicableRequirements {
+  readonly requirements: Requirements
+  readonly part: string
+}
+
 /**
- * The requirements that count for an image: those of the scope that fits it most exactly.
+ * The requirements of the scope that fits an image most exactly.
  * containers-policy.json(5) "Format", "Supported transports and their scopes"
  */
-export function requirementsFor(policy: Policy, place: ImagePlace): Requirements {
+export function requirementsFor(policy: Policy, place: ImagePlace): ApplicableRequirements {
   const scopes = policy.transports.get(place.transport)
-  if (scopes === undefined) return policy.default
-  for (const scope of scopesOf(place)) {
-    const requirements = scopes.get(scope)
-    if (requirements !== undefined) return requirements
+  for (const scope of scopes === undefined ? [] : scopesOf(place)) {
+    const requirements = scopes?.get(scope)
+    if (requirements !== undefined) return { requirements, part: `scope ${quoted(scope)} of ${place.transport}` }
   }
-  return policy.default
+  return { requirements: policy.default, part: 'default' }
 }
 
 function decodeScopes(fields: Fields, transport: string): ReadonlyMap<string, Requirements> {

@@ -2,25 +2,29 @@ import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { findProgram, isStrataError, runProgram } from '../../src/base/index.ts'
 import { type Engine, openEngine } from '../../src/engine/index.ts'
-import type { Descriptor } from '../../src/oci/index.ts'
+import { type Descriptor, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
-import { attachByTag, newSigner, payloadFor, type Signed, signed, type Signer } from '../support/signing.ts'
+import { attachAsReferrer, attachByTag, newSigner, payloadFor, type Signed, signed, type Signer } from '../support/signing.ts'
 import { tarOf } from '../support/tars.ts'
 
 let scratch: string
 let registry: LoopbackRegistry
+const isRoot = process.getuid?.() === 0
 const ours = newSigner()
 const others = newSigner()
 const rsa = newSigner('rsa')
+const p384 = newSigner('secp384r1')
+const ed25519 = newSigner('ed25519')
 
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'strata-trust-'))
   registry = await startRegistry()
   await writeFile(join(scratch, 'ours.pub'), ours.publicKey)
+  await writeFile(join(scratch, 'others.pub'), others.publicKey)
   await mkdir(join(scratch, 'registries.d'))
   await writeFile(join(scratch, 'registries.d/default.yaml'), 'default-docker:\n  use-sigstore-attachments: true\n')
 })
@@ -88,6 +92,11 @@ const byKey = (signer: Signer, signedIdentity?: object): object => ({
   ...(signedIdentity === undefined ? {} : { signedIdentity }),
 })
 
+const byKeys = (signers: readonly Signer[]): object => ({
+  type: 'sigstoreSigned',
+  keyDatas: signers.map(({ publicKey }) => Buffer.from(publicKey).toString('base64')),
+})
+
 interface Case {
   readonly title: string
   readonly accepted: boolean
@@ -121,6 +130,35 @@ const CASES: readonly Case[] = [
     accepted: true,
     signatures: subject => signedAs(`${subject.name}:1`, subject, rsa),
     requirements: () => [byKey(rsa)],
+  },
+  {
+    title: 'an ECDSA key on P-384',
+    accepted: true,
+    signatures: subject => signedAs(`${subject.name}:1`, subject, p384),
+    requirements: () => [byKey(p384)],
+  },
+  {
+    title: 'an Ed25519 key',
+    accepted: true,
+    signatures: subject => signedAs(`${subject.name}:1`, subject, ed25519),
+    requirements: () => [byKey(ed25519)],
+  },
+  { title: 'one of several keys', accepted: true, requirements: () => [byKeys([others, ours])] },
+  { title: 'none of several keys', accepted: false, requirements: () => [byKeys([others, rsa])] },
+  {
+    title: 'several key files',
+    accepted: true,
+    requirements: () => [{ type: 'sigstoreSigned', keyPaths: [join(scratch, 'others.pub'), join(scratch, 'ours.pub')] }],
+  },
+  {
+    title: 'GPG, which Strata cannot check',
+    accepted: false,
+    requirements: () => [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: join(scratch, 'ours.pub') }],
+  },
+  {
+    title: 'Rekor, which Strata cannot check',
+    accepted: false,
+    requirements: () => [{ ...byKey(ours), rekorPublicKeyPath: join(scratch, 'ours.pub') }],
   },
   { title: 'the key in a file', accepted: true, requirements: () => [{ type: 'sigstoreSigned', keyPath: join(scratch, 'ours.pub') }] },
   {
@@ -332,3 +370,219 @@ for (const { title, accepted, signatures, requirements, pulled } of CASES) {
     assert.equal((await engine.images({ all: true })).length, accepted ? 1 : 0, 'nothing is kept of what is rejected')
   })
 }
+
+const rejected = { kind: 'permissionDenied', code: 'STRATA_POLICY_REJECTED' }
+const reject = [{ type: 'reject' }]
+const acceptAll = [{ type: 'insecureAcceptAnything' }]
+
+test('pull() says what is wrong with each signature, and with which part of the policy', async () => {
+  const subject = await publish()
+  await attachByTag(subject.crafter, subject.image, [
+    ...signedAs(`${subject.name}:2`, subject),
+    ...signedAs(`${subject.name}:1`, subject, others),
+  ])
+  const { engine, policyPath } = await engineWith({ default: reject, transports: { docker: { [registry.address]: [byKey(ours)] } } })
+  await using _ = engine
+  await assert.rejects(engine.pull(`${subject.name}:1`), error => {
+    assert.ok(isStrataError(error, 'permissionDenied'))
+    assert.equal(
+      error.message.replaceAll(/sha256:[0-9a-f]{64}/g, 'DIGEST'),
+      `Cannot use image "${subject.name}:1": the policy "${policyPath}" rejects it (scope "${registry.address}" of docker: no signature of it counts: ` +
+        `signature DIGEST is for the name "${subject.name}:2", which matchRepoDigestOrExact does not accept; signature DIGEST is by another key)`,
+    )
+    return true
+  })
+})
+
+test('pull() takes a signature that refers to the image, where the registry has no API for that', async () => {
+  const subject = await publish()
+  await attachAsReferrer(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+  const { engine } = await engineWith({ default: [byKey(ours)] })
+  await using _ = engine
+  assert.equal(await accepts(engine, `${subject.name}:1`), true)
+})
+
+test('pull() takes the signature of an index for each of its images, and that of an image', async () => {
+  for (const onIndex of [true, false]) {
+    const subject = await publish()
+    const { crafter, name, image } = subject
+    const other = await crafter.image(undefined, [LAYER], { architecture: 'arm64' })
+    const entries = [image, other].map((each, at) => ({ ...each, platform: { os: 'linux', architecture: at === 0 ? 'amd64' : 'arm64' } }))
+    const index = await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: entries })
+    const signedOne = onIndex ? index : image
+    await attachByTag(crafter, signedOne, [signed(ours, payloadFor(signedOne.digest, `${name}:all`))])
+    const { engine } = await engineWith({ default: [byKey(ours)] })
+    await using _ = engine
+    await engine.pull(`${name}:all`, { platforms: ['linux/amd64'] })
+    const ofOther = engine.pull(`${name}:all`, { platforms: ['linux/arm64'] })
+    await (onIndex ? ofOther : assert.rejects(ofOther, rejected))
+    const ofAll = engine.pull(`${name}:all`, { platforms: 'all' })
+    await (onIndex ? ofAll : assert.rejects(ofAll, rejected))
+  }
+})
+
+test('pull() rejects everything with a policy that is there and is none, and says where it is wrong', async () => {
+  const { name } = await publish()
+  const wrong: Readonly<Record<string, RegExp>> = {
+    '': /policy\.json": it is not JSON$/,
+    '{"default":[{"type":"insecureAcceptAnything"}],}': /policy\.json": it is not JSON \(line 1 column 48\)$/,
+    '{"default":[{"type":"insecureAcceptAnything"}],"default":[{"type":"reject"}]}': /the name "default" stands twice in one object$/,
+    '{"default":[{"type":"insecureAcceptAnything","x":1}]}': /: default\[0\] has the unknown field "x"$/,
+    '{"transports":{}}': /: default is missing$/,
+    '{"default":[]}': /: default is empty/,
+  }
+  for (const [text, message] of Object.entries(wrong)) {
+    const { engine } = await engineWith(text)
+    await using _ = engine
+    await assert.rejects(engine.pull(`${name}:1`), { code: 'STRATA_POLICY_INVALID', message })
+  }
+})
+
+test('pull() uses the policy of the user, then of the machine, and without one accepts everything', async () => {
+  const { name } = await publish()
+  const [user, system] = [join(scratch, 'places/user'), join(scratch, 'places/etc')]
+  const pulls = async (): Promise<boolean> => {
+    await using engine = await openEngine({ root: join(scratch, 'places/root'), userConfigDirectory: user, systemDirectory: system })
+    return await accepts(engine, `${name}:1`)
+  }
+  const write = async (directory: string, requirements: object): Promise<void> => {
+    await mkdir(join(directory, 'containers'), { recursive: true })
+    await writeFile(join(directory, 'containers/policy.json'), JSON.stringify({ default: requirements }))
+  }
+  assert.equal(await pulls(), true)
+  await write(system, reject)
+  assert.equal(await pulls(), false)
+  await write(user, acceptAll)
+  assert.equal(await pulls(), true)
+  await using engine = await openEngine({ root: join(scratch, 'places/root'), userConfigDirectory: user, systemDirectory: system })
+  assert.equal((await engine.info()).SignaturePolicy, join(user, 'containers/policy.json'))
+})
+
+test('pull() rejects what is signed by a key whose file is gone, or is none', async () => {
+  const { name } = await publish()
+  await writeFile(join(scratch, 'none.pub'), 'no key')
+  for (const [keyPath, code] of [
+    ['gone.pub', 'STRATA_PUBLIC_KEY_UNREADABLE'],
+    ['none.pub', 'STRATA_PUBLIC_KEY_INVALID'],
+  ] as const) {
+    const { engine } = await engineWith({ default: [{ type: 'sigstoreSigned', keyPath: join(scratch, keyPath) }] })
+    await using _ = engine
+    await assert.rejects(engine.pull(`${name}:1`), { code, message: new RegExp(keyPath) })
+  }
+})
+
+test('load() and import() ask the policy about archives', async () => {
+  const { name } = await publish()
+  const archive = join(scratch, 'archive.tar')
+  {
+    await using engine = await openEngine({ root: join(scratch, 'saving'), userConfigDirectory: scratch, systemDirectory: scratch })
+    await engine.pull(`${name}:1`)
+    await writeFile(archive, await engine.save([`${name}:1`], { format: 'oci' }))
+  }
+  const cases = [
+    [{ 'oci-archive': { '': acceptAll } }, true, false],
+    [{ 'oci-archive': { [archive]: acceptAll } }, true, false],
+    [{ 'oci-archive': { [scratch]: acceptAll } }, true, false],
+    [{ 'oci-archive': { '/elsewhere': acceptAll }, tarball: { '': acceptAll } }, false, true],
+  ] as const
+  for (const [transports, loads, imports] of cases) {
+    const { engine } = await engineWith({ default: reject, transports })
+    await using _ = engine
+    await (loads ? engine.load(archive) : assert.rejects(engine.load(archive), rejected))
+    const tar = join(scratch, 'tree.tar')
+    await writeFile(tar, LAYER.tar)
+    await (imports ? engine.import(tar) : assert.rejects(engine.import(tar), rejected))
+  }
+})
+
+describe('an image that is here', { skip: isRoot ? false : 'making a container needs root' }, () => {
+  /** The same store under one policy after the other. */
+  async function makesContainer(root: string, image: string, policy: unknown): Promise<boolean> {
+    directories += 1
+    const userConfigDirectory = join(scratch, `config-${directories}`)
+    await mkdir(join(userConfigDirectory, 'containers'), { recursive: true })
+    await writeFile(join(userConfigDirectory, 'containers/policy.json'), JSON.stringify(policy))
+    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory, systemDirectory: join(scratch, 'nothing') })
+    try {
+      await engine.create({ image, command: ['true'], pull: 'never' })
+      return true
+    } catch (error) {
+      if (isStrataError(error) && error.code === 'STRATA_POLICY_REJECTED') return false
+      throw error
+    }
+  }
+
+  async function pulledUnder(policy: object, reference: string): Promise<string> {
+    const { engine } = await engineWith(policy)
+    await using _ = engine
+    await engine.pull(reference)
+    return join(scratch, `root-${directories}`)
+  }
+
+  test('create() checks an image again by the signatures that came with it, which a prune leaves', async () => {
+    const subject = await publish()
+    await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+    const root = await pulledUnder({ default: [byKey(ours)] }, `${subject.name}:1`)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(others)] }), false)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: reject }), false)
+    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+    await engine.pruneImages()
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+  })
+
+  test('create() rejects an image that came without signatures, until it is pulled again', async () => {
+    const subject = await publish()
+    await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+    const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), false)
+    const { engine } = await engineWith({ default: [byKey(ours)] })
+    await using _ = engine
+    await using again = await openEngine({
+      root,
+      storageDriver: 'vfs',
+      userConfigDirectory: join(scratch, `config-${directories}`),
+      systemDirectory: scratch,
+    })
+    await again.pull(`${subject.name}:1`)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+  })
+
+  test('create() judges an image by the name under which it is meant, and one meant by its id by any of its names', async () => {
+    const subject = await publish()
+    const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+    await engine.tag(`${subject.name}:1`, 'trusted.example/app:1')
+    const id = (await engine.inspectImage(`${subject.name}:1`)).Id
+    const policy = (scope: string): object => ({ default: reject, transports: { docker: { [scope]: acceptAll } } })
+    assert.equal(await makesContainer(root, 'trusted.example/app:1', policy('trusted.example')), true)
+    assert.equal(await makesContainer(root, 'trusted.example/app:1', policy(registry.address)), false)
+    assert.equal(await makesContainer(root, 'trusted.example/app:1', policy('*.example')), true)
+    assert.equal(await makesContainer(root, `${subject.name}@${subject.image.digest}`, policy(subject.name)), true)
+    assert.equal(await makesContainer(root, id, policy(subject.name)), true)
+    assert.equal(await makesContainer(root, id, policy('elsewhere.example')), false)
+    // A name of the trusted ones does not make it signed.
+    assert.equal(
+      await makesContainer(root, 'trusted.example/app:1', {
+        default: acceptAll,
+        transports: { docker: { 'trusted.example': [byKey(ours)] } },
+      }),
+      false,
+    )
+  })
+
+  test('create() takes what was made here, unless the policy says something of containers-storage', async () => {
+    const root = join(scratch, 'made')
+    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+    const tar = join(scratch, 'made.tar')
+    await writeFile(tar, LAYER.tar)
+    await engine.import(tar, { reference: 'made:1' })
+    const storage = (scopes: object): object => ({ default: reject, transports: { 'containers-storage': scopes } })
+    assert.equal(await makesContainer(root, 'made:1', { default: reject }), true)
+    assert.equal(await makesContainer(root, 'made:1', storage({})), false)
+    assert.equal(await makesContainer(root, 'made:1', storage({ '': acceptAll })), true)
+    assert.equal(await makesContainer(root, 'made:1', storage({ [`[vfs@${root}]docker.io/library/made`]: acceptAll })), true)
+    assert.equal(await makesContainer(root, 'made:1', storage({ [`[vfs@${root}]docker.io/library/other`]: acceptAll })), false)
+    assert.equal(await makesContainer(root, 'made:1', storage({ [`[${root}]`]: [byKey(ours)], '': acceptAll })), false)
+  })
+})

@@ -33,6 +33,8 @@ const MISMATCHES: ReadonlySet<string> = new Set(['STRATA_SIZE_MISMATCH', 'STRATA
 export class ArchiveSource implements ImageSource, AsyncDisposable {
   /** What messages call it: `archive "x.tar"`. */
   readonly title: string
+  /** As containers-transports(5) calls it; an archive with both forms is an `oci-archive`. */
+  readonly form: 'docker-archive' | 'oci-archive' | 'oci' | 'dir'
   readonly roots: readonly ArchivedRoot[]
   /** What was left out on purpose, where it was. */
   readonly since: SinceMark | undefined
@@ -41,12 +43,14 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
 
   constructor(content: {
     readonly title: string
+    readonly form: ArchiveSource['form']
     readonly roots: readonly ArchivedRoot[]
     readonly since?: SinceMark | undefined
     readonly locate: LocateBlob
     readonly close: () => Promise<void>
   }) {
     this.title = content.title
+    this.form = content.form
     this.roots = content.roots
     this.since = content.since
     this.#locate = content.locate
@@ -84,7 +88,9 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
       yield* verified(bytes, target)
     } catch (cause) {
       if (!isStrataError(cause) || !MISMATCHES.has(cause.code)) throw cause
-      throw new StrataError('dataLoss', cause.code, `Cannot read ${this.title}: blob ${target.digest} is not what its digest says`, { cause })
+      throw new StrataError('dataLoss', cause.code, `Cannot read ${this.title}: blob ${target.digest} is not what its digest says`, {
+        cause,
+      })
     }
   }
 

@@ -46,7 +46,8 @@ function isDirectory(path: string): boolean {
 
 async function readImages(files: ImageFiles, close: () => Promise<void>): Promise<ArchiveSource> {
   if (files.has(IMAGE_LAYOUT.header) && files.has(IMAGE_LAYOUT.index)) return readLayout(files, close)
-  if (await isDirectoryImage(files)) return new ArchiveSource({ title: files.name, close, ...(await readDirectoryImage(files)) })
+  if (await isDirectoryImage(files))
+    return new ArchiveSource({ title: files.name, form: 'dir', close, ...(await readDirectoryImage(files)) })
   if (files instanceof ArchiveFile && files.has(DOCKER_MANIFEST))
     return implied(await readDockerArchive(files), { title: files.name, close })
   if (files instanceof ArchiveFile && files.has(LEGACY_REPOSITORIES))
@@ -64,7 +65,7 @@ async function implied(
   source: { readonly title: string; readonly close: () => Promise<void> },
 ): Promise<ArchiveSource> {
   const { roots, places } = await impliedImages(images)
-  return new ArchiveSource({ ...source, roots, locate: digest => places.get(digest) })
+  return new ArchiveSource({ ...source, form: 'docker-archive', roots, locate: digest => places.get(digest) })
 }
 
 async function readLayout(files: ImageFiles, close: () => Promise<void>): Promise<ArchiveSource> {
@@ -73,7 +74,8 @@ async function readLayout(files: ImageFiles, close: () => Promise<void>): Promis
     const path = blobPath(digest)
     return files.has(path) ? { extent: files.extent(path) } : undefined
   }
-  const content = { title: files.name, since: SinceMark.read(index.annotations), locate, close }
+  const form = files instanceof ArchiveFile ? ('oci-archive' as const) : ('oci' as const)
+  const content = { title: files.name, form, since: SinceMark.read(index.annotations), locate, close }
   const roots = layoutRoots(index)
   if (!files.has(DOCKER_MANIFEST)) return new ArchiveSource({ ...content, roots })
   const listed = await readDockerNames(files)

@@ -21,6 +21,7 @@ export {
   observed,
   readAtMost,
   release,
+  sliceOf,
   streamOf,
 } from './streams.ts'
 export { TimeSlices } from './timeSlices.ts'

@@ -8,6 +8,7 @@ import type { Stores } from './stores.ts'
 export interface CopyTargetOptions extends CallOptions {
   readonly configDirectory: string
   readonly durability: Durability
+  readonly limitRate?: number
   /** Repositories (`host/path`) that have what is copied: of the same registry, blobs are mounted from them. */
   readonly neighbours: readonly string[]
 }
@@ -48,10 +49,15 @@ export async function openCopyTarget(
   }
 }
 
-async function openRemote(reference: Reference, { configDirectory, neighbours, signal }: CopyTargetOptions): Promise<ImageSink> {
-  const { connectRepository } = await import('../registry/index.ts')
+async function openRemote(reference: Reference, { configDirectory, limitRate, neighbours, signal }: CopyTargetOptions): Promise<ImageSink> {
+  const { connectRepository, RateLimit } = await import('../registry/index.ts')
   const { RepositorySink } = await import('../transfer/index.ts')
-  const repository = await connectRepository(reference, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
+  const repository = await connectRepository(reference, {
+    configDirectory,
+    access: 'push',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
   const sink = new RepositorySink(repository, { compression: 'none', neighbours })
   return {
     take: (target, source, call) => sink.take(target, source, call),

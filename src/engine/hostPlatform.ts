@@ -10,9 +10,3 @@ export function hostPlatform(): Platform {
 export function platformOf(text: string | undefined): Platform {
   return text === undefined ? hostPlatform() : parsePlatform(text, hostPlatform())
 }
-
-/** What a user asks for; nothing is this machine's platform. */
-export function wantedPlatforms(asked: readonly string[] | 'all' = []): readonly Platform[] | 'all' {
-  if (asked === 'all') return 'all'
-  return asked.length === 0 ? [hostPlatform()] : asked.map(platformOf)
-}

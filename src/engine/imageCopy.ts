@@ -8,9 +8,10 @@ import { hostPlatform, platformOf } from './hostPlatform.ts'
 import type { CopiedImage, CopyImageOptions } from './images.ts'
 import { tagRoot } from './imageTag.ts'
 import type { Stores } from './stores.ts'
+import type { PolicyDirectories } from './policyFile.ts'
 import { recordTaken } from './takenRoot.ts'
 
-export interface CopyCall extends CopyImageOptions, CallOptions {
+export interface CopyCall extends CopyImageOptions, CallOptions, PolicyDirectories {
   readonly configDirectory: string
   readonly durability: Durability
 }
@@ -58,6 +59,7 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
   const { platforms = [] } = options
   const isPart = platforms !== 'all' && platforms.length > 1 && !source.isChosen
   const { root } = isPart ? source : await choose(source, options)
+  await checkTrust(source, root)
   await using lease = stores.leases.create()
   const call = { ...callOf(options), lease, platforms: isPart ? platforms.map(platformOf) : ('all' as const) }
   const { blobs, archive } = source
@@ -79,6 +81,7 @@ async function copyToPlace(
 ): Promise<Descriptor> {
   const { copyGraph, reportedSink, withRoot } = await import('../transfer/index.ts')
   const { root, select } = await choose(source, options)
+  await checkTrust(source, root)
   const { onProgress, signal } = options
   const call = signal === undefined ? {} : { signal }
   await using target = await openCopyTarget(stores, to, {
@@ -92,6 +95,10 @@ async function copyToPlace(
   if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
   await target.finish(copied, call)
   return copied.descriptor
+}
+
+async function checkTrust(source: CopySource, { descriptor }: GraphRoot): Promise<void> {
+  await source.checkTrust([...new Set([descriptor.digest, source.root.descriptor.digest])])
 }
 
 function digestChanges({ descriptor }: GraphRoot): StrataError {

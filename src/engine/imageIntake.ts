@@ -6,9 +6,11 @@ import { type Descriptor, familiarName, formatPlatform, type ImageConfig, isInde
 import { takeArchivedGraph } from './archivedGraph.ts'
 import { bestForHost } from './bestForHost.ts'
 import { platformOf } from './hostPlatform.ts'
+import { checkArchived, checkIntake } from './intakeTrust.ts'
 import type { ImportOptions, LoadedImage, LoadOptions } from './images.ts'
 import { readRoot } from './readRoot.ts'
 import { openRootfs } from './rootfsSource.ts'
+import type { PolicyDirectories } from './policyFile.ts'
 import type { Stores } from './stores.ts'
 import { recordTaken, type TakenRoot } from './takenRoot.ts'
 
@@ -16,11 +18,12 @@ import { recordTaken, type TakenRoot } from './takenRoot.ts'
 export async function importImage(
   stores: Stores,
   source: string | ByteStream,
-  options: ImportOptions & CallOptions,
+  options: ImportOptions & CallOptions & PolicyDirectories,
 ): Promise<{ readonly imageId: string }> {
   const name = options.reference === undefined ? undefined : withDefaultTag(parseReference(options.reference))
   const platform = platformOf(options.platform)
   const config = changeConfig({}, options.changes ?? [])
+  await checkIntake(options, { name: typeof source === 'string' ? source : '-', place: { transport: 'tarball' } })
   await using lease = stores.leases.create()
   const { bytes, total } = typeof source === 'string' ? await openRootfs(source, options.signal) : { bytes: source, total: undefined }
   const layer = await takeNewLayer(bytes, [], {
@@ -57,14 +60,17 @@ function reporter(total: number | undefined, { onProgress }: CallOptions): (byte
 export async function loadImages(
   stores: Stores,
   source: string | ByteStream,
-  options: LoadOptions & CallOptions,
+  options: LoadOptions & CallOptions & PolicyDirectories,
 ): Promise<readonly LoadedImage[]> {
   const { openImages, rootsToLoad } = await import('../archive/index.ts')
   await using archive = await openImages(source, stores.scratchDirectory())
   const platform = platformOf(options.platform)
+  const roots = rootsToLoad(archive, platform)
+  const path = typeof source === 'string' ? source : undefined
+  for (const root of roots) await checkArchived(options, archive, { root, path })
   await using lease = stores.leases.create()
   const taken: TakenRoot[] = []
-  for (const { descriptor, names } of rootsToLoad(archive, platform)) {
+  for (const { descriptor, names } of roots) {
     const found = await takeArchived(stores, { archive, root: descriptor }, { ...options, lease })
     if (found !== undefined) taken.push({ ...found, names })
   }

@@ -1,5 +1,6 @@
 import { type CallOptions, StrataError } from '../base/index.ts'
-import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, isIndex, parseIndex, parseReference, withDefaultTag } from '../oci/index.ts'
+import type { GraphRoot, KeptReferrer } from '../transfer/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import type { PushedTag, PushOptions } from './images.ts'
 import { tagsOf } from './repositoryTags.ts'
@@ -19,10 +20,15 @@ export async function pushImages(
   const roots = await Promise.all(
     references.map(async reference => ({ reference, ...(await rootHere(stores, reference, { text, platforms })) })),
   )
-  const { connectRepository } = await import('../registry/index.ts')
-  const { copyGraph, RepositorySink } = await import('../transfer/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
+  const { connectRepository, RateLimit } = await import('../registry/index.ts')
+  const { copyGraph, RepositorySink, sendReferrers } = await import('../transfer/index.ts')
+  const { configDirectory, limitRate, signal, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    configDirectory,
+    access: 'push',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(signal === undefined ? {} : { signal }),
+  })
   onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.
   void stores.layers
@@ -39,9 +45,24 @@ export async function pushImages(
       ...(onProgress === undefined ? {} : { onProgress }),
     })
     await repository.putManifest(tag, copied, options)
+    await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
     const { digest, size } = copied.descriptor
     if (image !== undefined) stores.images.addRepositoryDigest(reference, digest, image.manifest.digest)
     pushed.push({ tag, manifestDigest: digest, manifestBytes: size })
   }
   return pushed
+}
+
+/** What is said here about what was pushed, and about that. What became another manifest on its way has nothing said about it. */
+function referrersBelow(stores: Stores, { descriptor, bytes }: GraphRoot): readonly KeptReferrer[] {
+  const parts = isIndex(descriptor.mediaType) ? parseIndex(bytes).manifests.map(({ digest }) => digest) : []
+  const subjects = new Set([descriptor.digest, ...parts])
+  const found: KeptReferrer[] = []
+  for (const subject of subjects) {
+    for (const referrer of stores.images.referrersOf(subject)) {
+      subjects.add(referrer.descriptor.digest)
+      found.push({ subject, referrer })
+    }
+  }
+  return found
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
-import { isStrataError, packageDirectory, StrataError } from '../base/index.ts'
+import { packageDirectory, StrataError } from '../base/index.ts'
 import type {
   AttachedStreams,
   AttachmentEnd,
@@ -31,6 +31,7 @@ import type {
   VolumeOptions,
   VolumePruneOptions,
 } from '../container/index.ts'
+import type { FileListing } from '../explore/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
@@ -40,6 +41,7 @@ import type { ImageInspect } from './imageInspect.ts'
 import { listImages } from './imageList.ts'
 import type { ImageUser, RemovalContext } from './imageRemoval.ts'
 import type {
+  ArtifactSummary,
   CopiedImage,
   CopyImageOptions,
   HistoryEntry,
@@ -49,19 +51,25 @@ import type {
   ImageRemoveOptions,
   ImageSummary,
   ImportOptions,
+  InspectImageOptions,
+  ListDirectoryOptions,
   LoadedImage,
   LoadOptions,
+  LookOptions,
   PlatformOption,
   PulledImage,
   PullOptions,
   PushedTag,
   PushOptions,
+  ReferrerSummary,
   SaveOptions,
 } from './images.ts'
+import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
+import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
-export interface LocalEngineOptions {
+export interface LocalEngineOptions extends PolicyDirectories {
   readonly root: string
   readonly storageDriver: string | undefined
   readonly durability: Durability
@@ -84,16 +92,16 @@ export class LocalEngine implements Engine {
   }
 
   async import(source: string | ByteStream, options: ImportOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
-    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, options)
+    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, { ...options, ...this.#policyDirectories() })
   }
 
   async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {
-    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, options)
+    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, { ...options, ...this.#policyDirectories() })
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, configDirectory })
+    const directories = { configDirectory: this.#options.configDirectory, ...this.#policyDirectories() }
+    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, ...directories })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
@@ -110,20 +118,66 @@ export class LocalEngine implements Engine {
     return (await import('./imageCopy.ts')).copyImage(
       await this.#open(),
       { source, destination },
-      { ...options, configDirectory, durability },
+      { ...options, configDirectory, durability, ...this.#policyDirectories() },
     )
+  }
+
+  async login(server?: string, options: Partial<LoginOptions> & CallOptions = {}): Promise<Login> {
+    return (await import('./registryLogin.ts')).logIn(this.#options, server, options)
+  }
+
+  async logout(server?: string): Promise<Logout> {
+    return (await import('./registryLogin.ts')).logOut(this.#options, server)
+  }
+
+  async *tags(repository: string, call: CallOptions = {}): AsyncGenerator<string> {
+    const { configDirectory } = this.#options
+    yield* (await import('./remoteQueries.ts')).listTags(repository, { ...call, configDirectory })
+  }
+
+  async remoteManifest(reference: string, call: CallOptions = {}): Promise<RemoteDocument> {
+    const { configDirectory } = this.#options
+    return (await import('./remoteQueries.ts')).remoteManifest(reference, { ...call, configDirectory })
+  }
+
+  async *remoteManifests(reference: string, call: CallOptions = {}): AsyncGenerator<RemoteDocument> {
+    const { configDirectory } = this.#options
+    yield* (await import('./remoteQueries.ts')).remoteManifests(reference, { ...call, configDirectory })
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {
     return listImages(this.#images, options)
   }
 
-  async inspectImage(reference: string, options: PlatformOption = {}): Promise<ImageInspect> {
+  async inspectImage(reference: string, options: InspectImageOptions & CallOptions = {}): Promise<ImageInspect> {
+    const { configDirectory } = this.#options
+    if (options.remote === true) return (await import('./remoteInspect.ts')).inspectRemoteImage(reference, { ...options, configDirectory })
     return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
+  }
+
+  async readFile(reference: string, path: string, options: LookOptions & CallOptions = {}): Promise<ByteStream> {
+    const { configDirectory } = this.#options
+    const { readImageFile } = await import('./imageFiles.ts')
+    return readImageFile(await this.#open(), { text: reference, path }, { ...options, configDirectory })
+  }
+
+  async *listDirectory(reference: string, path: string, options: ListDirectoryOptions & CallOptions = {}): AsyncGenerator<FileListing> {
+    const { configDirectory } = this.#options
+    const { listImageDirectory } = await import('./imageFiles.ts')
+    yield* listImageDirectory(await this.#open(), { text: reference, path }, { ...options, configDirectory })
   }
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
     return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference, options)
+  }
+
+  async referrers(reference: string, options: { readonly remote?: boolean } & CallOptions = {}): Promise<readonly ReferrerSummary[]> {
+    const { configDirectory } = this.#options
+    return (await import('./artifacts.ts')).listReferrers(await this.#open(), reference, { ...options, configDirectory })
+  }
+
+  async artifacts(): Promise<readonly ArtifactSummary[]> {
+    return (await import('./artifacts.ts')).listArtifacts(await this.#open())
   }
 
   async tag(source: string, target: string): Promise<void> {
@@ -291,7 +345,7 @@ export class LocalEngine implements Engine {
   }
 
   async info(): Promise<EngineInfo> {
-    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers())
+    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers(), this.#policyDirectories())
   }
 
   async version(): Promise<EngineVersion> {
@@ -383,6 +437,7 @@ export class LocalEngine implements Engine {
     const stores = await this.#open()
     await using lease = stores.leases.create()
     const image = await this.#imageFor(options, call)
+    await this.#checkTrust(image, options.image, call)
     lease.add({ kind: 'blob', id: image.manifest.digest })
     await this.#unpack(image, lease, call)
     const { readConfig } = await import('./imageConfig.ts')
@@ -391,10 +446,22 @@ export class LocalEngine implements Engine {
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
   }
 
+  #policyDirectories(): PolicyDirectories {
+    const { systemDirectory, userConfigDirectory } = this.#options
+    return { systemDirectory, userConfigDirectory }
+  }
+
+  /** The policy may have changed since an image came, and a name may have been given to another one. */
+  async #checkTrust(image: ImageRecord, text: string, { signal }: CallOptions): Promise<void> {
+    const policy = await readPolicyFile(this.#options)
+    if (policy === undefined) return
+    const { checkStoredTrust } = await import('./storedTrust.ts')
+    await checkStoredTrust(await this.#open(), policy, { image, text, ...(signal === undefined ? {} : { signal }) })
+  }
+
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
-    const present = pull === 'always' ? undefined : this.#images.find(text)
-    const suitable = present === undefined || platform === undefined ? present : await this.#forPlatform(text, platform)
+    const suitable = pull === 'always' ? undefined : await this.#imageHere(text, platform)
     if (suitable !== undefined) return suitable
     if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
     if (pull === 'missing')
@@ -403,15 +470,9 @@ export class LocalEngine implements Engine {
     return this.#images.resolve(text)
   }
 
-  /** The image of a name for a platform; undefined where it is not here. */
-  async #forPlatform(text: string, platform: string): Promise<ImageRecord | undefined> {
-    const { imageFor } = await import('./imagePlatform.ts')
-    try {
-      return await imageFor(await this.#open(), text, platform)
-    } catch (error) {
-      if (isStrataError(error, 'notFound')) return undefined
-      throw error
-    }
+  async #imageHere(text: string, platform: string | undefined): Promise<ImageRecord | undefined> {
+    if (platform === undefined) return this.#images.find(text)
+    return (await import('./imagePlatform.ts')).findImageFor(await this.#open(), text, platform)
   }
 
   /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */

@@ -145,6 +145,11 @@ export function withTag(reference: Reference, tag: string): Reference {
   return { ...reference, tag }
 }
 
+/** Whether a value is a tag: text that may stand after the colon of a reference. */
+export function isTag(value: unknown): value is string {
+  return typeof value === 'string' && TAG.test(value)
+}
+
 /** The reference with the tag `latest` when it has neither tag nor digest. */
 export function withDefaultTag(reference: Reference): Reference {
   return reference.tag === undefined && reference.digest === undefined ? withTag(reference, DEFAULT_TAG) : reference

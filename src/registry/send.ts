@@ -14,7 +14,7 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   readonly status: number
-  /** Names in lower case; of a repeated header the first value. */
+  /** Names in lower case; of a repeated header the first value, but all challenges of `www-authenticate`. */
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: ByteStream & { discard(): Promise<void> }
 }
@@ -69,7 +69,10 @@ async function exchange(request: HttpRequest, connection: Connection): Promise<H
     const response = await answerTo(request, connection)
     return {
       status: response.statusCode!,
-      headers: Object.fromEntries(Object.entries(response.headersDistinct).map(([name, values]) => [name, values?.[0]])),
+      headers: {
+        ...Object.fromEntries(Object.entries(response.headersDistinct).map(([name, values]) => [name, values?.[0]])),
+        'www-authenticate': response.headersDistinct['www-authenticate']?.join(', '),
+      },
       body: Object.assign(readBody(response, url), { discard: () => discard(response) }),
     }
   } catch (cause) {

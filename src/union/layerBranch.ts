@@ -1,9 +1,8 @@
 import type { ByteStream } from '../base/index.ts'
-import { type ByteRange, type LayerIndex, type LayerNode } from '../layer/index.ts'
+import { type ByteRange, type LayerIndex, type LayerNode, type ReadableTree } from '../layer/index.ts'
 import { type BorrowedFiles, borrowFiles } from './borrowedFiles.ts'
 import type { Branch, BranchName, BranchNode } from './branch.ts'
 import { inodeOf, layerNode } from './layerNode.ts'
-import type { MergedTree } from './mergedTree.ts'
 import { lastName } from './path.ts'
 
 /** A layer that is not unpacked. */
@@ -16,12 +15,12 @@ export interface IndexedLayer {
 /** A branch that is read from the index of a layer; contents come from wherever they are. */
 export class LayerBranch implements Branch {
   readonly #layer: IndexedLayer
-  readonly #below: () => MergedTree
-  #shown: MergedTree | undefined
+  readonly #below: () => ReadableTree
+  #shown: ReadableTree | undefined
   #links: Promise<LayerLinks> | undefined
 
   /** @param below what the branches below show, for hard links to files there */
-  constructor(layer: IndexedLayer, below: () => MergedTree) {
+  constructor(layer: IndexedLayer, below: () => ReadableTree) {
     this.#layer = layer
     this.#below = below
   }
@@ -55,7 +54,7 @@ export class LayerBranch implements Branch {
 
   async close(): Promise<void> {}
 
-  #shownBelow(): MergedTree {
+  #shownBelow(): ReadableTree {
     this.#shown ??= this.#below()
     return this.#shown
   }

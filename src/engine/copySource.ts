@@ -1,6 +1,7 @@
 import type { ArchiveSource } from '../archive/index.ts'
 import type { CallOptions } from '../base/index.ts'
 import type { Digest, Reference } from '../oci/index.ts'
+import type { RateLimit } from '../registry/index.ts'
 import type { ChosenGraph, ImageSource, Transport } from '../transfer/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import type { CopyImageOptions } from './images.ts'
@@ -25,6 +26,8 @@ export interface CopySource extends ChosenGraph, AsyncDisposable {
 
 export interface CopySourceOptions extends CopyImageOptions, CallOptions, PolicyDirectories {
   readonly configDirectory: string
+  /** Counts what comes and what goes. */
+  readonly rateLimit?: RateLimit
 }
 
 /** Finds what a location names. Rejects with `notFound` when it is not there. */
@@ -35,15 +38,15 @@ export async function openCopySource(stores: Stores, from: Transport, options: C
 }
 
 async function openRemote(reference: Reference, options: CopySourceOptions): Promise<CopySource> {
-  const { configDirectory, limitRate, signal } = options
-  const { connectRepository, RateLimit } = await import('../registry/index.ts')
+  const { configDirectory, rateLimit, signal } = options
+  const { connectRepository } = await import('../registry/index.ts')
   const call = signal === undefined ? {} : { signal }
   await using opened = new AsyncDisposableStack()
   const repository = opened.use(
     await connectRepository(reference, {
       configDirectory,
       access: 'pull',
-      ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+      ...(rateLimit === undefined ? {} : { rateLimit }),
       ...call,
     }),
   )

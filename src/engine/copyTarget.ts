@@ -1,6 +1,7 @@
 import { type CallOptions, type Durability, StrataError } from '../base/index.ts'
 import type { ImageSink } from '../archive/index.ts'
 import { formatReference, type Reference } from '../oci/index.ts'
+import type { RateLimit } from '../registry/index.ts'
 import type { GraphRoot, Transport } from '../transfer/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
 import type { Stores } from './stores.ts'
@@ -8,7 +9,8 @@ import type { Stores } from './stores.ts'
 export interface CopyTargetOptions extends CallOptions {
   readonly configDirectory: string
   readonly durability: Durability
-  readonly limitRate?: number
+  /** Counts what comes and what goes. */
+  readonly rateLimit?: RateLimit
   /** Repositories (`host/path`) that have what is copied: of the same registry, blobs are mounted from them. */
   readonly neighbours: readonly string[]
 }
@@ -49,13 +51,13 @@ export async function openCopyTarget(
   }
 }
 
-async function openRemote(reference: Reference, { configDirectory, limitRate, neighbours, signal }: CopyTargetOptions): Promise<ImageSink> {
-  const { connectRepository, RateLimit } = await import('../registry/index.ts')
+async function openRemote(reference: Reference, { configDirectory, neighbours, rateLimit, signal }: CopyTargetOptions): Promise<ImageSink> {
+  const { connectRepository } = await import('../registry/index.ts')
   const { RepositorySink } = await import('../transfer/index.ts')
   const repository = await connectRepository(reference, {
     configDirectory,
     access: 'push',
-    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+    ...(rateLimit === undefined ? {} : { rateLimit }),
     ...(signal === undefined ? {} : { signal }),
   })
   const sink = new RepositorySink(repository, { compression: 'none', neighbours })

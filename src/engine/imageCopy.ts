@@ -1,5 +1,6 @@
 import { type CallOptions, type Durability, StrataError } from '../base/index.ts'
 import { type Descriptor, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import type { RateLimit } from '../registry/index.ts'
 import type { ChosenGraph, GraphRoot, Transport } from '../transfer/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
 import { type CopySource, openCopySource } from './copySource.ts'
@@ -16,24 +17,29 @@ export interface CopyCall extends CopyImageOptions, CallOptions, PolicyDirectori
   readonly durability: Durability
 }
 
+interface LimitedCall extends Omit<CopyCall, 'limitRate'> {
+  readonly rateLimit?: RateLimit
+}
+
 /** Copies an image, an index or an artifact from one place to another. */
 export async function copyImage(
   stores: Stores,
   places: { readonly source: string; readonly destination: string },
-  options: CopyCall,
+  { limitRate, ...call }: CopyCall,
 ): Promise<CopiedImage> {
   const { parseTransport } = await import('../transfer/index.ts')
+  const options: LimitedCall =
+    limitRate === undefined ? call : { ...call, rateLimit: new (await import('../registry/index.ts')).RateLimit(limitRate) }
   const [from, to] = [parseTransport(places.source), parseTransport(places.destination)]
-  await using source = await openCopySource(stores, from, options)
   const { platforms = [] } = options
-  // Within one store everything is shared.
-  const isTag = from.kind === 'strata' && to.kind === 'strata' && (platforms === 'all' || platforms.length === 0)
-  if (isTag) tagRoot(stores, from.reference, nameIn(to))
-  const { digest } = isTag
-    ? source.root.descriptor
-    : to.kind === 'strata'
-      ? await copyToStore(stores, source, to, options)
-      : await copyToPlace(stores, source, to, options)
+  if (from.kind === 'strata' && to.kind === 'strata' && (platforms === 'all' || platforms.length === 0)) {
+    // Within one store everything is shared.
+    tagRoot(stores, from.reference, nameIn(to))
+    return { manifestDigest: stores.images.rootOf(nameIn(to))!.digest }
+  }
+  await using source = await openCopySource(stores, from, options)
+  const { digest } =
+    to.kind === 'strata' ? await copyToStore(stores, source, to, options) : await copyToPlace(stores, source, to, options)
   return { manifestDigest: digest }
 }
 
@@ -44,7 +50,7 @@ function nameIn({ reference }: StrataPlace): Reference {
 }
 
 /** What of the source is meant. One platform's image stands for itself; several stand in their index. */
-async function choose(source: CopySource, options: CopyCall): Promise<ChosenGraph> {
+async function choose(source: CopySource, options: LimitedCall): Promise<ChosenGraph> {
   const { platforms = [] } = options
   if (source.isChosen || platforms === 'all') return source
   const { choosePlatformImage, choosePlatforms } = await import('../transfer/index.ts')
@@ -53,7 +59,7 @@ async function choose(source: CopySource, options: CopyCall): Promise<ChosenGrap
 }
 
 /** The store unpacks images, and keeps an index as it is, with those of its images that are wanted. */
-async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, options: CopyCall): Promise<Descriptor> {
+async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, options: LimitedCall): Promise<Descriptor> {
   const { takeGraph } = await import('../transfer/index.ts')
   const name = nameIn(to)
   const { platforms = [] } = options
@@ -77,7 +83,7 @@ async function copyToPlace(
   stores: Stores,
   source: CopySource,
   to: Exclude<Transport, StrataPlace>,
-  options: CopyCall,
+  options: LimitedCall,
 ): Promise<Descriptor> {
   const { copyGraph, reportedSink, withRoot } = await import('../transfer/index.ts')
   const { root, select } = await choose(source, options)

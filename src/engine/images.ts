@@ -116,13 +116,11 @@ export interface SaveOptions {
   readonly since?: string
 }
 
-export interface CopyImageOptions {
+export interface CopyImageOptions extends RateOption {
   /** `os[/architecture[/variant]]` each: one gives its image, several their index, `all` the index as it is. Default this machine's. */
   readonly platforms?: readonly string[] | 'all'
   /** Rejects with `conflict` where the copy would not have the digest of what is copied. */
   readonly preserveDigests?: boolean
-  /** The most bytes per second from a registry, and to one. */
-  readonly limitRate?: number
 }
 
 export interface CopiedImage {

@@ -51,8 +51,10 @@ export class RepositorySink implements GraphSink {
 
   /** Configs, and the blobs of artifacts. */
   async #takeOther(target: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
-    const isThere = (await this.#repository.has(target, options)) || (await this.#mount(target, options)) !== undefined
-    if (!isThere) await this.#repository.put(target, source, options)
+    if (await this.#repository.has(target, options)) return target
+    const from = await this.#mount(target, options)
+    if (from === undefined) await this.#repository.put(target, source, options)
+    else options.onProgress?.({ id: digestHex(target.digest).slice(0, 12), status: `Mounted from ${from}` })
     return target
   }
 

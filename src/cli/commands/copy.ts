@@ -6,7 +6,7 @@ export const command: Command = defineCommand({
   usage: '[OPTIONS] SOURCE DESTINATION',
   options: {
     all: flag('The whole index, with every platform', { short: 'a' }),
-    'limit-rate': rate('The most bytes per second from a registry, and to one (500k, 2M, 1G)'),
+    'limit-rate': rate('The most bytes per second, over all connections (500k, 2M, 1G)'),
     platform: list('Platform of the image (os[/arch[/variant]]); several keep their index', { value: 'string' }),
     'preserve-digests': flag('Fail where the copy would have another digest'),
     quiet: flag('Show no progress', { short: 'q' }),

@@ -29,6 +29,7 @@ import type {
   ProcessTable,
   StopOptions,
 } from './containers.ts'
+import type { RegistryServer, ServeOptions } from '../serve/index.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import type {
   HistoryEntry,
@@ -85,6 +86,13 @@ export interface Engine extends AsyncDisposable {
   push(reference: string, options?: PushOptions & CallOptions): Promise<readonly PushedTag[]>
   /** An archive of the images and what they share, once; bytes are made as they are read. Unknown names reject before the first byte. */
   save(references: readonly string[], options?: SaveOptions & CallOptions): Promise<ByteStream>
+
+  /**
+   * Serves the images as a registry until it is closed; resolves when clients can connect. Close it before the engine.
+   *
+   * Rejects with `invalidArgument` for what would let strangers in, and with `conflict` when the address is in use.
+   */
+  serve(options?: ServeOptions): Promise<RegistryServer>
 
   // Images: what is here
 

@@ -1,6 +1,7 @@
 export { type ByteStream, type CallOptions, createLogger, isStrataError, type Logger, type Progress, StrataError } from '../base/index.ts'
 export type * from '../container/index.ts'
 export { configDirectory } from './configDirectory.ts'
+export type * from '../serve/index.ts'
 export type * from './containers.ts'
 export type { Engine, NetworkListOptions } from './engine.ts'
 export type { EngineOptions, OpenEngine } from './engineOptions.ts'

@@ -34,6 +34,7 @@ import type {
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
+import type { RegistryServer, ServeOptions } from '../serve/index.ts'
 import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
@@ -101,6 +102,13 @@ export class LocalEngine implements Engine {
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
     return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
+  }
+
+  async serve(options: ServeOptions = {}): Promise<RegistryServer> {
+    const { configDirectory, logger } = this.#options
+    const { serveRegistry } = await import('../serve/index.ts')
+    const { hostPlatform } = await import('./hostPlatform.ts')
+    return serveRegistry({ stores: await this.#open(), options, logger, platform: hostPlatform(), configDirectory })
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {

@@ -35,6 +35,7 @@ import type { FileListing } from '../explore/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
+import type { RegistryServer, ServeOptions } from '../serve/index.ts'
 import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
@@ -132,6 +133,13 @@ export class LocalEngine implements Engine {
   async *remoteManifests(reference: string, call: CallOptions = {}): AsyncGenerator<RemoteDocument> {
     const { configDirectory } = this.#options
     yield* (await import('./remoteQueries.ts')).remoteManifests(reference, { ...call, configDirectory })
+  }
+
+  async serve(options: ServeOptions = {}): Promise<RegistryServer> {
+    const { configDirectory, logger } = this.#options
+    const { serveRegistry } = await import('../serve/index.ts')
+    const { hostPlatform } = await import('./hostPlatform.ts')
+    return serveRegistry({ stores: await this.#open(), options, logger, platform: hostPlatform(), configDirectory })
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {

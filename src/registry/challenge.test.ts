@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type Challenge, parseChallenges } from './challenge.ts'
 
 const read = (header: string): readonly (readonly [string, Record<string, string>])[] =>

@@ -33,4 +33,5 @@ export {
 export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
 export { choosePlatform, isAboutAnImage, matchesPlatform } from './platformChoice.ts'
+export { quoted } from './quoted.ts'
 export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'

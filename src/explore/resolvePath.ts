@@ -1,5 +1,6 @@
 import { StrataError } from '../base/index.ts'
 import type { TreeNode } from '../layer/index.ts'
+import { quoted } from '../oci/index.ts'
 
 /** Something that stands at a path: without a slash at its begin, and '' for the root. */
 export interface Place {
@@ -31,7 +32,8 @@ export async function resolvePath(asked: string, { find, followsLast }: ResolveO
   let symlinks = 0
   let type: TreeNode['type'] = 'directory'
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-    if (type !== 'directory') throw fault(asked, 'invalidArgument', 'STRATA_NOT_A_DIRECTORY', `"/${done.join('/')}" is not a directory`)
+    if (type !== 'directory')
+      throw fault(asked, 'invalidArgument', 'STRATA_NOT_A_DIRECTORY', `${quoted(`/${done.join('/')}`)} is not a directory`)
     if (name === '..') {
       done.pop()
       continue
@@ -59,5 +61,5 @@ function namesOf(path: string): string[] {
 }
 
 function fault(path: string, kind: 'notFound' | 'invalidArgument', code: `STRATA_${string}`, state: string): StrataError {
-  return new StrataError(kind, code, `Cannot find ${JSON.stringify(path)} in the image: ${state}`)
+  return new StrataError(kind, code, `Cannot find ${quoted(path)} in the image: ${state}`)
 }

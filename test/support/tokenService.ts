@@ -1,7 +1,7 @@
 import { createPrivateKey, createSign, randomUUID, type KeyObject, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readAtMost } from '../../src/base/index.ts'
@@ -45,7 +45,7 @@ export async function startTokenService(grant: (request: TokenRequest) => TokenG
   await must('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...subject, '-keyout', keyPath, '-out', certificate)
   const signer = { key: createPrivateKey(await readFile(keyPath)), certificate: new X509Certificate(await readFile(certificate)) }
   const requests: TokenRequest[] = []
-  const server = createServer(async (incoming, response) => {
+  const answer = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const request = await readRequest(incoming)
     requests.push(request)
     const given = grant(request)
@@ -60,7 +60,8 @@ export async function startTokenService(grant: (request: TokenRequest) => TokenG
       ...(identityToken === undefined ? {} : { refresh_token: identityToken }),
     }
     response.end(JSON.stringify(body))
-  }).listen(0, '127.0.0.1')
+  }
+  const server = createServer((incoming, response) => void answer(incoming, response)).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }
   return {

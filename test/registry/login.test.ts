@@ -25,8 +25,8 @@ after(() => rm(scratch, { recursive: true, force: true }))
 interface Place {
   readonly directory: string
   /** What is in `config.json`. */
-  config(): Promise<unknown>
-  strata(args: readonly string[], input?: string): Promise<ProgramResult>
+  readonly config: () => Promise<unknown>
+  readonly strata: (args: readonly string[], input?: string) => Promise<ProgramResult>
 }
 
 /** A configuration directory with a `strata` for it; helpers of the tests are on its PATH. */

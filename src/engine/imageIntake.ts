@@ -19,6 +19,7 @@ import type { Repository } from '../registry/index.ts'
 import { openRootfs } from './rootfsSource.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { ImportOptions, LoadedImage, LoadOptions, PulledImage, PullOptions } from './images.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** Makes an image of one layer from a root filesystem's tar. */
@@ -136,15 +137,15 @@ const configTypeOf = (manifestBytes: Buffer): string =>
 export async function pullImages(
   stores: Stores,
   text: string,
-  options: PullOptions & CallOptions & { readonly configDirectory: string },
+  options: PullOptions & CallOptions & RegistryAccess,
 ): Promise<readonly PulledImage[]> {
-  const asked = parseReference(text)
+  const { aliasedReference, connectRepository } = await import('../registry/index.ts')
+  const asked = (await aliasedReference(text, options)) ?? parseReference(text)
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
   }
-  const { connectRepository } = await import('../registry/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'pull', ...(signal === undefined ? {} : { signal }) })
+  const { onProgress } = options
+  await using repository = await connectRepository(asked, { ...options, access: 'pull' })
   const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
   const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
   const platform: Platform = platformOf(options.platform)
@@ -152,7 +153,7 @@ export async function pullImages(
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await pullOne(stores, reference, { ...options, platform, repository }))
+    pulled.push(await repository.withoutLiars(() => pullOne(stores, reference, { ...options, platform, repository })))
   }
   return pulled
 }

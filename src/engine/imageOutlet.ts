@@ -4,13 +4,14 @@ import type { Lease } from '../metadata/index.ts'
 import { familiarName, formatReference, LIMITS, parseManifest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import { requirePlatform } from './imagePlatform.ts'
 import type { PushedTag, PushOptions, SaveOptions } from './images.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** Pushes one tag, or all that a repository has here. */
 export async function pushImages(
   stores: Stores,
   text: string,
-  options: PushOptions & CallOptions & { readonly configDirectory: string },
+  options: PushOptions & CallOptions & RegistryAccess,
 ): Promise<readonly PushedTag[]> {
   const asked = parseReference(text)
   const references = options.allTags === true ? tagsOf(stores, asked) : [withDefaultTag(asked)]
@@ -19,8 +20,8 @@ export async function pushImages(
   for (const { image } of images) await requirePlatform(stores, image, { text, wanted: options.platform })
   const { connectRepository } = await import('../registry/index.ts')
   const { pushImage } = await import('../transfer/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'push', ...(signal === undefined ? {} : { signal }) })
+  const { signal, onProgress } = options
+  await using repository = await connectRepository(asked, { ...options, access: 'push' })
   onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.
   void stores.layers

@@ -33,7 +33,8 @@ import type {
 } from '../container/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
-import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, formatReference, parseReference, withDefaultTag } from '../oci/index.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
@@ -64,6 +65,8 @@ export interface LocalEngineOptions {
   readonly storageDriver: string | undefined
   readonly durability: Durability
   readonly configDirectory: string
+  readonly systemDirectory: string
+  readonly userConfigDirectory: string
   readonly logger: Logger
 }
 
@@ -90,17 +93,21 @@ export class LocalEngine implements Engine {
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imageIntake.ts')).pullImages(await this.#open(), reference, { ...options, configDirectory })
+    const { pullImages } = await import('./imageIntake.ts')
+    return pullImages(await this.#open(), reference, { ...options, ...this.#registryAccess })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imageOutlet.ts')).pushImages(await this.#open(), reference, { ...options, configDirectory })
+    const { pushImages } = await import('./imageOutlet.ts')
+    return pushImages(await this.#open(), reference, { ...options, ...this.#registryAccess })
   }
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
-    return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
+    return (await import('./imageOutlet.ts')).saveImages(
+      await this.#open(),
+      await Promise.all(references.map(each => this.#nameHere(each))),
+      options,
+    )
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {
@@ -108,21 +115,22 @@ export class LocalEngine implements Engine {
   }
 
   async inspectImage(reference: string, options: PlatformOption = {}): Promise<ImageInspect> {
-    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
+    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), await this.#nameHere(reference), options)
   }
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
-    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference, options)
+    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), await this.#nameHere(reference), options)
   }
 
   async tag(source: string, target: string): Promise<void> {
     const name = withDefaultTag(parseReference(target))
     const stores = await this.#open()
-    stores.changeImages(() => this.#images.setName(name, this.#images.resolve(source).manifest.digest))
+    const known = await this.#nameHere(source)
+    stores.changeImages(() => this.#images.setName(name, this.#images.resolve(known).manifest.digest))
   }
 
   async removeImage(reference: string, options: ImageRemoveOptions = {}): Promise<readonly ImageRemoval[]> {
-    return (await import('./imageRemoval.ts')).removeImage(await this.#removal(), reference, options)
+    return (await import('./imageRemoval.ts')).removeImage(await this.#removal(), await this.#nameHere(reference), options)
   }
 
   async pruneImages(options: ImagePruneOptions & CallOptions = {}): Promise<PruneReport<ImageRemoval>> {
@@ -297,6 +305,11 @@ export class LocalEngine implements Engine {
     return this.close()
   }
 
+  get #registryAccess(): RegistryAccess {
+    const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
+    return { configDirectory, systemDirectory, userConfigDirectory }
+  }
+
   /** Opens what lists do without. */
   #open(): Promise<Stores> {
     return (this.#stores ??= import('./stores.ts').then(
@@ -383,13 +396,23 @@ export class LocalEngine implements Engine {
 
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
-    const present = pull === 'always' ? undefined : this.#images.find(text)
+    const name = pull === 'always' ? text : await this.#nameHere(text)
+    const present = pull === 'always' ? undefined : this.#images.find(name)
     if (present !== undefined && (platform === undefined || (await this.#isForPlatform(present, platform)))) return present
-    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
+    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(name)
     if (pull === 'missing')
       call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
-    await this.pull(text, { ...call, ...(platform === undefined ? {} : { platform }) })
-    return this.#images.resolve(text)
+    const [pulled] = await this.pull(text, { ...call, ...(platform === undefined ? {} : { platform }) })
+    return this.#images.resolve(pulled!.reference)
+  }
+
+  /** What an image is called here that people mean by `text`: where nothing has that name, and it is an alias, what it is an alias of. */
+  async #nameHere(text: string): Promise<string> {
+    if (this.#images.find(text) !== undefined) return text
+    const { aliasedReference } = await import('../registry/index.ts')
+    const aliased = await aliasedReference(text, this.#registryAccess)
+    const name = aliased === undefined ? undefined : withDefaultTag(aliased)
+    return name === undefined || this.#images.named(name) === undefined ? text : formatReference(name)
   }
 
   async #isForPlatform(image: ImageRecord, platform: string): Promise<boolean> {

@@ -30,6 +30,16 @@ export {
   parseManifestOrIndex,
 } from './manifest.ts'
 export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
+export { quoted } from './quoted.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
 export { choosePlatform, isAboutAnImage, matchesPlatform } from './platformChoice.ts'
-export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'
+export {
+  familiarForm,
+  familiarName,
+  formatReference,
+  parseReference,
+  type Reference,
+  shortNameIn,
+  withDefaultTag,
+  withTag,
+} from './reference.ts'

@@ -1,7 +1,7 @@
 import { readAtMost, SingleFlight, StrataError } from '../base/index.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credentials } from './credentials.ts'
-import { isLoopback } from './endpoint.ts'
+import { isLoopback } from './loopback.ts'
 import type { HttpResponse, Send, Wrap } from './send.ts'
 
 /** A token answer is a few hundred bytes to a few KiB. */

@@ -1,5 +1,6 @@
 export { type Challenge, parseChallenges } from './challenge.ts'
 export { type Credentials, findCredentials } from './credentials.ts'
+export { aliasedReference, type RegistryEnvironment } from './hosts/index.ts'
 export { connectRepository, type ConnectOptions, type RemoteManifest, Repository } from './repository.ts'
 export { withRedirects } from './redirects.ts'
 export { compose, httpSender, type HttpResponse } from './send.ts'

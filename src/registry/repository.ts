@@ -13,15 +13,15 @@ import {
   parseDigest,
   type Reference,
 } from '../oci/index.ts'
-import { withAuthorization } from './authorization.ts'
-import { type Credentials, findCredentials } from './credentials.ts'
-import { findEndpoint } from './endpoint.ts'
+import { connectHosts } from './connectHosts.ts'
+import type { HostChoice } from './hostChoice.ts'
+import type { RegistryEnvironment } from './hosts/index.ts'
 import { answerError } from './registryError.ts'
-import { withRedirects } from './redirects.ts'
 import { delayMs, withRetry } from './retry.ts'
-import { compose, type HttpResponse, httpSender, type Send } from './send.ts'
+import { compose, type HttpResponse, type Send } from './send.ts'
 
-export interface ConnectOptions {
+/** Mirrors, certificates and proxies are those of this machine's and this user's configuration, or of the places that are named. */
+export interface ConnectOptions extends Partial<RegistryEnvironment> {
   /** Where docker's `config.json` with credentials is. */
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
@@ -49,23 +49,15 @@ const MANIFEST_TYPES = [
 ]
 
 /**
- * Connects to the repository that a reference names, with the credentials that the user has for it.
- * Nothing is asked of it yet but which protocol it speaks.
+ * Connects to the repository that a reference names, at the registry itself and, for reading, at its mirrors; each is
+ * asked with the credentials that the user has for it.
  *
- * Rejects with `unavailable` (STRATA_REGISTRY_UNREACHABLE) when nothing answers.
+ * Rejects with `unavailable` (STRATA_REGISTRY_UNREACHABLE) when nothing answers, as far as that is found out before
+ * something is asked; with `permissionDenied` (STRATA_REGISTRY_BLOCKED) for a blocked one.
  */
 export async function connectRepository(reference: Reference, options: ConnectOptions): Promise<Repository> {
-  const http = httpSender()
-  try {
-    const base = await findEndpoint(reference.domain, http.send)
-    const credentials: Credentials | undefined = await findCredentials(options.configDirectory, reference.domain)
-    const scope = `repository:${reference.path}:${options.access === 'push' ? 'pull,push' : 'pull'}`
-    const send = compose(http.send, withRetry, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }))
-    return new Repository(reference, base, { send, close: http.close })
-  } catch (error) {
-    http.close()
-    throw error
-  }
+  const { choice, close } = await connectHosts(reference, options)
+  return new Repository(reference, choice, close)
 }
 
 /** One repository of a registry, by the distribution-spec: blobs, manifests, tags. */
@@ -74,19 +66,26 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
   readonly name: string
   readonly #path: string
   readonly #base: URL
+  readonly #hosts: HostChoice
   readonly #send: Send
   readonly #close: () => void
 
-  constructor({ domain, path }: Reference, base: URL, http: { readonly send: Send; readonly close: () => void }) {
+  constructor({ domain, path }: Reference, hosts: HostChoice, close: () => void) {
     this.name = `${domain}/${path}`
     this.#path = path
-    this.#base = base
-    this.#send = http.send
-    this.#close = http.close
+    this.#base = hosts.base
+    this.#hosts = hosts
+    this.#send = compose(hosts.send, withRetry)
+    this.#close = close
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close()
+  }
+
+  /** Does `work`, and again without the mirrors that gave something for it when that turned out to be wrong. */
+  withoutLiars<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#hosts.withoutLiars(work)
   }
 
   /**
@@ -274,6 +273,7 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
           failures = 0
         }
         if (at >= target.size) return
+        this.#hosts.passOver(this.#url(this.#pathOf(target)))
         throw new StrataError(
           'unavailable',
           'STRATA_REGISTRY_ANSWER',

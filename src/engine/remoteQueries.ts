@@ -16,8 +16,9 @@ import {
 } from '../oci/index.ts'
 import { connectRepository, type RemoteManifest, type Repository } from '../registry/index.ts'
 import type { RemoteDocument } from './registries.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 
-type RegistryCall = CallOptions & { readonly configDirectory: string }
+type RegistryCall = CallOptions & RegistryAccess
 
 /** Lists the tags of a repository in its registry. */
 export async function* listTags(text: string, options: RegistryCall): AsyncGenerator<string> {

@@ -30,6 +30,8 @@ export interface BlobDownload {
   readonly open: (start: number, signal: AbortSignal | undefined) => Promise<ByteStream>
   /** Opens exactly these bytes, or rejects; undefined where one connection shall do. */
   readonly openRange: ((start: number, end: number, signal: AbortSignal) => Promise<ByteStream>) | undefined
+  /** Told when a stream that looked whole ends too early: whoever gave it is not to be asked for the rest. */
+  readonly onShort: () => void
   readonly signal?: AbortSignal | undefined
 }
 
@@ -70,6 +72,7 @@ async function* resuming(download: BlobDownload, first: ByteStream): AsyncGenera
         pace = undefined
       }
       if (at >= end) return
+      download.onShort()
       throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot get ${name}: it ends after ${at} of ${end} bytes`)
     } catch (error) {
       if (at >= end) return

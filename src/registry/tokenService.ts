@@ -1,7 +1,7 @@
 import { readAtMost, StrataError } from '../base/index.ts'
 import type { Challenge } from './challenge.ts'
 import type { Credentials } from './authFile.ts'
-import { isLoopback } from './endpoint.ts'
+import { isLoopback } from './loopback.ts'
 import { withRetry } from './retry.ts'
 import type { HttpRequest, HttpResponse, Send } from './send.ts'
 

@@ -1,0 +1,7 @@
+/** What a registry is reached by: credentials, mirrors, certificates. */
+export interface RegistryAccess {
+  /** Where `config.json` is. */
+  readonly configDirectory: string
+  readonly systemDirectory: string
+  readonly userConfigDirectory: string
+}

@@ -31,14 +31,15 @@ export async function findCredentials(
   const own = await dockerCredentials(await readAuthFile(join(directory, 'config.json')), domain)
   if (own !== undefined) return own
   for (const file of containersAuthFiles(env)) {
-    const found = await containersCredentials(await readOthers(file), domain, path)
+    const auth = file === env['REGISTRY_AUTH_FILE'] ? await readAuthFile(file) : await readIfOurs(file)
+    const found = await containersCredentials(auth, domain, path)
     if (found !== undefined) return found
   }
   return undefined
 }
 
 /** With `su` the run-time directory in the environment can be somebody else's: what is there is not for us. */
-async function readOthers(path: string): Promise<AuthFile> {
+async function readIfOurs(path: string): Promise<AuthFile> {
   try {
     return await readAuthFile(path)
   } catch (error) {

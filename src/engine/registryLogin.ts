@@ -33,7 +33,7 @@ export async function logIn(
     throw new StrataError('invalidArgument', 'STRATA_INVALID_CREDENTIALS', `Cannot sign in to "${domain}": ${state}`)
   }
   const credentials = await signIn(domain, { username, password }, call)
-  const keeper = await keepCredentials(place.configDirectory, domain, { credentials, durability: place.durability })
+  const keeper = await keepCredentials(place.configDirectory, domain, { credentials, durability: place.durability, ...call })
   return { server: name, username, keeper }
 }
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { DURABLE, findProgram, type ProgramResult, runProgram } from '../../src/base/index.ts'
+import { lockFile } from '../../src/host/index.ts'
 import { findCredentials, forgetCredentials, keepCredentials } from '../../src/registry/index.ts'
 import { must } from '../support/commands.ts'
 import { lyingServer } from '../support/lyingServer.ts'
@@ -271,6 +272,17 @@ describe('keepCredentials()', () => {
     const { mode, uid } = await stat(path)
     assert.equal(mode & 0o777, 0o600)
     if (isRoot) assert.equal(uid, 1234)
+  })
+
+  test('waits for who writes the file, until it is told not to', async () => {
+    const { directory } = await place({})
+    const other = await open(directory, 'r')
+    await lockFile(other.fd, 'exclusive')
+    const signal = AbortSignal.timeout(50)
+    await assert.rejects(keepCredentials(directory, 'r.example', { credentials: ANN, durability: DURABLE, signal }), { kind: 'cancelled' })
+    const kept = keep(directory, 'r.example')
+    await other.close()
+    await kept
   })
 
   test('touches no file that is not one', async () => {

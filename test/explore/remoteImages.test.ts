@@ -406,7 +406,7 @@ test('of a layer with a table only the table and the pieces of the file are fetc
     assert.deepEqual(await ls(image, '/d'), ['middle'])
     const listed = fetched(image)
     // The base has no table: what it has there is only known when all of it was read.
-    assert.deepEqual([...new Set(listed.map(({ layer: number }) => number))].sort(), [0, 1])
+    assert.deepEqual(new Set(listed.map(({ layer: number }) => number)), new Set([0, 1]))
     assert.ok(listed.filter(({ layer: number }) => number === 1).reduce((sum, each) => sum + each.bytes, 0) < 20_000, form)
   }
 })

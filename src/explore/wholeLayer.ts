@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ByteStream, sliceOf, StrataError, systemError, TemporaryDirectory } from '../base/index.ts'
+import { type ByteStream, fileStream, sliceOf, StrataError, systemError, TemporaryDirectory } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { decodeLayerIndex, indexLayer, type LayerIndex } from '../layer/index.ts'
 import { type DiffId, quoted } from '../oci/index.ts'
@@ -40,7 +40,7 @@ export async function openWholeLayer(blob: LayerBlob, { diffId, scratch, kept, s
   })
   const index = decodeLayerIndex(await readFile(indexPath))
   // The file has no name any more: nothing of it stays, also when this process is killed.
-  const readBytes = async (): Promise<ByteStream> => file?.createReadStream({ start: 0, autoClose: false }) ?? blob.whole()
+  const readBytes = async (): Promise<ByteStream> => (file === undefined ? blob.whole() : fileStream(`/proc/self/fd/${file.fd}`))
   return { index, open: (path, range = {}) => sliceOf(contentOf(index, path, readBytes), range) }
 }
 

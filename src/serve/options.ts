@@ -39,7 +39,7 @@ export interface ServedRequest {
   /** Path and query, printable. */
   readonly url: string
   readonly status: number
-  /** Bytes of the answer's body that were sent; fewer than announced where the connection was cut. */
+  /** Bytes that were sent, head and all; fewer than announced where the connection was cut. */
   readonly bytes: number
   readonly durationMs: number
 }

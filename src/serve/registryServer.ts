@@ -24,6 +24,8 @@ import { Upstream } from './upstream.ts'
 const MOST_CONNECTIONS = 1024
 /** The head of a request must be there by then. */
 const HEAD_TIMEOUT_MS = 20_000
+/** How long a connection waits for its next request. */
+const KEPT_MS = 30_000
 /** How long transfers that are under way may go on when the server is closed. */
 const GRACE_MS = 10_000
 /** Names are looked at this often for ones that have become hidden, also while nobody asks for any. */
@@ -80,7 +82,13 @@ function isRegistry(text: string): boolean {
 
 async function createHttpServer({ tls }: ServeOptions): Promise<Server> {
   // An upload may take hours as long as it goes on; a connection that rests is closed.
-  const limits: ServerOptions = { headersTimeout: HEAD_TIMEOUT_MS, requestTimeout: 0, connectionsCheckingInterval: 5000, keepAlive: true }
+  const limits: ServerOptions = {
+    keepAliveTimeout: KEPT_MS,
+    headersTimeout: HEAD_TIMEOUT_MS,
+    requestTimeout: 0,
+    connectionsCheckingInterval: 5000,
+    keepAlive: true,
+  }
   const server = tls === undefined ? createServer(limits) : await createTlsServer(tls, limits)
   server.maxConnections = MOST_CONNECTIONS
   server.setTimeout(IDLE_MS, (socket: Socket) => socket.destroy())

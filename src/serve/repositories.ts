@@ -91,7 +91,7 @@ export class Repositories {
 
   /** All that the names of a repository reach. */
   reach(name: string): ReadonlySet<Digest> {
-    const { repositories } = this.names
+    const { repositories, pushed } = this.names
     const known = this.#reaches.get(name)
     if (known !== undefined) return known
     const { tags, digests } = repositories.get(name) ?? EMPTY
@@ -99,7 +99,9 @@ export class Repositories {
     // A set gives out also what is added while it is walked.
     for (const digest of reached) {
       for (const child of this.#stores.content.children(digest)) reached.add(child)
-      for (const { descriptor } of this.#stores.images.referrersOf(digest)) reached.add(descriptor.digest)
+      for (const { descriptor } of this.#stores.images.referrersOf(digest))
+        // One that was pushed to another repository says nothing here.
+        if (!pushed.has(descriptor.digest)) reached.add(descriptor.digest)
     }
     this.#reaches.set(name, reached)
     return reached

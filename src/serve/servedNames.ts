@@ -25,6 +25,8 @@ export interface ServedRepository {
 export interface ServedNames {
   readonly repositories: ReadonlyMap<string, ServedRepository>
   readonly hidden: readonly HiddenName[]
+  /** What has a name of this very registry with a digest, in any repository: what its clients have pushed. */
+  readonly pushed: ReadonlySet<Digest>
 }
 
 const DOCKER_HUB = 'docker.io'
@@ -40,9 +42,11 @@ const OFFICIAL = 'library/'
 export function servedNames(roots: Iterable<NamedRoot>, own: readonly string[]): ServedNames {
   const repositories = new Map<string, { readonly tags: Map<string, ServedTag>; readonly digests: Map<Digest, readonly Reference[]> }>()
   const hidden: HiddenName[] = []
+  const pushed = new Set<Digest>()
   const ranked = [...roots].map(each => ({ ...each, reference: parseReference(each.name) }))
   ranked.sort((a, b) => rankOf(a.reference, own) - rankOf(b.reference, own) || (a.name < b.name ? -1 : 1))
   for (const { name, reference, root } of ranked) {
+    if (reference.digest !== undefined && own.includes(reference.domain)) pushed.add(reference.digest)
     for (const path of pathsOf(reference)) {
       const repository = repositories.get(path) ?? { tags: new Map<string, ServedTag>(), digests: new Map<Digest, readonly Reference[]>() }
       repositories.set(path, repository)
@@ -54,7 +58,7 @@ export function servedNames(roots: Iterable<NamedRoot>, own: readonly string[]):
       else if (winner.root.digest !== root.digest) hidden.push({ name, servedAs: `${path}:${tag}`, hiddenBy: formatReference(winner.name) })
     }
   }
-  return { repositories, hidden }
+  return { repositories, hidden, pushed }
 }
 
 function pathsOf({ domain, path }: Reference): readonly string[] {

@@ -16,7 +16,6 @@ const layer = describeBytes(MEDIA_TYPES.layer, LAYER)
 const CONFIG = Buffer.from('{}')
 const config = describeBytes(MEDIA_TYPES.empty, CONFIG)
 const MANIFEST = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [layer] }))
-const manifest = describeBytes(MEDIA_TYPES.manifest, MANIFEST)
 
 interface Upstream extends AsyncDisposable {
   readonly address: string

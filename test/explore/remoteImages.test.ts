@@ -411,6 +411,15 @@ test('of a layer with a table only the table and the pieces of the file are fetc
   }
 })
 
+test('a registry that knows no ranges is looked into as well', async () => {
+  const layer = zstdChunked([file('f', 'content'), file('g', randomBytes(10_000)), file('h', 'x'.repeat(3000))])
+  const image = await publish(layer)
+  await using other = await countingProxy(registry.address, { ignoresRanges: true })
+  const there = { ...image, name: image.name.replace(proxy.address, other.address) }
+  assert.equal(await cat(there, '/f'), 'content')
+  assert.equal(await cat(there, '/h'), 'x'.repeat(3000))
+})
+
 test('a table that the manifest does not vouch for, or that is another one, is not believed: the layer is read whole', async () => {
   const members = [file('f', 'content'), file('g', 'x'.repeat(5000))]
   const lie: WriterOptions = {

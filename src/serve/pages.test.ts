@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { pageOf } from './pages.ts'
 
 test('pageOf() gives all items once, in order, page by page', () => {

@@ -23,7 +23,7 @@ import { Upstream } from './upstream.ts'
 /** Connections at once; more are refused by the kernel's queue first. */
 const MOST_CONNECTIONS = 1024
 /** The head of a request must be there by then. */
-const HEAD_TIMEOUT_MS = 20_000
+const HEAD_TIMEOUT_MS = 10_000
 /** How long a connection waits for its next request. */
 const KEPT_MS = 30_000
 /** How long transfers that are under way may go on when the server is closed. */
@@ -86,7 +86,7 @@ async function createHttpServer({ tls }: ServeOptions): Promise<Server> {
     keepAliveTimeout: KEPT_MS,
     headersTimeout: HEAD_TIMEOUT_MS,
     requestTimeout: 0,
-    connectionsCheckingInterval: 5000,
+    connectionsCheckingInterval: 2000,
     keepAlive: true,
   }
   const server = tls === undefined ? createServer(limits) : await createTlsServer(tls, limits)

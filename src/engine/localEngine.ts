@@ -306,8 +306,8 @@ export class LocalEngine implements Engine {
   }
 
   get #registryAccess(): RegistryAccess {
-    const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
-    return { configDirectory, systemDirectory, userConfigDirectory }
+    const { configDirectory, systemDirectory, userConfigDirectory, logger } = this.#options
+    return { configDirectory, systemDirectory, userConfigDirectory, logger }
   }
 
   /** Opens what lists do without. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { proxyFor } from './proxy.ts'
 
 const PROXIES = { HTTPS_PROXY: 'http://secure:3128', http_proxy: 'plain:8080' }

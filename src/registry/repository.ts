@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStream, type CallOptions, isStrataError, observed, readAtMost, StrataError, streamOf } from '../base/index.ts'
+import {
+  type ByteStream,
+  type CallOptions,
+  isStrataError,
+  type Logger,
+  observed,
+  readAtMost,
+  StrataError,
+  streamOf,
+} from '../base/index.ts'
 import { type BlobSink, type BlobSource, type OpenOptions, verified } from '../content/index.ts'
 import {
   type Descriptor,
@@ -25,6 +34,8 @@ export interface ConnectOptions extends Partial<RegistryEnvironment> {
   /** Where docker's `config.json` with credentials is. */
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
+  /** Hears of mirrors that are passed over. */
+  readonly logger?: Logger
   readonly signal?: AbortSignal
 }
 

@@ -9,7 +9,7 @@ import { openEngine } from '../../src/engine/index.ts'
 import { CURRENT_DIRECTORY, removeTree } from '../../src/host/index.ts'
 import { type Descriptor, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
-import { readAtMost, streamOf } from '../../src/base/index.ts'
+import { createLogger, readAtMost, streamOf } from '../../src/base/index.ts'
 import { must } from '../support/commands.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { lyingServer } from '../support/lyingServer.ts'
@@ -70,7 +70,29 @@ async function relay(request: IncomingMessage, response: ServerResponse): Promis
   response.end(Buffer.from(await answer.arrayBuffer()))
 }
 
+/** Answers the requests that it applies to, and leaves the others. */
+const answers =
+  (answer: (response: ServerResponse) => void, applies: (request: IncomingMessage) => boolean = () => true) =>
+  (request: IncomingMessage, response: ServerResponse): boolean => {
+    if (!applies(request)) return false
+    answer(response)
+    return true
+  }
+
+const lacksAll = answers(response => response.writeHead(404).end())
+const wantsCredentials = answers(
+  response => response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end(),
+  ({ headers }) => headers.authorization === undefined,
+)
+
 const isBlob = ({ url = '' }: IncomingMessage): boolean => url.includes(`/blobs/${blob.digest}`)
+const givesWrongBlob = answers(response => response.end(randomBytes(BLOB.length)), isBlob)
+
+/** After half of the blob. */
+function breaksOff(response: ServerResponse): void {
+  response.writeHead(200, { 'content-length': BLOB.length })
+  response.write(BLOB.subarray(0, BLOB.length / 2), () => response.destroy())
+}
 
 const registriesConf = (text: string): Promise<MachineFiles> => machineFiles(scratch, { 'etc/containers/registries.conf': text })
 
@@ -103,11 +125,9 @@ describe('registries.conf', () => {
   })
 
   test('the next mirror is asked where one is not there or lacks the thing, and the registry last', async () => {
-    await using lacking = await mirror((_, response) => void response.writeHead(404).end() === undefined)
-    await using failing = await mirror((_, response) => void response.writeHead(500).end() === undefined)
-    await using refusing = await mirror(
-      (_, response) => void response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end() === undefined,
-    )
+    await using lacking = await mirror(lacksAll)
+    await using failing = await mirror(answers(response => response.writeHead(500).end()))
+    await using refusing = await mirror(wantsCredentials)
     const files = await registriesConf(tableOf(registry.address, [DEAD, lacking.address, failing.address, refusing.address]))
     assert.equal((await pull(`${registry.address}/app:1`, files)).manifestDigest, manifest.digest)
     // To lack something is no failure; who has failed is not asked before the registry again.
@@ -185,16 +205,13 @@ describe('hostile: mirrors that lie', () => {
 
   test('#52: a manifest that is not what its digest says is taken from the next', async () => {
     const other = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config: blob, layers: [] })
-    await pullPast(({ url = '' }, response) => {
-      if (!url.includes('/manifests/')) return false
-      response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest, 'docker-content-digest': manifest.digest }).end(other)
-      return true
-    })
-    await using liar = await mirror(({ url = '' }, response) => {
-      if (!url.includes('/manifests/')) return false
-      response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest }).end(other)
-      return true
-    })
+    const gives = (headers: Readonly<Record<string, string>>): Parameters<typeof mirror>[0] =>
+      answers(
+        response => response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest, ...headers }).end(other),
+        ({ url = '' }) => url.includes('/manifests/'),
+      )
+    await pullPast(gives({ 'docker-content-digest': manifest.digest }))
+    await using liar = await mirror(gives({}))
     const files = await registriesConf(tableOf(registry.address, [liar.address]))
     const found = await reading(`${registry.address}/app`, files, repository => repository.manifest(manifest.digest))
     assert.equal(found.descriptor.digest, manifest.digest)
@@ -209,28 +226,40 @@ describe('hostile: mirrors that lie', () => {
       'an error page': response => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
     }
     for (const lie of Object.values(lies)) {
-      await pullPast(({ url = '' }, response) => {
-        if (!url.includes('/blobs/')) return false
-        lie(response)
-        return true
-      })
+      await pullPast(answers(lie, ({ url = '' }) => url.includes('/blobs/')))
     }
   })
 
   test('#52: a liar is asked for nothing more, and an honest mirror behind it is', async () => {
-    await using liar = await mirror((request, response) => isBlob(request) && response.end(randomBytes(BLOB.length)) === response)
+    await using liar = await mirror(givesWrongBlob)
     await using honest = await mirror()
     const files = await registriesConf(tableOf(DEAD, [liar.address, honest.address]))
-    await reading(`${DEAD}/app`, files, async repository => {
-      assert.ok((await repository.withoutLiars(() => readBlob(repository))).equals(BLOB))
-      assert.ok((await readBlob(repository)).equals(BLOB))
+    const told: string[] = []
+    await using repository = await connectRepository(parseReference(`${DEAD}/app`), {
+      ...files,
+      access: 'pull',
+      logger: createLogger('warn', line => told.push(line)),
     })
+    assert.ok((await repository.withoutLiars(() => readBlob(repository))).equals(BLOB))
+    assert.ok((await readBlob(repository)).equals(BLOB))
     assert.equal(liar.asked.length, 1)
     assert.equal(honest.asked.length, 2)
+    assert.deepEqual([told.length, told[0]!.includes(liar.address)], [1, true])
+  })
+
+  test('#52: who has nobody but a liar hears of it', async () => {
+    await using liar = await mirror(givesWrongBlob)
+    const files = await registriesConf(tableOf(DEAD, [liar.address]))
+    await reading(`${DEAD}/app`, files, repository =>
+      assert.rejects(
+        repository.withoutLiars(() => readBlob(repository)),
+        { code: 'STRATA_REGISTRY_UNREACHABLE', hint: new RegExp(`${liar.address} \\(has given something wrong\\)`) },
+      ),
+    )
   })
 
   test('#52: what the registry itself gives is wrong: that is told', async () => {
-    await using seen = await mirror((request, response) => isBlob(request) && response.end(randomBytes(BLOB.length)) === response)
+    await using seen = await mirror(givesWrongBlob)
     await reading(`${seen.address}/app`, await machineFiles(scratch), async repository => {
       await assert.rejects(
         repository.withoutLiars(() => readBlob(repository)),
@@ -243,14 +272,11 @@ describe('hostile: mirrors that lie', () => {
   test('#59: a blob that breaks off in the middle goes on at the next', async () => {
     const half = BLOB.length / 2
     const ways: Readonly<Record<string, (response: ServerResponse) => void>> = {
-      'the connection is cut': response => {
-        response.writeHead(200, { 'content-length': BLOB.length })
-        response.write(BLOB.subarray(0, half), () => response.destroy())
-      },
+      'the connection is cut': breaksOff,
       'its length is a lie': response => response.writeHead(200, { 'content-length': half }).end(BLOB.subarray(0, half)),
     }
     for (const [title, way] of Object.entries(ways)) {
-      await using broken = await mirror((request, response) => isBlob(request) && (way(response), true))
+      await using broken = await mirror(answers(way, isBlob))
       await using next = await mirror()
       const files = await registriesConf(tableOf(DEAD, [broken.address, next.address]))
       assert.ok((await reading(`${DEAD}/app`, files, readBlob)).equals(BLOB), title)
@@ -260,15 +286,9 @@ describe('hostile: mirrors that lie', () => {
   })
 
   test('#59: an answer to another range, and one in an encoding, is passed over', async () => {
-    const half = BLOB.length / 2
     const next = async (way: (response: ServerResponse) => void): Promise<void> => {
-      await using broken = await mirror((request, response) => {
-        if (!isBlob(request)) return false
-        response.writeHead(200, { 'content-length': BLOB.length })
-        response.write(BLOB.subarray(0, half), () => response.destroy())
-        return true
-      })
-      await using wrong = await mirror((request, response) => isBlob(request) && (way(response), true))
+      await using broken = await mirror(answers(breaksOff, isBlob))
+      await using wrong = await mirror(answers(way, isBlob))
       const files = await registriesConf(tableOf(registry.address, [broken.address, wrong.address]))
       assert.ok((await reading(`${registry.address}/app`, files, readBlob)).equals(BLOB))
       assert.equal(wrong.asked.length, 1)
@@ -280,10 +300,8 @@ describe('hostile: mirrors that lie', () => {
 
   test('#57: a mirror gets its own credentials, and never those of the registry', async () => {
     const auth = (name: string): object => ({ auth: Buffer.from(`${name}:secret`).toString('base64') })
-    const wants = (request: IncomingMessage, response: ServerResponse): boolean =>
-      request.headers.authorization === undefined && response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end() === response
-    await using known = await mirror(wants)
-    await using unknown = await mirror(wants)
+    await using known = await mirror(wantsCredentials)
+    await using unknown = await mirror(wantsCredentials)
     const files = await machineFiles(scratch, {
       'etc/containers/registries.conf': `[[registry]]\nprefix = "docker.io"\nlocation = "docker.io"\n[[registry.mirror]]\nlocation = "${unknown.address}"\n[[registry.mirror]]\nlocation = "${known.address}"\n`,
       'docker/config.json': { auths: { 'https://index.docker.io/v1/': auth('hub'), [known.address]: auth('mirror') } },
@@ -309,8 +327,8 @@ describe('hosts.toml', () => {
   })
 
   test('hosts are asked in their order, on behalf of the registry, with their headers; the server last', async () => {
-    await using first = await mirror((_, response) => response.writeHead(404).end() === response)
-    await using second = await mirror((_, response) => response.writeHead(404).end() === response)
+    await using first = await mirror(lacksAll)
+    await using second = await mirror(lacksAll)
     await using server = await mirror()
     const files = await hostsToml(
       '_default',
@@ -377,14 +395,14 @@ test('where reads go is said by registries.conf before hosts.toml, and by that b
 
 // But for prefixes with a tag or a digest, which the manual page has and skopeo 1.9 overlooks.
 test('skopeo asks the same servers for the same names', async () => {
-  await using a = await mirror((_, response) => response.writeHead(404).end() === response)
-  await using b = await mirror((_, response) => response.writeHead(404).end() === response)
+  await using a = await mirror(lacksAll)
+  await using b = await mirror(lacksAll)
   const table = (prefix: string, location: string, mirrors: readonly string[], more = ''): string =>
     `[[registry]]\nprefix = "${prefix}"\nlocation = "${location}"\ninsecure = true\n${more}${mirrors
       .map(address => `[[registry.mirror]]\nlocation = "${address}"\ninsecure = true\n`)
       .join('')}`
   const conf = [
-    table('one.example', `${a.address}`, [`${b.address}/m1`, `${a.address}/m2`]),
+    table('one.example', a.address, [`${b.address}/m1`, `${a.address}/m2`]),
     table('one.example/deep', `${b.address}/deep`, []),
     table('*.one.example', `${a.address}/wild`, [`${b.address}/wild`]),
     table('xx.one.example', `${b.address}/x`, []),

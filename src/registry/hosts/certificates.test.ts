@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { certificatesIn } from './certificates.ts'
 
 test('certificatesIn() tells authorities and clients by the names of files', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { daemonJsonOf, InsecureRegistries } from './daemonJson.ts'
 
 test('daemonJsonOf() reads mirrors and insecure registries, and leaves the rest of the file alone', () => {

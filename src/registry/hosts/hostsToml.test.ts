@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { parse } from 'smol-toml'
 import { isStrataError } from '../../base/index.ts'
 import { type HostsToml, hostsTomlOf } from './hostsToml.ts'

@@ -441,8 +441,8 @@ export class LocalEngine implements Engine {
   }
 
   get #registryAccess(): RegistryAccess {
-    const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
-    return { configDirectory, systemDirectory, userConfigDirectory }
+    const { configDirectory, systemDirectory, userConfigDirectory, logger } = this.#options
+    return { configDirectory, systemDirectory, userConfigDirectory, logger }
   }
 
   /** The policy may have changed since an image came, and a name may have been given to another one. */

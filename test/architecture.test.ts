@@ -10,7 +10,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['host'],
   ['layer', 'union'],
   ['content', 'metadata', 'layers', 'snapshot', 'image'],
-  ['registry', 'transfer', 'archive', 'runtime', 'network', 'container', 'explore'],
+  ['registry', 'transfer', 'archive', 'serve', 'explore', 'runtime', 'network', 'container'],
   ['engine'],
   ['cli'],
 ]
@@ -30,6 +30,8 @@ const SAME_FLOOR: ReadonlySet<string> = new Set([
   'content -> metadata',
   'transfer -> registry',
   'archive -> transfer',
+  'serve -> registry',
+  'serve -> transfer',
   'container -> runtime',
   'container -> network',
 ])

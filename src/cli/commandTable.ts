@@ -69,6 +69,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   ...verb('rm, container rm, ~container remove', 'Remove containers', () => import('./commands/rm.ts')),
   ...verb('rmi, image rm, ~image remove', 'Remove images or names of images', () => import('./commands/rmi.ts')),
   ...verb('save, image save', 'Write images to an archive', () => import('./commands/save.ts')),
+  ...verb('serve', 'Serve the images of this machine as a registry', () => import('./commands/serve.ts')),
   ...verb('start, container start', 'Start containers that do not run', () => import('./commands/start.ts')),
   ...verb('stop, container stop', 'Ask containers to end, then kill them', () => import('./commands/stop.ts')),
   ...verb('tag, image tag', 'Give an image one more name', () => import('./commands/tag.ts')),

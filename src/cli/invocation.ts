@@ -64,7 +64,7 @@ export class Invocation {
   }
 
   /** Does the same to each of the names; what fails is reported, and the exit code tells. */
-  async forEach<Name>(names: readonly Name[], action: (name: Name) => Promise<void>): Promise<number> {
+  async forEach(names: readonly string[], action: (name: string) => Promise<void>): Promise<number> {
     let status = 0
     for (const name of names) {
       try {

@@ -11,6 +11,7 @@ import {
   withDefaultTag,
 } from '../oci/index.ts'
 import type { ArtifactSummary, ReferrerSummary } from './images.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** The names that stand for artifacts. */
@@ -29,7 +30,7 @@ export async function listArtifacts(stores: Stores): Promise<readonly ArtifactSu
 export async function listReferrers(
   stores: Stores,
   text: string,
-  options: CallOptions & { readonly remote?: boolean; readonly configDirectory: string },
+  options: CallOptions & { readonly remote?: boolean } & RegistryAccess,
 ): Promise<readonly ReferrerSummary[]> {
   return options.remote === true ? listRemote(text, options) : listHere(stores, text)
 }
@@ -51,16 +52,11 @@ async function listHere(stores: Stores, text: string): Promise<readonly Referrer
   return found
 }
 
-async function listRemote(text: string, options: CallOptions & { readonly configDirectory: string }): Promise<readonly ReferrerSummary[]> {
+async function listRemote(text: string, options: CallOptions & RegistryAccess): Promise<readonly ReferrerSummary[]> {
   const reference = withDefaultTag(parseReference(text))
   const { connectRepository } = await import('../registry/index.ts')
   const { referrersOf } = await import('../transfer/index.ts')
-  const { configDirectory, signal } = options
-  await using repository = await connectRepository(reference, {
-    configDirectory,
-    access: 'pull',
-    ...(signal === undefined ? {} : { signal }),
-  })
+  await using repository = await connectRepository(reference, { ...options, access: 'pull' })
   const { descriptor: root } = await repository.manifest(reference.digest ?? reference.tag!, options)
   const found: ReferrerSummary[] = []
   const subjects = new Set<Digest>([root.digest])

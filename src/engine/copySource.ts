@@ -9,6 +9,7 @@ import { checkArchived } from './intakeTrust.ts'
 import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
 import { readRoot } from './readRoot.ts'
 import { rootHere } from './rootHere.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** What is copied, and where its blobs come from. */
@@ -24,8 +25,7 @@ export interface CopySource extends ChosenGraph, AsyncDisposable {
   readonly repository?: string
 }
 
-export interface CopySourceOptions extends CopyImageOptions, CallOptions, PolicyDirectories {
-  readonly configDirectory: string
+export interface CopySourceOptions extends CopyImageOptions, CallOptions, RegistryAccess {
   /** Counts what comes and what goes. */
   readonly rateLimit?: RateLimit
 }
@@ -38,18 +38,11 @@ export async function openCopySource(stores: Stores, from: Transport, options: C
 }
 
 async function openRemote(reference: Reference, options: CopySourceOptions): Promise<CopySource> {
-  const { configDirectory, rateLimit, signal } = options
+  const { signal } = options
   const { connectRepository } = await import('../registry/index.ts')
   const call = signal === undefined ? {} : { signal }
   await using opened = new AsyncDisposableStack()
-  const repository = opened.use(
-    await connectRepository(reference, {
-      configDirectory,
-      access: 'pull',
-      ...(rateLimit === undefined ? {} : { rateLimit }),
-      ...call,
-    }),
-  )
+  const repository = opened.use(await connectRepository(reference, { ...options, access: 'pull' }))
   const root = await repository.manifest(reference.digest ?? reference.tag ?? 'latest', call)
   const held = opened.move()
   return {

@@ -4,10 +4,10 @@ import { formatReference, type Reference } from '../oci/index.ts'
 import type { RateLimit } from '../registry/index.ts'
 import type { GraphRoot, Transport } from '../transfer/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
-export interface CopyTargetOptions extends CallOptions {
-  readonly configDirectory: string
+export interface CopyTargetOptions extends CallOptions, RegistryAccess {
   readonly durability: Durability
   /** Counts what comes and what goes. */
   readonly rateLimit?: RateLimit
@@ -51,16 +51,11 @@ export async function openCopyTarget(
   }
 }
 
-async function openRemote(reference: Reference, { configDirectory, neighbours, rateLimit, signal }: CopyTargetOptions): Promise<ImageSink> {
+async function openRemote(reference: Reference, options: CopyTargetOptions): Promise<ImageSink> {
   const { connectRepository } = await import('../registry/index.ts')
   const { RepositorySink } = await import('../transfer/index.ts')
-  const repository = await connectRepository(reference, {
-    configDirectory,
-    access: 'push',
-    ...(rateLimit === undefined ? {} : { rateLimit }),
-    ...(signal === undefined ? {} : { signal }),
-  })
-  const sink = new RepositorySink(repository, { compression: 'none', neighbours })
+  const repository = await connectRepository(reference, { ...options, access: 'push' })
+  const sink = new RepositorySink(repository, { compression: 'none', neighbours: options.neighbours })
   return {
     take: (target, source, call) => sink.take(target, source, call),
     async finish(root, call) {

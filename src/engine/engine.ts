@@ -30,6 +30,7 @@ import type {
   StopOptions,
 } from './containers.ts'
 import type { FileListing } from '../explore/index.ts'
+import type { RegistryServer, ServeOptions } from '../serve/index.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import type {
   ArtifactSummary,
@@ -125,6 +126,12 @@ export interface Engine extends AsyncDisposable {
   remoteManifest(reference: string, call?: CallOptions): Promise<RemoteDocument>
   /** The manifests of the images that a name stands for in its registry: one, or all that an index lists, each fetched when it is asked for. */
   remoteManifests(reference: string, call?: CallOptions): AsyncIterable<RemoteDocument>
+  /**
+   * Serves the images as a registry until it is closed; resolves when clients can connect. Close it before the engine.
+   *
+   * Rejects with `invalidArgument` for what would let strangers in, and with `conflict` when the address is in use.
+   */
+  serve(options?: ServeOptions): Promise<RegistryServer>
 
   // Images: what is here
 

@@ -9,11 +9,10 @@ import { hostPlatform, platformOf } from './hostPlatform.ts'
 import type { CopiedImage, CopyImageOptions } from './images.ts'
 import { tagRoot } from './imageTag.ts'
 import type { Stores } from './stores.ts'
-import type { PolicyDirectories } from './policyFile.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import { recordTaken } from './takenRoot.ts'
 
-export interface CopyCall extends CopyImageOptions, CallOptions, PolicyDirectories {
-  readonly configDirectory: string
+export interface CopyCall extends CopyImageOptions, CallOptions, RegistryAccess {
   readonly durability: Durability
 }
 
@@ -38,8 +37,7 @@ export async function copyImage(
     return { manifestDigest: stores.images.rootOf(nameIn(to))!.digest }
   }
   await using source = await openCopySource(stores, from, options)
-  const { digest } =
-    to.kind === 'strata' ? await copyToStore(stores, source, to, options) : await copyToPlace(stores, source, to, options)
+  const { digest } = to.kind === 'strata' ? await copyToStore(stores, source, to, options) : await copyToPlace(stores, source, to, options)
   return { manifestDigest: digest }
 }
 

@@ -15,26 +15,26 @@ import type { Repository } from '../registry/index.ts'
 import { bestForHost } from './bestForHost.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
-import { type PolicyDirectories, type PolicyFile, readPolicyFile } from './policyFile.ts'
+import { type PolicyFile, readPolicyFile } from './policyFile.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** Pulls one tag or digest, or every tag of a repository. */
 export async function pullImages(
   stores: Stores,
   text: string,
-  options: PullOptions & CallOptions & PolicyDirectories & { readonly configDirectory: string },
+  options: PullOptions & CallOptions & RegistryAccess,
 ): Promise<readonly PulledImage[]> {
-  const asked = parseReference(text)
+  const { aliasedReference, connectRepository, RateLimit } = await import('../registry/index.ts')
+  const asked = (await aliasedReference(text, options)) ?? parseReference(text)
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
   }
-  const { connectRepository, RateLimit } = await import('../registry/index.ts')
-  const { configDirectory, limitRate, signal, onProgress } = options
+  const { limitRate, onProgress } = options
   await using repository = await connectRepository(asked, {
-    configDirectory,
+    ...options,
     access: 'pull',
     ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
-    ...(signal === undefined ? {} : { signal }),
   })
   const policy = await readPolicyFile(options)
   const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
@@ -44,7 +44,7 @@ export async function pullImages(
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await pullOne(stores, reference, { ...options, platforms, repository, policy }))
+    pulled.push(await repository.withoutLiars(() => pullOne(stores, reference, { ...options, platforms, repository, policy })))
   }
   return pulled
 }

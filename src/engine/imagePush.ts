@@ -4,6 +4,7 @@ import type { GraphRoot, KeptReferrer } from '../transfer/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import type { PushedTag, PushOptions } from './images.ts'
 import { tagsOf } from './repositoryTags.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import { rootHere } from './rootHere.ts'
 import type { Stores } from './stores.ts'
 
@@ -11,7 +12,7 @@ import type { Stores } from './stores.ts'
 export async function pushImages(
   stores: Stores,
   text: string,
-  options: PushOptions & CallOptions & { readonly configDirectory: string },
+  options: PushOptions & CallOptions & RegistryAccess,
 ): Promise<readonly PushedTag[]> {
   const asked = parseReference(text)
   const { platforms = [] } = options
@@ -22,12 +23,11 @@ export async function pushImages(
   )
   const { connectRepository, RateLimit } = await import('../registry/index.ts')
   const { copyGraph, RepositorySink, sendReferrers } = await import('../transfer/index.ts')
-  const { configDirectory, limitRate, signal, onProgress } = options
+  const { limitRate, signal, onProgress } = options
   await using repository = await connectRepository(asked, {
-    configDirectory,
+    ...options,
     access: 'push',
     ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
-    ...(signal === undefined ? {} : { signal }),
   })
   onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.

@@ -2,6 +2,7 @@ export { type ByteStream, type CallOptions, createLogger, isStrataError, type Lo
 export type * from '../container/index.ts'
 export { configDirectory } from './configDirectory.ts'
 export type { FileListing, ListedFile } from '../explore/index.ts'
+export type * from '../serve/index.ts'
 export type * from './containers.ts'
 export type { Engine, NetworkListOptions } from './engine.ts'
 export type { EngineOptions, OpenEngine } from './engineOptions.ts'

@@ -34,7 +34,9 @@ import type {
 import type { FileListing } from '../explore/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
-import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, formatReference, parseReference, withDefaultTag } from '../oci/index.ts'
+import type { RegistryServer, ServeOptions } from '../serve/index.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
@@ -92,33 +94,35 @@ export class LocalEngine implements Engine {
   }
 
   async import(source: string | ByteStream, options: ImportOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
-    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, { ...options, ...this.#policyDirectories() })
+    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, { ...options, ...this.#registryAccess })
   }
 
   async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {
-    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, { ...options, ...this.#policyDirectories() })
+    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, { ...options, ...this.#registryAccess })
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
-    const directories = { configDirectory: this.#options.configDirectory, ...this.#policyDirectories() }
-    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, ...directories })
+    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, ...this.#registryAccess })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imagePush.ts')).pushImages(await this.#open(), reference, { ...options, configDirectory })
+    return (await import('./imagePush.ts')).pushImages(await this.#open(), reference, { ...options, ...this.#registryAccess })
   }
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
-    return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
+    return (await import('./imageOutlet.ts')).saveImages(
+      await this.#open(),
+      await Promise.all(references.map(each => this.#nameHere(each))),
+      options,
+    )
   }
 
   async copy(source: string, destination: string, options: CopyImageOptions & CallOptions = {}): Promise<CopiedImage> {
-    const { configDirectory, durability } = this.#options
+    const { durability } = this.#options
     return (await import('./imageCopy.ts')).copyImage(
       await this.#open(),
       { source, destination },
-      { ...options, configDirectory, durability, ...this.#policyDirectories() },
+      { ...options, durability, ...this.#registryAccess },
     )
   }
 
@@ -131,18 +135,22 @@ export class LocalEngine implements Engine {
   }
 
   async *tags(repository: string, call: CallOptions = {}): AsyncGenerator<string> {
-    const { configDirectory } = this.#options
-    yield* (await import('./remoteQueries.ts')).listTags(repository, { ...call, configDirectory })
+    yield* (await import('./remoteQueries.ts')).listTags(repository, { ...call, ...this.#registryAccess })
   }
 
   async remoteManifest(reference: string, call: CallOptions = {}): Promise<RemoteDocument> {
-    const { configDirectory } = this.#options
-    return (await import('./remoteQueries.ts')).remoteManifest(reference, { ...call, configDirectory })
+    return (await import('./remoteQueries.ts')).remoteManifest(reference, { ...call, ...this.#registryAccess })
   }
 
   async *remoteManifests(reference: string, call: CallOptions = {}): AsyncGenerator<RemoteDocument> {
-    const { configDirectory } = this.#options
-    yield* (await import('./remoteQueries.ts')).remoteManifests(reference, { ...call, configDirectory })
+    yield* (await import('./remoteQueries.ts')).remoteManifests(reference, { ...call, ...this.#registryAccess })
+  }
+
+  async serve(options: ServeOptions = {}): Promise<RegistryServer> {
+    const { configDirectory, logger } = this.#options
+    const { serveRegistry } = await import('../serve/index.ts')
+    const { hostPlatform } = await import('./hostPlatform.ts')
+    return serveRegistry({ stores: await this.#open(), options, logger, platform: hostPlatform(), configDirectory })
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {
@@ -150,30 +158,27 @@ export class LocalEngine implements Engine {
   }
 
   async inspectImage(reference: string, options: InspectImageOptions & CallOptions = {}): Promise<ImageInspect> {
-    const { configDirectory } = this.#options
-    if (options.remote === true) return (await import('./remoteInspect.ts')).inspectRemoteImage(reference, { ...options, configDirectory })
-    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
+    if (options.remote === true)
+      return (await import('./remoteInspect.ts')).inspectRemoteImage(reference, { ...options, ...this.#registryAccess })
+    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), await this.#nameHere(reference), options)
   }
 
   async readFile(reference: string, path: string, options: LookOptions & CallOptions = {}): Promise<ByteStream> {
-    const { configDirectory } = this.#options
     const { readImageFile } = await import('./imageFiles.ts')
-    return readImageFile(await this.#open(), { text: reference, path }, { ...options, configDirectory })
+    return readImageFile(await this.#open(), { text: reference, path }, { ...options, ...this.#registryAccess })
   }
 
   async *listDirectory(reference: string, path: string, options: ListDirectoryOptions & CallOptions = {}): AsyncGenerator<FileListing> {
-    const { configDirectory } = this.#options
     const { listImageDirectory } = await import('./imageFiles.ts')
-    yield* listImageDirectory(await this.#open(), { text: reference, path }, { ...options, configDirectory })
+    yield* listImageDirectory(await this.#open(), { text: reference, path }, { ...options, ...this.#registryAccess })
   }
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
-    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference, options)
+    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), await this.#nameHere(reference), options)
   }
 
   async referrers(reference: string, options: { readonly remote?: boolean } & CallOptions = {}): Promise<readonly ReferrerSummary[]> {
-    const { configDirectory } = this.#options
-    return (await import('./artifacts.ts')).listReferrers(await this.#open(), reference, { ...options, configDirectory })
+    return (await import('./artifacts.ts')).listReferrers(await this.#open(), reference, { ...options, ...this.#registryAccess })
   }
 
   async artifacts(): Promise<readonly ArtifactSummary[]> {
@@ -182,11 +187,11 @@ export class LocalEngine implements Engine {
 
   async tag(source: string, target: string): Promise<void> {
     const { tagRoot } = await import('./imageTag.ts')
-    tagRoot(await this.#open(), source, withDefaultTag(parseReference(target)))
+    tagRoot(await this.#open(), await this.#nameHere(source), withDefaultTag(parseReference(target)))
   }
 
   async removeImage(reference: string, options: ImageRemoveOptions = {}): Promise<readonly ImageRemoval[]> {
-    return (await import('./imageRemoval.ts')).removeImage(await this.#removal(), reference, options)
+    return (await import('./imageRemoval.ts')).removeImage(await this.#removal(), await this.#nameHere(reference), options)
   }
 
   async pruneImages(options: ImagePruneOptions & CallOptions = {}): Promise<PruneReport<ImageRemoval>> {
@@ -345,7 +350,7 @@ export class LocalEngine implements Engine {
   }
 
   async info(): Promise<EngineInfo> {
-    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers(), this.#policyDirectories())
+    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers(), this.#registryAccess)
   }
 
   async version(): Promise<EngineVersion> {
@@ -446,9 +451,9 @@ export class LocalEngine implements Engine {
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
   }
 
-  #policyDirectories(): PolicyDirectories {
-    const { systemDirectory, userConfigDirectory } = this.#options
-    return { systemDirectory, userConfigDirectory }
+  get #registryAccess(): RegistryAccess {
+    const { configDirectory, systemDirectory, userConfigDirectory, logger } = this.#options
+    return { configDirectory, systemDirectory, userConfigDirectory, logger }
   }
 
   /** The policy may have changed since an image came, and a name may have been given to another one. */
@@ -461,13 +466,23 @@ export class LocalEngine implements Engine {
 
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
     const { image: text, pull = 'missing', platform } = options
-    const suitable = pull === 'always' ? undefined : await this.#imageHere(text, platform)
+    const name = pull === 'always' ? text : await this.#nameHere(text)
+    const suitable = pull === 'always' ? undefined : await this.#imageHere(name, platform)
     if (suitable !== undefined) return suitable
-    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
+    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(name)
     if (pull === 'missing')
       call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
-    await this.pull(text, { ...call, ...(platform === undefined ? {} : { platforms: [platform] }) })
-    return this.#images.resolve(text)
+    const [pulled] = await this.pull(text, { ...call, ...(platform === undefined ? {} : { platforms: [platform] }) })
+    return this.#images.resolve(pulled!.reference)
+  }
+
+  /** What an image is called here that people mean by `text`: where nothing has that name, and it is an alias, what it is an alias of. */
+  async #nameHere(text: string): Promise<string> {
+    if (this.#images.nameMeant(text) !== undefined || this.#images.find(text) !== undefined) return text
+    const { aliasedReference } = await import('../registry/index.ts')
+    const aliased = await aliasedReference(text, this.#registryAccess)
+    const name = aliased === undefined ? undefined : withDefaultTag(aliased)
+    return name === undefined || this.#images.rootOf(name) === undefined ? text : formatReference(name)
   }
 
   async #imageHere(text: string, platform: string | undefined): Promise<ImageRecord | undefined> {

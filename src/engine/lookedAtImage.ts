@@ -6,6 +6,7 @@ import type { RemoteImage } from '../transfer/index.ts'
 import { platformOf } from './hostPlatform.ts'
 import { findImageFor, imageFor } from './imagePlatform.ts'
 import type { LookOptions } from './images.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** The image that is here; undefined where its registry is to be asked: it is not here, not for this platform, or was asked for there. */
@@ -25,17 +26,17 @@ export interface FoundRemotely {
   readonly image: RemoteImage
 }
 
-export async function findRemoteImage(
-  text: string,
-  { platform, configDirectory, signal }: LookOptions & CallOptions & { readonly configDirectory: string },
-): Promise<FoundRemotely> {
+export async function findRemoteImage(text: string, options: LookOptions & CallOptions & RegistryAccess): Promise<FoundRemotely> {
   const reference = withDefaultTag(parseReference(text))
   const { connectRepository } = await import('../registry/index.ts')
   const { resolveRemoteImage } = await import('../transfer/index.ts')
-  const call = signal === undefined ? {} : { signal }
-  const repository = await connectRepository(reference, { configDirectory, access: 'pull', ...call })
+  const repository = await connectRepository(reference, { ...options, access: 'pull' })
   try {
-    return { repository, reference, image: await resolveRemoteImage(repository, reference, { platform: platformOf(platform), ...call }) }
+    return {
+      repository,
+      reference,
+      image: await resolveRemoteImage(repository, reference, { ...options, platform: platformOf(options.platform) }),
+    }
   } catch (error) {
     await repository[Symbol.asyncDispose]()
     throw error

@@ -1,10 +1,10 @@
 import { type CallOptions, type Durability, isStrataError, StrataError } from '../base/index.ts'
 import { parseReference } from '../oci/index.ts'
 import { findCredentials, forgetCredentials, keepCredentials, nameInConfig, signIn } from '../registry/index.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Login, LoginOptions, Logout } from './registries.ts'
 
-export interface CredentialPlace {
-  readonly configDirectory: string
+export interface CredentialPlace extends RegistryAccess {
   readonly durability: Durability
 }
 
@@ -16,7 +16,8 @@ export async function logIn(
 ): Promise<Login> {
   const domain = domainOf(server)
   const { username, password, signal } = options
-  const call = signal === undefined ? {} : { signal }
+  const { systemDirectory, userConfigDirectory } = place
+  const call = { systemDirectory, userConfigDirectory, ...(signal === undefined ? {} : { signal }) }
   const name = nameInConfig(domain)
   if (username === undefined || password === undefined) {
     const known = await findCredentials(place.configDirectory, domain)
@@ -32,7 +33,7 @@ export async function logIn(
     throw new StrataError('invalidArgument', 'STRATA_INVALID_CREDENTIALS', `Cannot sign in to "${domain}": ${state}`)
   }
   const credentials = await signIn(domain, { username, password }, call)
-  const keeper = await keepCredentials(place.configDirectory, domain, { credentials, durability: place.durability })
+  const keeper = await keepCredentials(place.configDirectory, domain, { credentials, durability: place.durability, ...call })
   return { server: name, username, keeper }
 }
 

@@ -28,14 +28,13 @@ export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { ima
     await checkTrust(policy, await madeHere(stores, image, asked))
     return
   }
-  const manifest = image.manifest.digest
+  const digests = [...new Set([image.manifest.digest, ...indexes.map(({ root }) => root.digest), ...origins.map(({ digest }) => digest!)])]
   const signatures: AsyncIterable<Signature> = {
     [Symbol.asyncIterator]: () => {
       const options = signal === undefined ? {} : { signal }
-      return readSignatures(stores.content, keptSignatures(stores, [manifest, ...indexes.map(({ root }) => root.digest)], options), options)
+      return readSignatures(stores.content, keptSignatures(stores, digests, options), options)
     },
   }
-  const digests = [...new Set([manifest, ...origins.map(({ digest }) => digest!)])]
   const names = asked === undefined ? [...image.names.map(each => parseReference(each)), ...origins] : [asked]
   const rejections: unknown[] = []
   for (const name of names) {
@@ -50,7 +49,7 @@ export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { ima
   throw rejections[0]
 }
 
-const HINT = 'Signatures come along when an image is pulled while the policy asks for them: if it has been signed since, pull it again.'
+const HINT = 'Signatures come along when an image is pulled: if it has been signed since, pull it again.'
 
 interface NamedIndex {
   readonly name: string
@@ -82,6 +81,8 @@ async function madeHere(stores: Stores, image: ImageRecord, asked: Reference | u
 async function* keptSignatures(stores: Stores, subjects: readonly Digest[], options: CallOptions): AsyncGenerator<SignatureManifest> {
   for (const { descriptor, tag } of subjects.flatMap(subject => stores.images.referrersOf(subject))) {
     if (!isManifest(descriptor.mediaType) || (tag === undefined && !maySign(descriptor))) continue
+    // What was said about an index of which one image is here is not held.
+    if (!(await stores.content.has(descriptor))) continue
     const bytes = await readAtMost(await stores.content.open(descriptor, options), LIMITS.manifestBytes, `signature ${descriptor.digest}`)
     yield { descriptor, bytes }
   }

@@ -1,5 +1,6 @@
 import { type ByteStream, StrataError } from '../base/index.ts'
 import type { DeviceNumber, TreeNode } from '../layer/index.ts'
+import { quoted } from '../oci/index.ts'
 import type { LazyUnion } from '../union/index.ts'
 import { type Place, resolvePath } from './resolvePath.ts'
 
@@ -50,7 +51,7 @@ export class ImageFiles implements AsyncDisposable {
     const place = await this.#resolve(path, true)
     if (place.type === 'file') return this.#tree.open(place.path)
     const what = place.type === 'directory' ? 'it is a directory' : `it is a ${place.type}, not a file`
-    throw new StrataError('invalidArgument', 'STRATA_NOT_A_FILE', `Cannot read ${JSON.stringify(path)} of the image: ${what}`)
+    throw new StrataError('invalidArgument', 'STRATA_NOT_A_FILE', `Cannot read ${quoted(path)} of the image: ${what}`)
   }
 
   /** Rejects as `resolvePath`. */

@@ -1,4 +1,4 @@
-import { type CallOptions, StrataError, TemporaryDirectory } from '../base/index.ts'
+import { type CallOptions, StrataError } from '../base/index.ts'
 import type { ContentStore } from '../content/index.ts'
 import type { LayerStore } from '../layers/index.ts'
 import type { Descriptor, DiffId } from '../oci/index.ts'
@@ -20,7 +20,7 @@ export interface LayerPlaces {
   readonly content: ContentStore
   /** Has the blobs that are not here; absent when nothing is fetched. */
   readonly repository?: BlobRanges
-  /** A directory in which files of this call can be made for as long as it takes. */
+  /** A directory on the disk that layers may be put aside on. */
   readonly scratch: string
 }
 
@@ -37,37 +37,36 @@ export interface OpenImageOptions extends CallOptions {
  * @param layers the base first
  */
 export function openImageFiles(layers: readonly ImageLayer[], places: LayerPlaces, options: OpenImageOptions): ImageFiles {
-  let made: Promise<TemporaryDirectory> | undefined
-  const scratch = async (): Promise<string> => (await (made ??= TemporaryDirectory.create(places.scratch, 'look-'))).path
+  const kept = new AsyncDisposableStack()
   const opened = new Map<DiffId, Promise<IndexedLayer>>()
   const open = (layer: ImageLayer): Promise<IndexedLayer> => {
     // An image may have a layer twice.
     const known = opened.get(layer.diffId)
     if (known !== undefined) return known
-    const opening = openLayer(layer, places, { ...options, scratch })
+    const opening = openLayer(layer, places, { ...options, kept })
     opened.set(layer.diffId, opening)
     return opening
   }
   const tree = lazyUnion(layers.toReversed().map(layer => () => open(layer)))
-  return new ImageFiles(tree, async () => (await made)?.[Symbol.asyncDispose]())
+  return new ImageFiles(tree, () => kept.disposeAsync())
 }
 
 async function openLayer(
   layer: ImageLayer,
   places: LayerPlaces,
-  { readsContents, scratch, signal }: OpenImageOptions & { readonly scratch: () => Promise<string> },
+  { readsContents, kept, signal }: OpenImageOptions & { readonly kept: AsyncDisposableStack },
 ): Promise<IndexedLayer> {
   const { diffId } = layer
   const stored = places.layers.get(diffId)
   if (stored !== undefined) return { index: stored.index, open: (path, range) => places.layers.openFile(diffId, path, range) }
   const { blob } = layer
-  const { content, repository } = places
+  const { content, repository, scratch } = places
   if (blob !== undefined && (await content.has(blob)))
-    return openWholeLayer(storedBlob(content, blob, signal), { diffId, scratch: await scratch(), keepsBytes: false, signal })
+    return openWholeLayer(storedBlob(content, blob, signal), { diffId, scratch, kept: undefined, signal })
   if (blob !== undefined && repository !== undefined) {
     const remote = remoteBlob(repository, blob, signal)
     const byTable = await openTocLayer(remote, diffId)
-    return byTable ?? openWholeLayer(remote, { diffId, scratch: await scratch(), keepsBytes: readsContents, signal })
+    return byTable ?? openWholeLayer(remote, { diffId, scratch, kept: readsContents ? kept : undefined, signal })
   }
   throw new StrataError('dataLoss', 'STRATA_LAYER_MISSING', `Cannot look into layer ${diffId}: it is gone`, {
     hint: 'Pull or load the image again, or look at what its registry has with --remote.',

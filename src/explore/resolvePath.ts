@@ -1,5 +1,6 @@
 import { StrataError } from '../base/index.ts'
 import type { TreeNode } from '../layer/index.ts'
+import { quoted } from '../oci/index.ts'
 
 /** Something that stands at a path: without a slash at its begin, and '' for the root. */
 export interface Place {
@@ -16,22 +17,28 @@ export interface ResolveOptions {
 
 /** As the kernel's limit for one path (MAXSYMLINKS). path_resolution(7) */
 const SYMLINKS = 40
+/** Names on the way, those in symlinks included: so many links of the greatest length could have a hundred thousand. */
+const NAMES = 10_000
 
 /**
  * Walks along a path as a process does whose root is the image: symlinks are followed, and neither they nor `..` lead
  * out of the root.
  *
  * Rejects with `notFound` (STRATA_NO_SUCH_FILE), `invalidArgument` (STRATA_NOT_A_DIRECTORY) when something else than a
- * directory has to be walked through, and `invalidArgument` (STRATA_TOO_MANY_SYMLINKS).
+ * directory has to be walked through, and `invalidArgument` (STRATA_TOO_MANY_SYMLINKS, STRATA_PATH_TOO_LONG).
  */
 export async function resolvePath(asked: string, { find, followsLast }: ResolveOptions): Promise<Place> {
   const pending = namesOf(asked).toReversed()
   const mustBeDirectory = /\/\.?$/.test(asked)
   const done: string[] = []
   let symlinks = 0
+  let names = 0
   let type: TreeNode['type'] = 'directory'
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-    if (type !== 'directory') throw fault(asked, 'invalidArgument', 'STRATA_NOT_A_DIRECTORY', `"/${done.join('/')}" is not a directory`)
+    names += 1
+    if (names > NAMES) throw fault(asked, 'invalidArgument', 'STRATA_PATH_TOO_LONG', `it leads over more than ${NAMES} names`)
+    if (type !== 'directory')
+      throw fault(asked, 'invalidArgument', 'STRATA_NOT_A_DIRECTORY', `${quoted(`/${done.join('/')}`)} is not a directory`)
     if (name === '..') {
       done.pop()
       continue
@@ -59,5 +66,5 @@ function namesOf(path: string): string[] {
 }
 
 function fault(path: string, kind: 'notFound' | 'invalidArgument', code: `STRATA_${string}`, state: string): StrataError {
-  return new StrataError(kind, code, `Cannot find ${JSON.stringify(path)} in the image: ${state}`)
+  return new StrataError(kind, code, `Cannot find ${quoted(path)} in the image: ${state}`)
 }

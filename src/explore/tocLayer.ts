@@ -1,7 +1,7 @@
 import { type ByteStream, CHUNK_BYTES, isStrataError, readAtMost, sliceOf, StrataError, streamOf } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { indexEntries } from '../layer/index.ts'
-import { type DiffId, digestOf, layerCompression } from '../oci/index.ts'
+import { type DiffId, digestOf, layerCompression, quoted } from '../oci/index.ts'
 import { readTar, type TarEntry } from '../tar/index.ts'
 import {
   ESTARGZ_FOOTER_BYTES,
@@ -134,7 +134,7 @@ async function chunkContent(piece: Uint8Array, path: string, { size, stored }: T
     throw new StrataError(
       'dataLoss',
       'STRATA_DIGEST_MISMATCH',
-      `Cannot read ${JSON.stringify(path)}: its content is not what the table of its layer says`,
+      `Cannot read ${quoted(path)}: its content is not what the table of its layer says`,
     )
   return content
 }
@@ -181,5 +181,5 @@ function unusable(state: string): StrataError {
 }
 
 function unreadable(path: string, state: string): StrataError {
-  return new StrataError('dataLoss', 'STRATA_LAYER_DAMAGED', `Cannot read ${JSON.stringify(path)}: ${state}`)
+  return new StrataError('dataLoss', 'STRATA_LAYER_DAMAGED', `Cannot read ${quoted(path)}: ${state}`)
 }

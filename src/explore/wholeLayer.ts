@@ -1,19 +1,22 @@
-import { open, readFile } from 'node:fs/promises'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ByteStream, errnoOf, fileStream, StrataError, sliceOf, systemError } from '../base/index.ts'
+import { type ByteStream, fileStream, sliceOf, StrataError, systemError, TemporaryDirectory } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { decodeLayerIndex, indexLayer, type LayerIndex } from '../layer/index.ts'
-import { type DiffId, digestHex, parseDigest } from '../oci/index.ts'
+import { type DiffId, quoted } from '../oci/index.ts'
 import { readTar } from '../tar/index.ts'
 import type { IndexedLayer } from '../union/index.ts'
 import type { LayerBlob } from './layerBlob.ts'
 
 export interface WholeLayerOptions {
   readonly diffId: DiffId
-  /** A directory for files of this call, which its owner deletes. */
+  /** A directory for files of this call; none is left in it when the layer is open. */
   readonly scratch: string
-  /** What is read is put aside, as it is, so that contents can be read from there. Default: the blob is read again for each. */
-  readonly keepsBytes: boolean
+  /**
+   * What is read is put aside, as it is, so that contents can be read from there; this closes it. Absent when nothing is put
+   * aside: then the blob is read again for each content.
+   */
+  readonly kept: AsyncDisposableStack | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -24,27 +27,40 @@ export interface WholeLayerOptions {
  *
  * Rejects with `dataLoss` for other bytes than digest and DiffId say, and as `indexLayer` does for a tar that is no layer.
  */
-export async function openWholeLayer(blob: LayerBlob, options: WholeLayerOptions): Promise<IndexedLayer> {
-  const { diffId, scratch, keepsBytes, signal } = options
-  const name = digestHex(parseDigest(diffId))
-  const [indexPath, keptPath] = [join(scratch, `${name}.index`), join(scratch, `${name}.blob`)]
+export async function openWholeLayer(blob: LayerBlob, { diffId, scratch, kept, signal }: WholeLayerOptions): Promise<IndexedLayer> {
+  await using directory = await TemporaryDirectory.create(scratch, 'look-')
+  const file = kept?.use(await openNew(join(directory.path, 'blob')))
+  const indexPath = join(directory.path, 'index')
   const bytes = await blob.whole()
-  await indexLayer({ bytes: keepsBytes ? copied(bytes, keptPath) : bytes, indexPath, diffId, ...(signal === undefined ? {} : { signal }) })
+  await indexLayer({
+    bytes: file === undefined ? bytes : copied(bytes, file),
+    indexPath,
+    diffId,
+    ...(signal === undefined ? {} : { signal }),
+  })
   const index = decodeLayerIndex(await readFile(indexPath))
-  const readBytes = async (): Promise<ByteStream> => (keepsBytes ? fileStream(keptPath) : blob.whole())
+  // The file has no name any more: nothing of it stays, also when this process is killed.
+  const readBytes = async (): Promise<ByteStream> => (file === undefined ? blob.whole() : fileStream(`/proc/self/fd/${file.fd}`))
   return { index, open: (path, range = {}) => sliceOf(contentOf(index, path, readBytes), range) }
 }
 
-/** Passes bytes on and writes them to a new file. */
-async function* copied(bytes: ByteStream, path: string): AsyncGenerator<Uint8Array> {
+async function openNew(path: string): Promise<FileHandle> {
   try {
-    await using file = await open(path, 'wx', 0o600)
-    for await (const chunk of bytes) {
-      await file.writeFile(chunk)
-      yield chunk
-    }
+    return await open(path, 'wx+', 0o600)
   } catch (error) {
-    throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
+    throw systemError(`write "${path}"`, error)
+  }
+}
+
+/** Passes bytes on and writes them to a file. */
+async function* copied(bytes: ByteStream, file: FileHandle): AsyncGenerator<Uint8Array> {
+  for await (const chunk of bytes) {
+    try {
+      await file.writeFile(chunk)
+    } catch (error) {
+      throw systemError('put a layer aside', error)
+    }
+    yield chunk
   }
 }
 
@@ -61,5 +77,5 @@ async function* contentOf(index: LayerIndex, path: string, readBytes: () => Prom
 }
 
 function notThere(path: string): StrataError {
-  return new StrataError('internal', 'STRATA_INTERNAL', `Cannot read ${JSON.stringify(path)}: the layer has no such file`)
+  return new StrataError('internal', 'STRATA_INTERNAL', `Cannot read ${quoted(path)}: the layer has no such file`)
 }

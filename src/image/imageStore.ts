@@ -65,6 +65,13 @@ export interface ImageFacts {
   readonly contentBytes: number
 }
 
+/** What a whole name stands for. */
+export interface NamedRoot {
+  /** Canonical: `docker.io/library/debian:12`. */
+  readonly name: string
+  readonly root: Descriptor
+}
+
 export interface ImageRecord extends ImageFacts {
   /** Familiar names with tags, sorted: `debian:12`. */
   readonly names: readonly string[]
@@ -182,16 +189,29 @@ export class ImageStore {
   }
 
   /** Every name with a tag, canonical and sorted, and what it stands for. */
-  roots(): readonly { readonly name: string; readonly root: Descriptor }[] {
-    const kept = new Map(this.#roots.list().map(({ name, root }) => [name, root]))
+  roots(): readonly NamedRoot[] {
     const images = this.#metadata.all<{ name: string; descriptor: string }>(
       'SELECT name, descriptor FROM image_names JOIN images USING (manifest)',
     )
-    const all = new Map([...images.map(({ name, descriptor }) => [name, JSON.parse(descriptor) as Descriptor] as const), ...kept])
-    return [...all]
-      .filter(([name]) => !name.includes('@'))
-      .map(([name, root]) => ({ name, root }))
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
+    return this.#withKept(images, name => !name.includes('@'))
+  }
+
+  /** The same for every repository with a digest whose content is here; that of an index is not, where one image of it was taken. */
+  rootsByDigest(): readonly NamedRoot[] {
+    const images = this.#metadata.all<{ name: string; descriptor: string }>(
+      `SELECT repository || '@' || digest AS name, descriptor FROM image_digests JOIN images USING (manifest) WHERE digest = manifest`,
+    )
+    return this.#withKept(images, name => name.includes('@'))
+  }
+
+  /** Images by name, and the indexes and artifacts, which come before an image of the same name. */
+  #withKept(
+    images: readonly { readonly name: string; readonly descriptor: string }[],
+    isWanted: (name: string) => boolean,
+  ): readonly NamedRoot[] {
+    const all = new Map(images.map(({ name, descriptor }) => [name, JSON.parse(descriptor) as Descriptor]))
+    for (const { name, root } of this.#roots.list()) if (isWanted(name)) all.set(name, root)
+    return [...all].map(([name, root]) => ({ name, root })).sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   /**
@@ -212,6 +232,11 @@ export class ImageStore {
   /** Remembers a manifest that says something about another one, which holds it from here on; its blobs must be there. */
   addReferrer(subject: Digest, referrer: Referrer): void {
     this.#roots.addReferrer(subject, referrer)
+  }
+
+  /** Forgets one of the manifests that say something about another. */
+  removeReferrer(subject: Digest, referrer: Digest): void {
+    this.#roots.removeReferrer(subject, referrer)
   }
 
   referrersOf(subject: Digest): readonly Referrer[] {

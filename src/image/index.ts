@@ -1,7 +1,7 @@
 export { composeImage, type ComposeStores, plainLayer, plainManifest } from './composeImage.ts'
 export { changeConfig } from './configChanges.ts'
 export { imageFacts } from './imageFacts.ts'
-export { type ImageFacts, type ImageRecord, ImageStore } from './imageStore.ts'
+export { type ImageFacts, type ImageRecord, ImageStore, type NamedRoot } from './imageStore.ts'
 export { ImageUnpack, type UnpackOptions, type UnpackStores } from './imageUnpack.ts'
 export type { Referrer } from './roots.ts'
 export { takeNewLayer } from './newLayer.ts'

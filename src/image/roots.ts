@@ -114,6 +114,10 @@ export class Roots {
     )
   }
 
+  removeReferrer(subject: Digest, referrer: Digest): void {
+    this.#metadata.run('DELETE FROM referrers WHERE subject = ? AND digest = ?', subject, referrer)
+  }
+
   referrersOf(subject: Digest): readonly Referrer[] {
     return this.#metadata
       .all<{ descriptor: string; tag: string }>('SELECT descriptor, tag FROM referrers WHERE subject = ? ORDER BY digest', subject)

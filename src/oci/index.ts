@@ -36,4 +36,14 @@ export { isForeignLayer, isImageConfig, isIndex, isManifest, layerCompression, t
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
 export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
 export { quoted } from './quoted.ts'
-export { familiarForm, familiarName, formatReference, isTag, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'
+export {
+  familiarForm,
+  familiarName,
+  formatReference,
+  isTag,
+  parseReference,
+  type Reference,
+  shortNameIn,
+  withDefaultTag,
+  withTag,
+} from './reference.ts'

@@ -55,6 +55,17 @@ export function parseReference(text: string): Reference {
   }
 }
 
+/**
+ * The name in a text that names no registry, without tag and digest: what a short-name alias may stand for
+ * (containers-registries.conf(5), "Short-Name Aliasing"). Undefined for a text that names one, and for what is no reference.
+ */
+export function shortNameIn(text: string): string | undefined {
+  const [, name = ''] = /^([^:@]*)/.exec(text) ?? []
+  const slash = name.indexOf('/')
+  const isShort = name.length <= MAX_NAME && PATH.test(name) && (slash === -1 || !isDomain(name.slice(0, slash)))
+  return isShort && !/^:\d+\//.test(text.slice(name.length)) ? name : undefined
+}
+
 /** Splits off the registry, and puts in what short names leave out. */
 function splitDomain(name: string): { readonly domain: string; readonly rest: string } {
   const slash = name.indexOf('/')

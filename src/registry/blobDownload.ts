@@ -1,3 +1,4 @@
+import { type EventLoopUtilization, performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ByteStream, isStrataError, StrataError } from '../base/index.ts'
 import { rangedBytes, Room } from './rangedBlob.ts'
@@ -7,11 +8,14 @@ import { delayMs } from './retry.ts'
 const RESUMES = 5
 
 const MIB = 1024 * 1024
-/** A connection that brings less than this per second is helped by others: a registry near by has more over one. */
-const SLOW_BYTES_PER_SECOND = 16 * MIB
-/** What the rate is measured by: so many bytes, or as many as come in this time. */
+/** Connections that bring less than this per second, all together, are helped by others: a registry near by gives more. */
+const SLOW_BYTES_PER_SECOND = 32 * MIB
+/** Measured again and again: by so many bytes of a blob, or as many as come in this time. */
 const MEASURED_BYTES = 4 * MIB
 const MEASURED_MS = 1000
+/** Of that time the blob must have waited for the network so much, and this thread have been busy for no more than that. */
+const LEAST_WAITING = 0.7
+const MOST_BUSY = 0.5
 const SEGMENT_BYTES = 4 * MIB
 /** For one blob. */
 const CONNECTIONS = 4
@@ -30,6 +34,8 @@ export interface BlobDownload {
   readonly open: (start: number, signal: AbortSignal | undefined) => Promise<ByteStream>
   /** Opens exactly these bytes, or rejects; undefined where one connection shall do. */
   readonly openRange: ((start: number, end: number, signal: AbortSignal) => Promise<ByteStream>) | undefined
+  /** Told when a stream that looked whole ends too early: whoever gave it is not to be asked for the rest. */
+  readonly onShort: () => void
   readonly signal?: AbortSignal | undefined
 }
 
@@ -52,24 +58,22 @@ async function* resuming(download: BlobDownload, first: ByteStream): AsyncGenera
     let stream = bytes[Symbol.asyncIterator]()
     let isShared = false
     try {
-      for (let pace: Pace | undefined = new Pace(); ;) {
+      for (const pace = new Pace(); ;) {
         const asked = performance.now()
         const next = await stream.next()
         if (next.done === true) break
         at += next.value.length
-        pace?.add(next.value.length, performance.now() - asked)
+        const isSlow = pace.isSlow(next.value.length, performance.now() - asked)
         yield next.value
         // Progress makes up for earlier failures.
         failures = 0
-        if (pace?.isSlow === undefined) continue
-        if (pace.isSlow && tries > 0 && end - at > 2 * SEGMENT_BYTES) {
-          tries -= 1
-          isShared = true
-          stream = overSeveral(download, at, stream)
-        }
-        pace = undefined
+        if (!isSlow || isShared || tries === 0 || end - at <= 2 * SEGMENT_BYTES) continue
+        tries -= 1
+        isShared = true
+        stream = overSeveral(download, at, stream)
       }
       if (at >= end) return
+      download.onShort()
       throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot get ${name}: it ends after ${at} of ${end} bytes`)
     } catch (error) {
       if (at >= end) return
@@ -97,19 +101,34 @@ function overSeveral({ end, openRange, signal }: BlobDownload, at: number, strea
   })
 }
 
-/** How fast a connection brings bytes; the time that the reader takes for itself does not count. */
+/** Of all blobs of this process. */
+let arrivedBytes = 0
+
+/** Whether the network is what a blob waits for. */
 class Pace {
   #bytes = 0
   #waitedMs = 0
+  #began = mark()
 
-  add(bytes: number, waitedMs: number): void {
+  /** @param waitedMs how long these bytes were waited for; the time that the reader takes for itself does not count */
+  isSlow(bytes: number, waitedMs: number): boolean {
+    arrivedBytes += bytes
     this.#bytes += bytes
     this.#waitedMs += waitedMs
+    if (this.#bytes < MEASURED_BYTES && this.#waitedMs < MEASURED_MS) return false
+    const { atMs, load, arrived } = this.#began
+    const elapsedMs = performance.now() - atMs
+    const isSlow =
+      (arrivedBytes - arrived) / (elapsedMs / 1000) < SLOW_BYTES_PER_SECOND &&
+      this.#waitedMs / elapsedMs > LEAST_WAITING &&
+      performance.eventLoopUtilization(load).utilization < MOST_BUSY
+    this.#bytes = 0
+    this.#waitedMs = 0
+    this.#began = mark()
+    return isSlow
   }
+}
 
-  /** Undefined while it is not known yet. */
-  get isSlow(): boolean | undefined {
-    if (this.#bytes < MEASURED_BYTES && this.#waitedMs < MEASURED_MS) return undefined
-    return this.#bytes / (this.#waitedMs / 1000) < SLOW_BYTES_PER_SECOND
-  }
+function mark(): { readonly atMs: number; readonly load: EventLoopUtilization; readonly arrived: number } {
+  return { atMs: performance.now(), load: performance.eventLoopUtilization(), arrived: arrivedBytes }
 }

@@ -1,7 +1,10 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { isStrataError } from '../base/index.ts'
 import { type AuthFile, type Credentials, HUB_KEY, readAuthFile, registryOfKey } from './authFile.ts'
 import { findHelper, getFromHelper, helperError } from './credentialHelper.ts'
+
+const NOTHING: AuthFile = { entries: new Map(), store: undefined, helpers: new Map() }
 
 export interface CredentialSources {
   /** The repository in the registry: credentials for a namespace around it come before those of the registry. */
@@ -28,10 +31,21 @@ export async function findCredentials(
   const own = await dockerCredentials(await readAuthFile(join(directory, 'config.json')), domain)
   if (own !== undefined) return own
   for (const file of containersAuthFiles(env)) {
-    const found = await containersCredentials(await readAuthFile(file), domain, path)
+    const auth = file === env['REGISTRY_AUTH_FILE'] ? await readAuthFile(file) : await readIfOurs(file)
+    const found = await containersCredentials(auth, domain, path)
     if (found !== undefined) return found
   }
   return undefined
+}
+
+/** With `su` the run-time directory in the environment can be somebody else's: what is there is not for us. */
+async function readIfOurs(path: string): Promise<AuthFile> {
+  try {
+    return await readAuthFile(path)
+  } catch (error) {
+    if (isStrataError(error, 'permissionDenied')) return NOTHING
+    throw error
+  }
 }
 
 /** The helper that docker's configuration names for a registry, and the registry's name in it. */

@@ -1,6 +1,6 @@
 import { chown, open, readlink, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { type Durability, errnoOf, makeDirectory, publishFile, systemError } from '../base/index.ts'
+import { type Durability, errnoOf, makeDirectory, publishFile, StrataError, systemError } from '../base/index.ts'
 import { lockFile } from '../host/index.ts'
 import { authFileOf, type Credentials, isObject, type JsonObject, readAuthFile, readJsonFile, registryOfKey } from './authFile.ts'
 import { eraseInHelper, findHelper, helperError, storeInHelper } from './credentialHelper.ts'
@@ -8,6 +8,12 @@ import { dockerHelper, nameInConfig } from './credentials.ts'
 
 /** Where credentials are kept: in a file as they are, or by a helper. */
 export type Keeper = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'helper'; readonly name: string }
+
+interface Writing {
+  readonly durability: Durability
+  /** Ends the wait for another process that writes. */
+  readonly signal?: AbortSignal
+}
 
 /** The fields of an entry that are credentials; whatever else stands in it stays. */
 const SECRET_FIELDS: ReadonlySet<string> = new Set(['auth', 'identitytoken', 'registrytoken', 'username', 'password'])
@@ -23,7 +29,7 @@ const SECRET_FIELDS: ReadonlySet<string> = new Set(['auth', 'identitytoken', 're
 export async function keepCredentials(
   directory: string,
   domain: string,
-  { credentials, durability }: { readonly credentials: Credentials; readonly durability: Durability },
+  { credentials, ...writing }: Writing & { readonly credentials: Credentials },
 ): Promise<Keeper> {
   const path = join(directory, 'config.json')
   const key = nameInConfig(domain)
@@ -34,7 +40,7 @@ export async function keepCredentials(
     await storeInHelper(found, key, credentials)
   }
   const entry = helper === undefined ? entryOf(credentials) : {}
-  await changeFile(path, durability, auths => ({ ...auths, [key]: { ...withoutSecrets(auths[key]), ...entry } }))
+  await changeFile(path, writing, auths => ({ ...auths, [key]: { ...withoutSecrets(auths[key]), ...entry } }))
   return helper === undefined ? { kind: 'file', path } : { kind: 'helper', name: helper.name }
 }
 
@@ -44,11 +50,7 @@ export async function keepCredentials(
  *
  * Resolves with whether there were any.
  */
-export async function forgetCredentials(
-  directory: string,
-  domain: string,
-  { durability }: { readonly durability: Durability },
-): Promise<boolean> {
+export async function forgetCredentials(directory: string, domain: string, writing: Writing): Promise<boolean> {
   const path = join(directory, 'config.json')
   const file = await readAuthFile(path)
   const names = [...file.entries.keys()].filter(name => registryOfKey(name) === domain)
@@ -57,9 +59,7 @@ export async function forgetCredentials(
   let isKept = names.length > 0
   if (found !== undefined) for (const key of new Set([nameInConfig(domain), ...names])) isKept = (await eraseInHelper(found, key)) || isKept
   if (names.length > 0)
-    await changeFile(path, durability, auths =>
-      Object.fromEntries(Object.entries(auths).filter(([name]) => registryOfKey(name) !== domain)),
-    )
+    await changeFile(path, writing, auths => Object.fromEntries(Object.entries(auths).filter(([name]) => registryOfKey(name) !== domain)))
   return isKept
 }
 
@@ -73,12 +73,12 @@ function withoutSecrets(entry: unknown): JsonObject {
 }
 
 /** Changes the `auths` of a configuration file, one process after the other: the lock is the directory that the file really is in. */
-async function changeFile(path: string, durability: Durability, change: (auths: JsonObject) => JsonObject): Promise<void> {
+async function changeFile(path: string, { durability, signal }: Writing, change: (auths: JsonObject) => JsonObject): Promise<void> {
   try {
     await makeDirectory(dirname(path))
     const real = await followed(path)
     await using directory = await open(dirname(real), 'r')
-    await lockFile(directory.fd, 'exclusive')
+    await lockFile(directory.fd, 'exclusive', { signal })
     const json = await readJsonFile(real)
     authFileOf(json, path)
     const { auths } = json
@@ -88,6 +88,8 @@ async function changeFile(path: string, durability: Durability, change: (auths: 
     // With sudo it is still the user's file.
     if (before !== undefined && before.uid !== process.geteuid?.()) await chown(real, before.uid, before.gid)
   } catch (error) {
+    if (signal?.aborted === true)
+      throw new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot write "${path}": it was cancelled`, { cause: error })
     throw systemError(`write "${path}"`, error)
   }
 }

@@ -43,7 +43,7 @@ export interface RangedBlob {
 
 /**
  * Goes on with a blob over several connections: while its bytes come over the first one, the segments behind are asked for
- * over others; they wait in memory until it is their turn. Where the first of them has not been answered by then, the
+ * over others; they wait in memory until it is their turn. Where nothing of the first of them has come by then, the
  * blob goes on over the first connection to its end, as if nothing had been tried.
  *
  * Throws what broke, when it is that segment's turn: all before it has been given out then.
@@ -63,7 +63,7 @@ export async function* rangedBytes(blob: RangedBlob): AsyncGenerator<Uint8Array>
       at += mine.length
       yield mine
     }
-    if (queue.isAnswered) {
+    if (queue.hasBegun) {
       await stream.return?.()
       yield* queue.bytes()
       return
@@ -92,9 +92,9 @@ class SegmentQueue {
     this.#fill(blob.connections - 1)
   }
 
-  /** Whether the first segment comes, as it was asked for. */
-  get isAnswered(): boolean {
-    return this.#segments[0]?.isAnswered === true
+  /** Whether the first segment comes. */
+  get hasBegun(): boolean {
+    return this.#segments[0]?.hasBytes === true
   }
 
   async *bytes(): AsyncGenerator<Uint8Array> {
@@ -143,7 +143,7 @@ class Segment {
   readonly ended: Promise<void>
   readonly #aborter = new AbortController()
   readonly #chunks: Uint8Array[] = []
-  #answered = false
+  #hasBytes = false
   #outcome: { readonly error?: unknown } | undefined
   #changed = Promise.withResolvers<void>()
 
@@ -155,8 +155,9 @@ class Segment {
     )
   }
 
-  get isAnswered(): boolean {
-    return this.#answered
+  /** Whether any of its bytes have come: an answer alone promises nothing. */
+  get hasBytes(): boolean {
+    return this.#hasBytes
   }
 
   /** What has come and what comes; throws where it broke. */
@@ -175,12 +176,11 @@ class Segment {
   }
 
   async #fetch({ start, end, open }: SegmentPlace): Promise<void> {
-    const bytes = await open(start, end, this.#aborter.signal)
-    this.#answered = true
     let left = end - start
-    for await (const chunk of bytes) {
+    for await (const chunk of await open(start, end, this.#aborter.signal)) {
       left -= chunk.length
       if (left < 0) break
+      this.#hasBytes = true
       this.#chunks.push(chunk)
       this.#tell()
     }

@@ -5,6 +5,7 @@ import {
   type CallOptions,
   type ErrorKind,
   isStrataError,
+  type Logger,
   observed,
   readAtMost,
   sliceOf,
@@ -28,23 +29,25 @@ import {
   parseIndex,
   type Reference,
 } from '../oci/index.ts'
-import { withAuthorization } from './authorization.ts'
 import { downloadBlob } from './blobDownload.ts'
 import { locationOf, uploadBlob, type UploadHost, type UploadOptions, withDigest } from './blobUpload.ts'
-import { findCredentials } from './credentials.ts'
-import { findEndpoint } from './endpoint.ts'
-import { type RateLimit, withRateLimit } from './limit.ts'
+import { connectHosts } from './connectHosts.ts'
+import type { HostChoice } from './hostChoice.ts'
+import type { RegistryEnvironment } from './hosts/index.ts'
+import type { RateLimit } from './limit.ts'
 import { answerError } from './registryError.ts'
-import { withRedirects } from './redirects.ts'
 import { delayMs, withRetry } from './retry.ts'
-import { compose, type HttpResponse, httpSender, type Send, type Wrap } from './send.ts'
+import { compose, type HttpResponse, type Send } from './send.ts'
 
-export interface ConnectOptions {
+/** Mirrors, certificates and proxies are those of this machine's and this user's configuration, or of the places that are named. */
+export interface ConnectOptions extends Partial<RegistryEnvironment> {
   /** Where docker's `config.json` with credentials is. */
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
   /** Shared with other connections of the process. Default: as fast as it goes. */
   readonly rateLimit?: RateLimit
+  /** Hears of mirrors that are passed over. */
+  readonly logger?: Logger
   readonly signal?: AbortSignal
 }
 
@@ -78,29 +81,18 @@ const MANIFEST_TYPES = [
 ]
 
 /**
- * Connects to the repository that a reference names, with the credentials that the user has for it.
- * Nothing is asked of it yet but which protocol it speaks.
+ * Connects to the repository that a reference names, at the registry itself and, for reading, at its mirrors; each is
+ * asked with the credentials that the user has for it.
  *
- * Rejects with `unavailable` (STRATA_REGISTRY_UNREACHABLE) when nothing answers.
+ * Rejects with `unavailable` (STRATA_REGISTRY_UNREACHABLE) when nothing answers, as far as that is found out before
+ * something is asked; with `permissionDenied` (STRATA_REGISTRY_BLOCKED) for a blocked one.
  */
 export async function connectRepository(reference: Reference, options: ConnectOptions): Promise<Repository> {
-  const http = httpSender()
-  try {
-    const base = await findEndpoint(reference.domain, http.send)
-    const credentials = await findCredentials(options.configDirectory, reference.domain, { path: reference.path })
-    const scope = `repository:${reference.path}:${options.access === 'push' ? 'pull,push' : 'pull'}`
-    const { rateLimit } = options
-    const limits: readonly Wrap[] = rateLimit === undefined ? [] : [withRateLimit(rateLimit)]
-    const send = compose(http.send, withRetry, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }), ...limits)
-    return new Repository(reference, base, { send, close: http.close, mayUseMore: rateLimit === undefined })
-  } catch (error) {
-    http.close()
-    throw error
-  }
+  const { choice, close } = await connectHosts(reference, options)
+  return new Repository(reference, choice, { close, mayUseMore: options.rateLimit === undefined })
 }
 
 interface RepositoryConnections {
-  readonly send: Send
   readonly close: () => void
   /** Whether a slow connection may be helped by others. */
   readonly mayUseMore: boolean
@@ -112,21 +104,28 @@ export class Repository implements BlobSource, AsyncDisposable {
   readonly name: string
   readonly #path: string
   readonly #base: URL
+  readonly #hosts: HostChoice
   readonly #send: Send
   readonly #close: () => void
   readonly #mayUseMore: boolean
 
-  constructor({ domain, path }: Reference, base: URL, http: RepositoryConnections) {
+  constructor({ domain, path }: Reference, hosts: HostChoice, connections: RepositoryConnections) {
     this.name = `${domain}/${path}`
     this.#path = path
-    this.#base = base
-    this.#send = http.send
-    this.#close = http.close
-    this.#mayUseMore = http.mayUseMore
+    this.#base = hosts.base
+    this.#hosts = hosts
+    this.#send = compose(hosts.send, withRetry)
+    this.#close = connections.close
+    this.#mayUseMore = connections.mayUseMore
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close()
+  }
+
+  /** Does `work`, and again without the mirrors that gave something for it when that turned out to be wrong. */
+  withoutLiars<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#hosts.withoutLiars(work)
   }
 
   /**
@@ -251,6 +250,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       start,
       end,
       open: (from, own) => this.#openAt(target, { start: from, end }, own),
+      onShort: () => this.#hosts.passOver(this.#url(this.#pathOf(target))),
       openRange: this.#mayUseMore ? (from, to, own) => this.#openAt(target, { start: from, end: to, exact: true }, own) : undefined,
       signal,
     })

@@ -1,10 +1,11 @@
 import { StrataError } from '../base/index.ts'
 import { basicToken, chooseChallenge } from './authorization.ts'
 import type { Credentials } from './authFile.ts'
-import { findEndpoint } from './endpoint.ts'
+import { connectRegistry } from './connectHosts.ts'
+import type { RegistryEnvironment } from './hosts/index.ts'
 import { answerError } from './registryError.ts'
 import { withRetry } from './retry.ts'
-import { compose, type HttpRequest, type HttpResponse, httpSender } from './send.ts'
+import { compose, type HttpRequest, type HttpResponse } from './send.ts'
 import { requestToken, type TokenAnswer } from './tokenService.ts'
 
 /**
@@ -17,12 +18,12 @@ import { requestToken, type TokenAnswer } from './tokenService.ts'
 export async function signIn(
   domain: string,
   credentials: Credentials,
-  { signal }: { readonly signal?: AbortSignal } = {},
+  { signal, ...places }: Partial<RegistryEnvironment> & { readonly signal?: AbortSignal } = {},
 ): Promise<Credentials> {
-  const http = httpSender()
+  const registry = await connectRegistry(domain, places)
   try {
-    const send = compose(http.send, withRetry)
-    const url = await findEndpoint(domain, http.send)
+    const send = compose(registry.send, withRetry)
+    const url = registry.base
     const ask = (headers: HttpRequest['headers']): Promise<HttpResponse> =>
       send({ method: 'GET', url, headers, ...(signal === undefined ? {} : { signal }) })
     const first = await ask({})
@@ -34,7 +35,7 @@ export async function signIn(
     const token: TokenAnswer =
       challenge.scheme === 'basic'
         ? basicToken(credentials, origin)
-        : await requestToken(http.send, { origin, challenge, scopes: [], credentials, offline: true })
+        : await requestToken(registry.send, { origin, challenge, scopes: [], credentials, offline: true })
     const { identityToken } = token
     const { username } = credentials
     const kept = identityToken === undefined ? credentials : { username, identityToken }
@@ -43,7 +44,7 @@ export async function signIn(
     if (error instanceof StrataError && error.code === 'STRATA_UNAUTHORIZED') throw refused(domain)
     throw error
   } finally {
-    http.close()
+    registry.close()
   }
 }
 

@@ -28,7 +28,11 @@ interface Inode {
  * @param links the entries whose `linkOf` is not in this layer
  * Rejects with `invalidArgument` (STRATA_HARD_LINK_TARGET) when the target of a link is nowhere.
  */
-export async function borrowFiles(index: LayerIndex, links: readonly LayerNode[], below: ReadableTree): Promise<BorrowedFiles> {
+export async function borrowFiles(
+  index: LayerIndex,
+  links: readonly LayerNode[],
+  below: Pick<ReadableTree, 'lstat'>,
+): Promise<BorrowedFiles> {
   const inodes = new Map<string, Inode>()
   for (const { path, linkOf = '' } of links) {
     const target = await resolve(linkOf, index, below)
@@ -84,7 +88,7 @@ function* namesOf(index: LayerIndex, first: string): Generator<string> {
 }
 
 /** Follows the symlinks in the directory part of a path, inside the root; one that this layer replaces leads nowhere. */
-async function resolve(path: string, index: LayerIndex, below: ReadableTree): Promise<string | undefined> {
+async function resolve(path: string, index: LayerIndex, below: Pick<ReadableTree, 'lstat'>): Promise<string | undefined> {
   const pending = path.split('/').toReversed()
   const done: string[] = []
   let symlinks = 0

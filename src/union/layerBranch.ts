@@ -12,15 +12,18 @@ export interface IndexedLayer {
   open(path: string, range?: ByteRange): ByteStream
 }
 
+/** What the layers below show, as far as hard links to files there ask for it. */
+export type TreeBelow = Pick<ReadableTree, 'lstat' | 'open'>
+
 /** A branch that is read from the index of a layer; contents come from wherever they are. */
 export class LayerBranch implements Branch {
   readonly #layer: IndexedLayer
-  readonly #below: () => ReadableTree
-  #shown: ReadableTree | undefined
+  readonly #below: () => TreeBelow
+  #shown: TreeBelow | undefined
   #links: Promise<LayerLinks> | undefined
 
   /** @param below what the branches below show, for hard links to files there */
-  constructor(layer: IndexedLayer, below: () => ReadableTree) {
+  constructor(layer: IndexedLayer, below: () => TreeBelow) {
     this.#layer = layer
     this.#below = below
   }
@@ -54,7 +57,7 @@ export class LayerBranch implements Branch {
 
   async close(): Promise<void> {}
 
-  #shownBelow(): ReadableTree {
+  #shownBelow(): TreeBelow {
     this.#shown ??= this.#below()
     return this.#shown
   }

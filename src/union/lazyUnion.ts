@@ -2,7 +2,7 @@ import { systemError } from '../base/index.ts'
 import type { ByteRange, ReadableTree, TreeNode } from '../layer/index.ts'
 import type { Branch, BranchNode } from './branch.ts'
 import { fileError } from './fileError.ts'
-import { type IndexedLayer, LayerBranch } from './layerBranch.ts'
+import { type IndexedLayer, LayerBranch, type TreeBelow } from './layerBranch.ts'
 import { lastName, parentPath, sortedNames } from './path.ts'
 
 /** Gets hold of a layer, which may cost a download; called once at most. */
@@ -17,8 +17,13 @@ interface ListedDirectory {
 
 /** @param layers top first */
 export function lazyUnion(layers: readonly OpenLayer[]): LazyUnion {
-  const branches: LazyBranch[] = layers.map((open, at) => new LazyBranch(open, () => new LazyUnion(branches.slice(at + 1))))
+  const branches: LazyBranch[] = layers.map((open, at) => new LazyBranch(open, () => linkTargets(new LazyUnion(branches.slice(at + 1)))))
   return new LazyUnion(branches)
+}
+
+/** What a layer links to are files: of the directories on the way nobody asks for the attributes. */
+function linkTargets(union: LazyUnion): TreeBelow {
+  return { lstat: path => union.find(path), open: (path, range) => union.open(path, range) }
 }
 
 /**
@@ -132,11 +137,11 @@ const WAYS = 10_000
 /** A branch that is opened when something is asked of it. */
 class LazyBranch implements Branch {
   readonly #open: OpenLayer
-  readonly #below: () => ReadableTree
+  readonly #below: () => TreeBelow
   readonly #ways = new Map<string, Way>()
   #opened: Promise<LayerBranch> | undefined
 
-  constructor(open: OpenLayer, below: () => ReadableTree) {
+  constructor(open: OpenLayer, below: () => TreeBelow) {
     this.#open = open
     this.#below = below
   }

@@ -531,21 +531,33 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
   })
 
-  test('create() rejects an image that came without signatures, until it is pulled again', async () => {
+  test('create() rejects an image that was signed after it came, until it is pulled again', async () => {
     const subject = await publish()
-    await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
     const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), false)
-    const { engine } = await engineWith({ default: [byKey(ours)] })
-    await using _ = engine
-    await using again = await openEngine({
-      root,
-      storageDriver: 'vfs',
-      userConfigDirectory: join(scratch, `config-${directories}`),
-      systemDirectory: scratch,
-    })
-    await again.pull(`${subject.name}:1`)
+    const userConfigDirectory = join(scratch, `config-${directories}`)
+    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory, systemDirectory: scratch })
+    await engine.pull(`${subject.name}:1`)
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+  })
+
+  test('create() knows an index by whose signature its image was taken', async () => {
+    const { crafter, name, image } = await publish()
+    const entry = { ...image, platform: { os: 'linux', architecture: 'amd64' } }
+    const index = await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [entry] })
+    await attachByTag(crafter, index, [signed(ours, payloadFor(index.digest, `${name}:all`))])
+    for (const platforms of [['linux/amd64'], 'all'] as const) {
+      const { engine } = await engineWith({ default: [byKey(ours)] })
+      const root = join(scratch, `root-${directories}`)
+      {
+        await using pulling = engine
+        await pulling.pull(`${name}:all`, { platforms })
+        await pulling.pruneImages()
+      }
+      assert.equal(await makesContainer(root, `${name}:all`, { default: [byKey(ours)] }), true)
+      assert.equal(await makesContainer(root, `${name}:all`, { default: [byKey(others)] }), false)
+    }
   })
 
   test('create() judges an image by the name under which it is meant, and one meant by its id by any of its names', async () => {

@@ -19,17 +19,20 @@ export interface CountingProxy extends AsyncDisposable {
   take(): readonly CountedRequest[]
 }
 
-/** Stands before a plain registry and counts what goes through. */
-export async function countingProxy(registry: string): Promise<CountingProxy> {
+/**
+ * Stands before a plain registry and counts what goes through.
+ *
+ * @param options.ignoresRanges answers a request for a part with the whole, as RFC 9110 §14.2 allows
+ */
+export async function countingProxy(registry: string, options: { readonly ignoresRanges?: boolean } = {}): Promise<CountingProxy> {
   let counted: CountedRequest[] = []
   const server = createServer((incoming, outgoing) => {
     const [, kind = '', name = ''] = /\/(blobs|manifests)\/([^/?]+)$/.exec(incoming.url ?? '') ?? []
     const entry: CountedRequest = { method: incoming.method!, kind, name, range: incoming.headers.range, bytes: 0 }
     if (kind !== '') counted.push(entry)
-    const forwarded = send(`http://${registry}${incoming.url}`, {
-      method: incoming.method!,
-      headers: { ...incoming.headers, host: registry },
-    })
+    const headers = { ...incoming.headers, host: registry }
+    if (options.ignoresRanges === true) delete headers.range
+    const forwarded = send(`http://${registry}${incoming.url}`, { method: incoming.method!, headers })
     forwarded.on('response', answer => {
       outgoing.writeHead(answer.statusCode!, answer.headers)
       answer.on('data', (chunk: Buffer) => (entry.bytes += chunk.length)).pipe(outgoing)

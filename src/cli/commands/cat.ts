@@ -1,3 +1,4 @@
+import { isStrataError } from '../../base/index.ts'
 import { parseImagePath } from '../../oci/index.ts'
 import { writeChunk } from '../byteOutput.ts'
 import { defineCommand, type Command } from '../command.ts'
@@ -11,8 +12,16 @@ export const command: Command = defineCommand({
     const places = texts.map(parseImagePath)
     const engine = await invocation.engine()
     const options = { ...lookValues(values), signal: invocation.interruption() }
-    return invocation.forEach(places, async ({ reference, path }) => {
-      for await (const chunk of await engine.readFile(reference, path, options)) await writeChunk(invocation.surroundings.stdout, chunk)
-    })
+    let status = 0
+    for (const { reference, path } of places) {
+      try {
+        for await (const chunk of await engine.readFile(reference, path, options)) await writeChunk(invocation.surroundings.stdout, chunk)
+      } catch (error) {
+        if (isStrataError(error, 'cancelled')) throw error
+        invocation.report(error)
+        status = 1
+      }
+    }
+    return status
   },
 })

@@ -75,7 +75,12 @@ async function pullOnce(
   await using small = content.batch({ lease })
   await small.add(manifest.config, configBytes)
   const diffIds = config.rootfs.diff_ids
-  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, ...signalOf(options) })
+  // A layer that waits for one below must hear that there comes none.
+  const failure = new AbortController()
+  await using unpack = ImageUnpack.begin(diffIds, stores, {
+    lease,
+    signal: signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal]),
+  })
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
   // A layer that came in another form is here without the blob that this manifest names.
@@ -97,7 +102,10 @@ async function pullOnce(
       damaged,
       signal: signal === undefined ? failed : AbortSignal.any([signal, failed]),
     })
-    const pulled = pull.run(diffIds[position]!)
+    const pulled = pull.run(diffIds[position]!).catch((error: unknown) => {
+      failure.abort(error)
+      throw error
+    })
     arriving.set(layer.digest, pulled)
     await pulled
     report(position, 'Pull complete')

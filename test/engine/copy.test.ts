@@ -287,7 +287,7 @@ describe('an image layout', () => {
     await Promise.all(tags.map(tag => copy(remote(tag.endsWith('1') ? 'amd64' : 'arm64'), `oci:${layout}:${tag}`)))
     assert.deepEqual(
       roots(layout)
-        .map(([, name]) => name)
+        .map(([, name]) => name ?? '')
         .toSorted(),
       tags.toSorted(),
     )

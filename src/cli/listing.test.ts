@@ -19,6 +19,7 @@ const DEBIAN: ImageSummary = {
   digests: [`debian@${digest('d')}`],
   createdAt: ago(15 * DAY),
   sizeBytes: 116_500_000,
+  isPart: false,
   labels: { 'com.example.role': 'base' },
 }
 const DANGLING: ImageSummary = { ...DEBIAN, id: digest('b'), tags: [], digests: [], createdAt: ago(90), sizeBytes: 0, labels: {} }

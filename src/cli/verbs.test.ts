@@ -179,7 +179,7 @@ describe('verbs that print', () => {
     assert.equal(calls, 2)
   })
   test('system df sums up what is used and what could be reclaimed', async () => {
-    const image = { parentId: '', tags: [], digests: [], createdAt: new Date(0), labels: {} }
+    const image = { parentId: '', tags: [], digests: [], createdAt: new Date(0), isPart: false, labels: {} }
     const diskUsage: Engine['diskUsage'] = async () => ({
       images: [
         { ...image, id: 'sha256:1', sizeBytes: 100_000_000, sharedBytes: 0, containers: 1 },

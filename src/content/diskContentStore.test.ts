@@ -220,8 +220,8 @@ test('writeIndex() lists the images of which every blob is kept', async () => {
   content.recordDerivable(derivable.target, derivable.diffId)
   for (const { target, bytes } of [config, kept, whole, partly]) await content.put(target, streamOf(bytes))
   const named = { ...whole.target, annotations: { 'org.opencontainers.image.ref.name': '1' } }
-  content.writeIndex([named, partly.target, blob('absent').target])
-  assert.deepEqual(parseIndex(readFileSync(join(opened.root, 'index.json'))).manifests, [named])
+  content.writeIndex([[named, partly.target], [partly.target], [blob('absent').target, named]])
+  assert.deepEqual(parseIndex(readFileSync(join(opened.root, 'index.json'))).manifests, [named, named])
 })
 
 test('a collection keeps what a manifest names, and removes unrecorded files and abandoned ingests', async () => {

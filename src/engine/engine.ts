@@ -30,8 +30,10 @@ import type {
   StopOptions,
 } from './containers.ts'
 import type { FileListing } from '../explore/index.ts'
+import type { RegistryServer, ServeOptions } from '../serve/index.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import type {
+  ArtifactSummary,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -49,8 +51,10 @@ import type {
   PullOptions,
   PushedTag,
   PushOptions,
+  ReferrerSummary,
   SaveOptions,
 } from './images.ts'
+import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
 /**
@@ -90,6 +94,32 @@ export interface Engine extends AsyncDisposable {
   /** An archive of the images and what they share, once; bytes are made as they are read. Unknown names reject before the first byte. */
   save(references: readonly string[], options?: SaveOptions & CallOptions): Promise<ByteStream>
 
+  // Registries: who we are there, and what is there
+
+  /**
+   * Asks a registry whether it takes these credentials, and keeps them where docker would: with the credential helper that the
+   * user's `config.json` names, else in that file. Without any, asks about those that the user has.
+   *
+   * @param server its host, with or without a scheme and a path; default Docker Hub
+   * Rejects with `unauthorized` (STRATA_LOGIN_REFUSED) when it does not take them, and with `notFound` (STRATA_NO_CREDENTIALS)
+   * when there are none.
+   */
+  login(server?: string, options?: Partial<LoginOptions> & CallOptions): Promise<Login>
+  /** Forgets what `login` keeps for a registry. */
+  logout(server?: string): Promise<Logout>
+  /** The tags that a repository has in its registry, in the order of the registry; a page is fetched when it is asked for. */
+  tags(repository: string, call?: CallOptions): AsyncIterable<string>
+  /** The manifest or index that a name stands for in its registry, byte for byte. An image id is no name here. */
+  remoteManifest(reference: string, call?: CallOptions): Promise<RemoteDocument>
+  /** The manifests of the images that a name stands for in its registry: one, or all that an index lists, each fetched when it is asked for. */
+  remoteManifests(reference: string, call?: CallOptions): AsyncIterable<RemoteDocument>
+  /**
+   * Serves the images as a registry until it is closed; resolves when clients can connect. Close it before the engine.
+   *
+   * Rejects with `invalidArgument` for what would let strangers in, and with `conflict` when the address is in use.
+   */
+  serve(options?: ServeOptions): Promise<RegistryServer>
+
   // Images: what is here
 
   images(options?: ImageListOptions): Promise<readonly ImageSummary[]>
@@ -97,6 +127,12 @@ export interface Engine extends AsyncDisposable {
   inspectImage(reference: string, options?: InspectImageOptions & CallOptions): Promise<ImageInspect>
   /** Newest first, as docker prints it. */
   history(reference: string, options?: PlatformOption): Promise<readonly HistoryEntry[]>
+  /**
+   * What is said about an image, and about that: as it was pulled along, or with `remote` as the registry has it now.
+   */
+  referrers(reference: string, options?: { readonly remote?: boolean } & CallOptions): Promise<readonly ReferrerSummary[]>
+  /** What is kept under a name and is no image: charts, policies, and whatever else registries hold. By name. */
+  artifacts(): Promise<readonly ArtifactSummary[]>
   /** Gives an image one more name; the name is taken from the image that had it. */
   tag(source: string, target: string): Promise<void>
   /** Removes a name, and with the last name the image. Rejects with `conflict` while a container has the image, unless forced. */

@@ -1,4 +1,5 @@
 import { collect, type Resource, Trash, withReserve } from '../metadata/index.ts'
+import { isDigest } from '../oci/index.ts'
 import type { Stores } from './stores.ts'
 
 /** What a collection removed. */
@@ -34,10 +35,12 @@ export async function collectGarbage(stores: Stores, { containers, interrupted }
       ],
       *roots() {
         for (const image of images.list()) yield* images.references(image.manifest.digest)
+        yield* images.rootReferences()
         yield* containers()
       },
     }),
   )
+  images.forgetReferrers(removed.flatMap(({ kind, id }) => (kind === 'blob' && isDigest(id) ? [id] : [])))
   if (interrupted) await snapshots?.removeOrphans()
   await new Trash(stores.root).empty()
   return { removed, reclaimedBytes: removed.reduce((sum, { kind, id }) => sum + (sizes.get(keyOf(kind, id)) ?? 0), 0) }

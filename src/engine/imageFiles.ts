@@ -2,7 +2,8 @@ import type { ByteStream, CallOptions } from '../base/index.ts'
 import { type FileListing, type ImageFiles, openImageFiles } from '../explore/index.ts'
 import type { ListDirectoryOptions, LookOptions } from './images.ts'
 import { findImageHere, findRemoteImage } from './lookedAtImage.ts'
-import { holdImage } from './imageOutlet.ts'
+import { holdImage } from './heldRoot.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** A path in what people type for an image. */
@@ -11,7 +12,7 @@ export interface ImagePlace {
   readonly path: string
 }
 
-type Looking = LookOptions & CallOptions & { readonly configDirectory: string }
+type Looking = LookOptions & CallOptions & RegistryAccess
 
 /** The content of a file of an image; what was opened for it is closed when the stream ends. */
 export async function readImageFile(stores: Stores, { text, path }: ImagePlace, options: Looking): Promise<ByteStream> {

@@ -1,35 +1,35 @@
-import { type ByteStream, type CallOptions, fileStream, mapConcurrently, streamOf, StrataError } from '../base/index.ts'
+import { realpath } from 'node:fs/promises'
+import { type ByteStream, type CallOptions, fileStream, mapConcurrently, streamOf } from '../base/index.ts'
 import type { ArchivedImage } from '../archive/index.ts'
 import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import {
   digestHex,
   familiarName,
-  formatReference,
   type ImageConfig,
   layerCompression,
   parseDigest,
   parseReference,
-  type Platform,
   type Reference,
   withDefaultTag,
-  withTag,
 } from '../oci/index.ts'
-import type { Repository } from '../registry/index.ts'
 import { openRootfs } from './rootfsSource.ts'
 import { platformOf } from './hostPlatform.ts'
-import type { ImportOptions, LoadedImage, LoadOptions, PulledImage, PullOptions } from './images.ts'
+import type { ImportOptions, LoadedImage, LoadOptions } from './images.ts'
+import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
+import type { TrustQuestion } from './trust.ts'
 import type { Stores } from './stores.ts'
 
 /** Makes an image of one layer from a root filesystem's tar. */
 export async function importImage(
   stores: Stores,
   source: string | ByteStream,
-  options: ImportOptions & CallOptions,
+  options: ImportOptions & CallOptions & PolicyDirectories,
 ): Promise<{ readonly imageId: string }> {
   const name = options.reference === undefined ? undefined : withDefaultTag(parseReference(options.reference))
   const platform = platformOf(options.platform)
   const config = changeConfig({}, options.changes ?? [])
+  await checkIntake(options, { name: typeof source === 'string' ? source : '-', place: { transport: 'tarball' } })
   await using lease = stores.leases.create()
   const { bytes, total } = typeof source === 'string' ? await openRootfs(source, options.signal) : { bytes: source, total: undefined }
   const layer = await takeNewLayer(bytes, [], {
@@ -66,11 +66,19 @@ function reporter(total: number | undefined, { onProgress }: CallOptions): (byte
 export async function loadImages(
   stores: Stores,
   source: string | ByteStream,
-  options: LoadOptions & CallOptions,
+  options: LoadOptions & CallOptions & PolicyDirectories,
 ): Promise<readonly LoadedImage[]> {
   const { plainArchive, readArchive } = await import('../archive/index.ts')
   await using plain = await plainArchive(source, stores.scratchDirectory())
   const images = await readArchive(plain, platformOf(options.platform))
+  const path = typeof source === 'string' ? await realpath(source) : ''
+  for (const { names, manifest } of images) {
+    const name = names[0] === undefined ? plain.name : familiarName(names[0])
+    await checkIntake(options, {
+      name,
+      place: manifest === undefined ? { transport: 'docker-archive' } : { transport: 'oci-archive', path },
+    })
+  }
   await using lease = stores.leases.create()
   const taken: { readonly facts: ImageFacts; readonly names: readonly Reference[] }[] = []
   for (const image of images) taken.push({ facts: await takeArchived(stores, image, { ...options, lease }), names: image.names })
@@ -85,6 +93,14 @@ export async function loadImages(
       ? [{ imageId: facts.id, name: undefined }]
       : names.map(name => ({ imageId: facts.id, name: familiarName(withDefaultTag(name)) })),
   )
+}
+
+/** Asks the policy about what comes without signatures. */
+async function checkIntake(directories: PolicyDirectories, asked: Pick<TrustQuestion, 'name' | 'place'>): Promise<void> {
+  const policy = await readPolicyFile(directories)
+  if (policy === undefined) return
+  const { checkTrust, UNSIGNED } = await import('./trust.ts')
+  await checkTrust(policy, { ...asked, ...UNSIGNED })
 }
 
 /** The workers take as many layers at once as there are cores; a few more wait ready. */
@@ -131,68 +147,3 @@ async function takeArchived(stores: Stores, image: ArchivedImage, options: CallO
 
 const configTypeOf = (manifestBytes: Buffer): string =>
   (JSON.parse(manifestBytes.toString()) as { config: { mediaType: string } }).config.mediaType
-
-/** Pulls one tag or digest, or every tag of a repository. */
-export async function pullImages(
-  stores: Stores,
-  text: string,
-  options: PullOptions & CallOptions & { readonly configDirectory: string },
-): Promise<readonly PulledImage[]> {
-  const asked = parseReference(text)
-  if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
-    throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
-  }
-  const { connectRepository } = await import('../registry/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'pull', ...(signal === undefined ? {} : { signal }) })
-  const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
-  const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
-  const platform: Platform = platformOf(options.platform)
-  const pulled: PulledImage[] = []
-  for (const reference of references) {
-    if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
-      onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await pullOne(stores, reference, { ...options, platform, repository }))
-  }
-  return pulled
-}
-
-/** As docker writes it: `library/debian`, `team/app`. */
-const pathOf = (reference: Reference): string => reference.path
-
-async function pullOne(
-  stores: Stores,
-  reference: Reference,
-  options: CallOptions & { readonly platform: Platform; readonly repository: Repository },
-): Promise<PulledImage> {
-  const { pullImage, resolveRemoteImage } = await import('../transfer/index.ts')
-  const image = await resolveRemoteImage(options.repository, reference, options)
-  const { signal, onProgress } = options
-  onProgress?.({
-    id: '',
-    status: `${reference.digest === undefined ? reference.tag : familiarName(reference)}: Pulling from ${pathOf(reference)}`,
-  })
-  // Of an image that is here docker names no layers.
-  const isHere = stores.images.get(image.remote.descriptor.digest) !== undefined
-  const report: CallOptions['onProgress'] = progress => {
-    if (!isHere || progress.status !== 'Already exists') onProgress?.(progress)
-  }
-  await using lease = stores.leases.create()
-  const facts = await pullImage(
-    options.repository,
-    image,
-    { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() },
-    { lease, onProgress: report, ...(signal === undefined ? {} : { signal }) },
-  )
-  onProgress?.({ id: '', status: `Digest: ${image.rootDigest}` })
-  const known = stores.images.named(reference)?.manifest.digest === facts.manifest.digest
-  const names = reference.digest === undefined ? [reference] : []
-  stores.recordImage(facts, names, { reference, digest: image.rootDigest })
-  return {
-    reference: formatReference(reference),
-    name: familiarName(reference),
-    manifestDigest: image.rootDigest,
-    imageId: facts.id,
-    newer: !known,
-  }
-}

@@ -11,7 +11,9 @@ export function listImages(images: ImageStore, options: ImageListOptions): reado
   const all = mergeById(records)
   const { references } = options
   return (references === undefined ? all : all.flatMap(image => named(image, references))).filter(image => {
-    if (options.all !== true && image.tags.length + image.digests.length === 0 && parents.has(image.id as ImageRecord['id'])) return false
+    const isUnseen = image.isPart || parents.has(image.id as ImageRecord['id'])
+    if (options.all !== true && image.tags.length + image.digests.length === 0 && isUnseen) return false
+    if (options.dangling === true && image.isPart) return false
     if (options.dangling !== undefined && options.dangling !== (image.tags.length === 0)) return false
     if (before !== undefined && image.createdAt >= before) return false
     if (since !== undefined && image.createdAt <= since) return false
@@ -40,6 +42,7 @@ function mergeById(records: readonly ImageRecord[]): readonly ImageSummary[] {
             ...other,
             tags: [...new Set([...other.tags, ...summary.tags])].sort(),
             digests: [...new Set([...other.digests, ...summary.digests])].sort(),
+            isPart: other.isPart && summary.isPart,
           },
     )
   }
@@ -54,6 +57,7 @@ function summaryOf(image: ImageRecord): ImageSummary {
     digests: image.repositoryDigests,
     createdAt: createdAtOf(image),
     sizeBytes: image.contentBytes,
+    isPart: image.isPartOfIndex && image.names.length + image.repositoryDigests.length === 0,
     labels: image.labels,
   }
 }

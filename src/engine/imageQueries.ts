@@ -1,15 +1,14 @@
 import type { ImageRecord } from '../image/index.ts'
 import type { History } from '../oci/index.ts'
 import { readConfig } from './imageConfig.ts'
-import { inspectedConfig, NEVER } from './inspectedConfig.ts'
 import type { ImageInspect } from './imageInspect.ts'
-import { requirePlatform } from './imagePlatform.ts'
+import { imageFor } from './imagePlatform.ts'
+import { inspectedConfig, NEVER } from './inspectedConfig.ts'
 import type { HistoryEntry, PlatformOption } from './images.ts'
 import type { Stores } from './stores.ts'
 
 export async function inspectImage(stores: Stores, text: string, { platform }: PlatformOption): Promise<ImageInspect> {
-  const image = stores.images.resolve(text)
-  await requirePlatform(stores, image, { text, wanted: platform })
+  const image = await imageFor(stores, text, platform)
   const all = stores.images.withId(image.id)
   const { config } = await readConfig(stores, image)
   const snapshots = await stores.snapshots()
@@ -30,8 +29,7 @@ export async function inspectImage(stores: Stores, text: string, { platform }: P
 
 /** One entry for each step, newest first; the image itself is known by id, and what it was made from here. */
 export async function imageHistory(stores: Stores, text: string, { platform }: PlatformOption): Promise<readonly HistoryEntry[]> {
-  const image = stores.images.resolve(text)
-  await requirePlatform(stores, image, { text, wanted: platform })
+  const image = await imageFor(stores, text, platform)
   const { config } = await readConfig(stores, image)
   const sizes = image.diffIds.map(diffId => stores.layers.get(diffId)?.contentBytes ?? 0)
   const steps: readonly History[] = config.history ?? image.diffIds.map(() => ({}))

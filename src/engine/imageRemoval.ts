@@ -25,27 +25,59 @@ export interface RemovalContext {
 /** Removes a name, or an image with all its names; docker's rules for what is refused without force. */
 export async function removeImage(context: RemovalContext, text: string, options: ImageRemoveOptions): Promise<readonly ImageRemoval[]> {
   // Looked up and removed in one transaction: a name that somebody gives meanwhile is not lost.
-  const removals = context.stores.changeImages(() => removeNow(context, text, options))
+  const removals = context.stores.changeImages(() => [...removeNow(context, text, options), ...dropRoots(context)])
   if (removals.some(({ kind }) => kind === 'deleted')) await context.collect(false)
   return removals
 }
 
+/** The images that were here as parts of an index only go with its last name. */
+function dropRoots({ stores, users }: RemovalContext): readonly ImageRemoval[] {
+  const used = new Set(users().map(({ imageId }) => imageId))
+  return stores.images.dropUnnamedRoots(id => used.has(id)).map(({ id }) => ({ kind: 'deleted', id }))
+}
+
 function removeNow(context: RemovalContext, text: string, options: ImageRemoveOptions): readonly ImageRemoval[] {
   const { stores } = context
-  const image = stores.images.resolve(text)
   const name = stores.images.nameMeant(text)
+  if (name !== undefined && stores.images.named(name) === undefined) return removeArtifact(stores, name)
+  const image = stores.images.resolve(text)
   const all = stores.images.withId(image.id).flatMap(each => [...each.names, ...each.repositoryDigests])
   if (name !== undefined && all.some(each => outlives(parseReference(each), name))) return untag(stores, name, image)
   const users = context.users()
   refuseUsed(users, stores, { image, text, options, byName: name !== undefined })
   // By force a running container's image loses its name only.
   if (name !== undefined && users.some(({ imageId, running }) => imageId === image.id && running)) return untag(stores, name, image)
+  if (name === undefined) refusePart(image, text)
   if (name === undefined && !isSingle(all) && options.force !== true) {
     throw new StrataError('conflict', 'STRATA_IMAGE_HAS_NAMES', `Cannot remove image "${text}": it has several names (${all.join(', ')})`, {
       hint: 'Remove them one by one, or all at once with --force.',
     })
   }
   return deleteImage(stores, users, { id: image.id, ...options })
+}
+
+/** An artifact is its name: with the last one it goes. */
+function removeArtifact(stores: Stores, name: Reference): readonly ImageRemoval[] {
+  const root = stores.images.rootOf(name)!
+  stores.images.removeName(name)
+  // The digest under which the repository gave it out goes with the name.
+  stores.images.removeName({ domain: name.domain, path: name.path, digest: root.digest })
+  const isLeft = stores.images.roots().some(each => each.root.digest === root.digest)
+  const untagged: ImageRemoval = { kind: 'untagged', name: familiarName(name) }
+  return isLeft ? [untagged] : [untagged, { kind: 'deleted', id: root.digest }]
+}
+
+/** The index that has an image without a name of its own keeps its blobs. */
+function refusePart({ names, repositoryDigests, isPartOfIndex }: ImageRecord, text: string): void {
+  if (!isPartOfIndex || names.length + repositoryDigests.length > 0) return
+  throw new StrataError(
+    'conflict',
+    'STRATA_IMAGE_IS_PART',
+    `Cannot remove image "${text}": it is one of the platforms of an index that is kept`,
+    {
+      hint: 'Remove the name of the index.',
+    },
+  )
 }
 
 /** Whether a name of an image is still one when another is removed: the digests of a repository go with its last tag. */
@@ -57,7 +89,7 @@ function outlives(each: Reference, removed: Reference): boolean {
 
 /** Removes dangling images, or all that no container has, and then what nothing reaches. */
 export async function pruneImages(context: RemovalContext, options: ImagePruneOptions): Promise<PruneReport<ImageRemoval>> {
-  const removed = context.stores.changeImages(() => pruneNow(context, options))
+  const removed = context.stores.changeImages(() => [...pruneNow(context, options), ...dropRoots(context)])
   const { reclaimedBytes } = await context.collect(true)
   return { removed, reclaimedBytes }
 }
@@ -68,6 +100,7 @@ function pruneNow({ stores, users: readUsers }: RemovalContext, options: ImagePr
   const candidates = listImages(stores.images, { all: true, ...(options.until === undefined ? {} : { until: options.until }) }).filter(
     image =>
       !used.has(image.id) &&
+      !image.isPart &&
       (options.all === true || image.tags.length === 0) &&
       (options.labels ?? []).every(label => hasLabel(image.labels, label)) &&
       !(options.labelsAbsent ?? []).some(label => hasLabel(image.labels, label)),

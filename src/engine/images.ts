@@ -38,7 +38,17 @@ export interface LoadedImage {
   readonly name: string | undefined
 }
 
-export interface PullOptions extends PlatformOption {
+export interface RateOption {
+  /** The most bytes per second, over all connections of the call and in both directions. Default: as fast as it goes. */
+  readonly limitRate?: number
+}
+
+export interface PullOptions extends RateOption {
+  /**
+   * `os[/architecture[/variant]]` each. Of one platform (default this machine's) the name stands for its image; of several,
+   * or `all`, for the index with those images.
+   */
+  readonly platforms?: readonly string[] | 'all'
   /** Every tag of the repository; the reference must have neither tag nor digest. */
   readonly allTags?: boolean
 }
@@ -56,7 +66,9 @@ export interface PulledImage {
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none'
 
-export interface PushOptions extends PlatformOption {
+export interface PushOptions extends RateOption {
+  /** Only these of the name's platforms; default all that are here. */
+  readonly platforms?: readonly string[]
   readonly allTags?: boolean
   /** For layers that have no compressed form yet. Default `gzip`. */
   readonly compression?: LayerCompression
@@ -68,13 +80,35 @@ export interface PushedTag {
   readonly manifestBytes: number
 }
 
+/** A manifest that says something about an image: a signature, a list of parts, an attestation. */
+export interface ReferrerSummary {
+  readonly digest: string
+  /** Of the manifest that it is about: the image, its index, or another referrer. */
+  readonly subject: string
+  /** Of the artifact, else of its config. */
+  readonly artifactType: string
+  /** Bytes of the manifest and all that it names. */
+  readonly sizeBytes: number
+  readonly annotations: StringMap
+  /** Where it is found by tag: `sha256-….sig`. */
+  readonly tag?: string
+}
+
+export interface ArtifactSummary {
+  /** Familiar, with the tag. */
+  readonly name: string
+  readonly digest: string
+  readonly artifactType: string
+  readonly sizeBytes: number
+}
+
 export interface SaveOptions extends PlatformOption {
   /** `docker` (default) is an archive that both `docker load` and OCI tools read; `oci` leaves out docker's own files. */
   readonly format?: 'docker' | 'oci'
 }
 
 export interface ImageListOptions {
-  /** With images that are only parents of others. */
+  /** With images that are only parents of others, or other platforms of one. */
   readonly all?: boolean
   /** Patterns over `name`, `name:tag` or `name@digest`; any of them. */
   readonly references?: readonly string[]
@@ -98,6 +132,8 @@ export interface ImageSummary {
   readonly createdAt: Date
   /** The sum over layers of file content bytes. */
   readonly sizeBytes: number
+  /** Whether it is here only as one of the platforms of an index that is kept under a name; lists leave it out. */
+  readonly isPart: boolean
   /** Of those, what other images have too; only in `diskUsage()`. */
   readonly sharedBytes?: number
   /** How many containers have it; only in `diskUsage()`. */

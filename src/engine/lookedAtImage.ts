@@ -4,8 +4,9 @@ import { parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
 import type { RemoteImage } from '../transfer/index.ts'
 import { platformOf } from './hostPlatform.ts'
-import { isForPlatform, requirePlatform } from './imagePlatform.ts'
+import { findImageFor, imageFor } from './imagePlatform.ts'
 import type { LookOptions } from './images.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** The image that is here; undefined where its registry is to be asked: it is not here, not for this platform, or was asked for there. */
@@ -13,12 +14,9 @@ export async function findImageHere(stores: Stores, text: string, { platform, re
   if (remote === true) return undefined
   if (/^(?:sha256:)?[0-9a-f]{64}$/.test(text)) {
     // Registries know no ids of images.
-    const image = stores.images.resolve(text)
-    await requirePlatform(stores, image, { text, wanted: platform })
-    return image
+    return imageFor(stores, text, platform)
   }
-  const image = stores.images.find(text)
-  return image !== undefined && (platform === undefined || (await isForPlatform(stores, image, platform))) ? image : undefined
+  return findImageFor(stores, text, platform)
 }
 
 /** An image of a registry, of which manifest and config were fetched. Who gets it closes the repository. */
@@ -28,17 +26,17 @@ export interface FoundRemotely {
   readonly image: RemoteImage
 }
 
-export async function findRemoteImage(
-  text: string,
-  { platform, configDirectory, signal }: LookOptions & CallOptions & { readonly configDirectory: string },
-): Promise<FoundRemotely> {
+export async function findRemoteImage(text: string, options: LookOptions & CallOptions & RegistryAccess): Promise<FoundRemotely> {
   const reference = withDefaultTag(parseReference(text))
   const { connectRepository } = await import('../registry/index.ts')
   const { resolveRemoteImage } = await import('../transfer/index.ts')
-  const call = signal === undefined ? {} : { signal }
-  const repository = await connectRepository(reference, { configDirectory, access: 'pull', ...call })
+  const repository = await connectRepository(reference, { ...options, access: 'pull' })
   try {
-    return { repository, reference, image: await resolveRemoteImage(repository, reference, { platform: platformOf(platform), ...call }) }
+    return {
+      repository,
+      reference,
+      image: await resolveRemoteImage(repository, reference, { ...options, platform: platformOf(options.platform) }),
+    }
   } catch (error) {
     await repository[Symbol.asyncDispose]()
     throw error

@@ -4,12 +4,10 @@ import type { ImageInspect } from './imageInspect.ts'
 import type { InspectImageOptions } from './images.ts'
 import { inspectedConfig, NEVER } from './inspectedConfig.ts'
 import { findRemoteImage } from './lookedAtImage.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 
 /** What `image inspect` prints of an image that its registry has. Where the image would be here, nothing is said. */
-export async function inspectRemoteImage(
-  text: string,
-  options: InspectImageOptions & CallOptions & { readonly configDirectory: string },
-): Promise<ImageInspect> {
+export async function inspectRemoteImage(text: string, options: InspectImageOptions & CallOptions & RegistryAccess): Promise<ImageInspect> {
   const { repository, reference, image } = await findRemoteImage(text, options)
   await using _ = repository
   const { domain, path } = reference

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../base/index.ts'
 import { type DiskContentStore, openContent } from '../content/index.ts'
-import type { ImageFacts, ImageStore } from '../image/index.ts'
+import type { ImageFacts, ImageStore, Referrer } from '../image/index.ts'
 import { type LayerStore, openLayers } from '../layers/index.ts'
 import { Leases, type Metadata } from '../metadata/index.ts'
 import { ANNOTATIONS, type Descriptor, formatReference, parseReference, type Reference } from '../oci/index.ts'
@@ -10,6 +10,18 @@ import { DriverSnapshotter, type DriverTrial, openDriver, selectDriver, type Sna
 
 const SETTINGS = ['CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;']
 const DRIVER_SETTING = 'storage-driver'
+
+export interface NewRoot {
+  readonly reference: Reference
+  readonly root: Descriptor
+  /** Under which the repository gives it out: that of the index, where `root` is one image of it. */
+  readonly repositoryDigest: Descriptor['digest']
+  readonly images: readonly { readonly facts: ImageFacts }[]
+  /** Which image is meant where one is; undefined for an artifact. */
+  readonly chosen: { readonly facts: ImageFacts } | undefined
+  /** What is said about any of them. */
+  readonly referrers: readonly { readonly subject: Descriptor['digest']; readonly referrer: Referrer }[]
+}
 
 export interface StoresOptions {
   readonly root: string
@@ -102,15 +114,56 @@ export class Stores {
     })
   }
 
+  /**
+   * Records what a reference stands for in its repository: an image alone, an index with those of its images that are
+   * here, or an artifact.
+   *
+   * Returns whether all of that was known already.
+   */
+  recordRoot({ reference, root, repositoryDigest, images, chosen, referrers }: NewRoot): boolean {
+    return this.changeImages(() => {
+      const before = this.images.rootOf(reference)?.digest
+      const isKnown = before === root.digest && images.every(({ facts }) => this.images.get(facts.manifest.digest) !== undefined)
+      for (const { facts } of images) this.images.put(facts)
+      for (const { subject, referrer } of referrers) this.images.addReferrer(subject, referrer)
+      const byDigest = { domain: reference.domain, path: reference.path, digest: repositoryDigest }
+      if (chosen?.facts.manifest.digest === root.digest) {
+        this.images.addRepositoryDigest(byDigest, repositoryDigest, root.digest)
+        if (reference.digest === undefined) this.images.setName(reference, root.digest)
+        return isKnown
+      }
+      const all = images.map(({ facts }) => facts.manifest.digest)
+      const parts = chosen === undefined ? { all } : { all, chosen: chosen.facts.manifest.digest }
+      this.images.setRoot(byDigest, root, parts)
+      if (reference.digest === undefined) this.images.setRoot(reference, root, parts)
+      return isKnown
+    })
+  }
+
   /** Changes which images there are; the root's index.json follows in the same transaction. */
   changeImages<Result>(work: () => Result): Result {
     return this.metadata.transaction(() => {
       const result = work()
-      this.content.writeIndex(
-        this.images.list().flatMap(({ manifest, names }) => (names.length === 0 ? [manifest] : names.map(name => named(manifest, name)))),
-      )
+      this.content.writeIndex(this.#layoutEntries())
       return result
     })
+  }
+
+  /** What index.json has: of an index that is kept in part only, the image that its name means. */
+  #layoutEntries(): readonly (readonly Descriptor[])[] {
+    const images = this.images.list()
+    const roots = new Map(this.images.roots().map(({ name, root }) => [name, root]))
+    const nameless = images.filter(({ names, isPartOfIndex }) => names.length === 0 && !isPartOfIndex)
+    const named = images.flatMap(({ manifest, names }) =>
+      names.map(name => {
+        const reference = parseReference(name)
+        const root = roots.get(formatReference(reference)) ?? manifest
+        roots.delete(formatReference(reference))
+        return [root, manifest].map(form => withName(form, reference))
+      }),
+    )
+    const artifacts = [...roots].map(([name, root]) => [withName(root, parseReference(name))])
+    return [...named, ...artifacts, ...nameless.map(({ manifest }) => [manifest])]
   }
 
   async #openSnapshots(): Promise<Snapshotter | undefined> {
@@ -137,8 +190,7 @@ export class Stores {
   }
 }
 
-function named(manifest: Descriptor, name: string): Descriptor {
-  const reference = parseReference(name)
+function withName(manifest: Descriptor, reference: Reference): Descriptor {
   return {
     ...manifest,
     annotations: { [ANNOTATIONS.containerdName]: formatReference(reference), [ANNOTATIONS.refName]: reference.tag ?? '' },

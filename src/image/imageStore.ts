@@ -12,6 +12,7 @@ import {
   type Reference,
   withDefaultTag,
 } from '../oci/index.ts'
+import { type Referrer, Roots, ROOTS_SCHEMA } from './roots.ts'
 
 /*
  * An image is a manifest that is here for this machine's or another platform. Names (tags) point to
@@ -45,6 +46,7 @@ const SCHEMA = [
      PRIMARY KEY (repository, digest)
    ) STRICT;
    CREATE INDEX image_digests_by_manifest ON image_digests(manifest);`,
+  ROOTS_SCHEMA,
 ]
 
 /** What is known of an image without reading a blob. */
@@ -63,6 +65,13 @@ export interface ImageFacts {
   readonly contentBytes: number
 }
 
+/** What a whole name stands for. */
+export interface NamedRoot {
+  /** Canonical: `docker.io/library/debian:12`. */
+  readonly name: string
+  readonly root: Descriptor
+}
+
 export interface ImageRecord extends ImageFacts {
   /** Familiar names with tags, sorted: `debian:12`. */
   readonly names: readonly string[]
@@ -70,6 +79,8 @@ export interface ImageRecord extends ImageFacts {
   readonly repositoryDigests: readonly string[]
   /** When it got its newest name. */
   readonly lastTaggedAt: Date | undefined
+  /** Whether it is one of the images of an index that is kept. */
+  readonly isPartOfIndex: boolean
 }
 
 interface Row {
@@ -85,11 +96,13 @@ interface Row {
   readonly last_tagged_at: number | null
   readonly names: string | null
   readonly digests: string | null
+  readonly is_part: number
 }
 
 const SELECT = `SELECT images.*,
   (SELECT json_group_array(name) FROM image_names WHERE image_names.manifest = images.manifest) AS names,
-  (SELECT json_group_array(repository || '@' || digest) FROM image_digests WHERE image_digests.manifest = images.manifest) AS digests
+  (SELECT json_group_array(repository || '@' || digest) FROM image_digests WHERE image_digests.manifest = images.manifest) AS digests,
+  EXISTS (SELECT 1 FROM root_images WHERE root_images.manifest = images.manifest) AS is_part
   FROM images`
 
 const WHOLE_ID = /^(?:sha256:)?([0-9a-f]{64})$/
@@ -97,9 +110,11 @@ const WHOLE_ID = /^(?:sha256:)?([0-9a-f]{64})$/
 /** Names → images. Methods are synchronous; each that writes is one durable transaction. */
 export class ImageStore {
   readonly #metadata: Metadata
+  readonly #roots: Roots
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata
+    this.#roots = new Roots(metadata)
     metadata.migrate('image', SCHEMA)
   }
 
@@ -127,7 +142,7 @@ export class ImageStore {
   }
 
   /**
-   * Gives a stored image a name; whoever had the name loses it, and stays.
+   * Gives a stored image a name, which stands for this image alone; whoever had the name loses it, and stays.
    *
    * Returns the manifest that had the name before.
    * @throws StrataError `invalidArgument` for a reference with a digest
@@ -136,6 +151,7 @@ export class ImageStore {
     const name = nameOf(reference)
     return this.#metadata.transaction(() => {
       const before = this.#metadata.get<{ manifest: string }>('SELECT manifest FROM image_names WHERE name = ?', name)?.manifest
+      this.#roots.removeName(name)
       this.#metadata.run(
         'INSERT INTO image_names (name, manifest) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET manifest = excluded.manifest',
         name,
@@ -144,6 +160,99 @@ export class ImageStore {
       this.#metadata.run('UPDATE images SET last_tagged_at = ? WHERE manifest = ?', Date.now(), manifest)
       return before as Digest | undefined
     })
+  }
+
+  /**
+   * Lets a name, or a repository's digest, stand for an index with those of its images that are here, or for an artifact.
+   * The blobs must be there; from here on the root holds them.
+   *
+   * @param images.all the images of the index that are here; those are stored
+   * @param images.chosen which one of them is meant where an image is; without it the name is no image's
+   */
+  setRoot(reference: Reference, root: Descriptor, images: { readonly all: readonly Digest[]; readonly chosen?: Digest }): void {
+    this.#metadata.transaction(() => {
+      if (images.chosen === undefined) this.#metadata.run('DELETE FROM image_names WHERE name = ?', rootNameOf(reference))
+      else if (reference.digest === undefined) this.setName(reference, images.chosen)
+      else this.addRepositoryDigest(reference, reference.digest, images.chosen)
+      this.#roots.set(rootNameOf(reference), root, images.all)
+    })
+  }
+
+  /** What a name stands for: an index or artifact that is kept whole, or the manifest of its image. */
+  rootOf(reference: Reference): Descriptor | undefined {
+    return this.#roots.of(rootNameOf(reference)) ?? this.named(reference)?.manifest
+  }
+
+  /** The images of an index that is kept. */
+  imagesOf(root: Digest): readonly ImageRecord[] {
+    return this.#roots.imagesOf(root).flatMap(manifest => this.get(manifest) ?? [])
+  }
+
+  /** Every name with a tag, canonical and sorted, and what it stands for. */
+  roots(): readonly NamedRoot[] {
+    const images = this.#metadata.all<{ name: string; descriptor: string }>(
+      'SELECT name, descriptor FROM image_names JOIN images USING (manifest)',
+    )
+    return this.#withKept(images, name => !name.includes('@'))
+  }
+
+  /** The same for every repository with a digest whose content is here; that of an index is not, where one image of it was taken. */
+  rootsByDigest(): readonly NamedRoot[] {
+    const images = this.#metadata.all<{ name: string; descriptor: string }>(
+      `SELECT repository || '@' || digest AS name, descriptor FROM image_digests JOIN images USING (manifest) WHERE digest = manifest`,
+    )
+    return this.#withKept(images, name => name.includes('@'))
+  }
+
+  /** Images by name, and the indexes and artifacts, which come before an image of the same name. */
+  #withKept(
+    images: readonly { readonly name: string; readonly descriptor: string }[],
+    isWanted: (name: string) => boolean,
+  ): readonly NamedRoot[] {
+    const all = new Map(images.map(({ name, descriptor }) => [name, JSON.parse(descriptor) as Descriptor]))
+    for (const { name, root } of this.#roots.list()) if (isWanted(name)) all.set(name, root)
+    return [...all].map(([name, root]) => ({ name, root })).sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /**
+   * Forgets the indexes and artifacts that have no name any more, with the images that were here only as parts of an index.
+   *
+   * @param isUsed images that a container has stay
+   * Returns the images that went.
+   */
+  dropUnnamedRoots(isUsed: (id: ImageId) => boolean = () => false): readonly ImageRecord[] {
+    return this.#metadata.transaction(() => {
+      const dropped = this.#roots.dropUnnamed().flatMap(manifest => this.get(manifest) ?? [])
+      const free = dropped.filter(({ id }) => !isUsed(id))
+      for (const { manifest } of free) this.delete(manifest.digest)
+      return free
+    })
+  }
+
+  /** Remembers a manifest that says something about another one, which holds it from here on; its blobs must be there. */
+  addReferrer(subject: Digest, referrer: Referrer): void {
+    this.#roots.addReferrer(subject, referrer)
+  }
+
+  /** Forgets one of the manifests that say something about another. */
+  removeReferrer(subject: Digest, referrer: Digest): void {
+    this.#roots.removeReferrer(subject, referrer)
+  }
+
+  referrersOf(subject: Digest): readonly Referrer[] {
+    return this.#roots.referrersOf(subject)
+  }
+
+  /** Forgets what is said about manifests that are gone, or by them. For a collection, which takes their blobs. */
+  forgetReferrers(gone: Iterable<Digest>): void {
+    this.#metadata.transaction(() => {
+      for (const manifest of gone) this.#roots.forgetReferrers(manifest)
+    })
+  }
+
+  /** What indexes and artifacts keep from being collected, beside the images. */
+  rootReferences(): readonly Resource[] {
+    return this.#roots.list().flatMap(({ root }) => this.#withReferrers(root.digest))
   }
 
   /** Remembers under which digest a registry gave an image out or took it. */
@@ -158,12 +267,13 @@ export class ImageStore {
 
   /** Takes one name or repository digest away; the image stays. Returns whether it was there. */
   removeName(reference: Reference): boolean {
-    if (reference.digest !== undefined) {
-      return (
-        this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND digest = ?', repositoryOf(reference), reference.digest) > 0
-      )
-    }
-    return this.#metadata.run('DELETE FROM image_names WHERE name = ?', nameOf(reference)) > 0
+    return this.#metadata.transaction(() => {
+      const hadRoot = this.#roots.removeName(rootNameOf(reference))
+      if (reference.digest === undefined)
+        return this.#metadata.run('DELETE FROM image_names WHERE name = ?', nameOf(reference)) > 0 || hadRoot
+      const digests = 'DELETE FROM image_digests WHERE repository = ? AND digest = ?'
+      return this.#metadata.run(digests, repositoryOf(reference), reference.digest) > 0 || hadRoot
+    })
   }
 
   /** Forgets a repository's digests of an image, as docker does with a repository's last tag. */
@@ -176,13 +286,19 @@ export class ImageStore {
         manifest,
       )
       this.#metadata.run('DELETE FROM image_digests WHERE repository = ? AND manifest = ?', repository, manifest)
+      for (const { digest } of rows) this.#roots.removeName(`${repository}@${digest}`)
       return rows.map(({ digest }) => familiarForm(`${repository}@${digest}`))
     })
   }
 
   /** Forgets an image with its names; what only it held can be collected from then on. */
   delete(manifest: Digest): void {
-    this.#metadata.run('DELETE FROM images WHERE manifest = ?', manifest)
+    this.#metadata.transaction(() => {
+      const image = this.get(manifest)
+      for (const name of [...(image?.names ?? []), ...(image?.repositoryDigests ?? [])])
+        this.#roots.removeName(formatReference(parseReference(name)))
+      this.#metadata.run('DELETE FROM images WHERE manifest = ?', manifest)
+    })
   }
 
   get(manifest: Digest): ImageRecord | undefined {
@@ -232,10 +348,10 @@ export class ImageStore {
     return this.#byName(text) ?? this.#byPrefix(text)
   }
 
-  /** The name that `text` is here, where it is one and not an id: names come before prefixes of ids. */
+  /** The name that `text` is here, of an image, an index or an artifact, where it is one and not an id: names come before prefixes of ids. */
   nameMeant(text: string): Reference | undefined {
-    if (WHOLE_ID.test(text) || this.#byName(text) === undefined) return undefined
-    return withDefaultTag(parseReference(text))
+    const reference = WHOLE_ID.test(text) ? undefined : readName(text)
+    return reference === undefined || this.rootOf(reference) === undefined ? undefined : reference
   }
 
   list(): readonly ImageRecord[] {
@@ -251,16 +367,21 @@ export class ImageStore {
     if (row === undefined) return []
     const layers = (JSON.parse(row.diff_ids) as DiffId[]).map(id => ({ kind: 'layer', id }))
     const snapshot = row.chain_id === null ? [] : [{ kind: 'snapshot', id: row.chain_id }]
-    return [{ kind: 'blob', id: manifest }, ...layers, ...snapshot]
+    const digests = this.#metadata.all<{ digest: string }>('SELECT digest FROM image_digests WHERE manifest = ?', manifest)
+    // What is said about the index that it came from is said about the image.
+    return [...this.#withReferrers(manifest, ...digests.map(({ digest }) => digest as Digest)), ...layers, ...snapshot]
+  }
+
+  /** Manifests with what is said about them, and about that. */
+  #withReferrers(...manifests: readonly Digest[]): readonly Resource[] {
+    const reached = new Set(manifests)
+    for (const digest of reached) for (const { descriptor } of this.#roots.referrersOf(digest)) reached.add(descriptor.digest)
+    return [...reached].map(id => ({ kind: 'blob', id }))
   }
 
   #byName(text: string): ImageRecord | undefined {
-    try {
-      return this.named(withDefaultTag(parseReference(text)))
-    } catch (error) {
-      if (isStrataError(error, 'invalidArgument')) return undefined
-      throw error
-    }
+    const reference = readName(text)
+    return reference === undefined ? undefined : this.named(reference)
   }
 
   #byPrefix(text: string): ImageRecord | undefined {
@@ -276,6 +397,23 @@ export class ImageStore {
     }
     return ids[0] === undefined ? undefined : this.withId(ids[0].image_id as ImageId)[0]
   }
+}
+
+/** Undefined for what can be no name. */
+function readName(text: string): Reference | undefined {
+  try {
+    return withDefaultTag(parseReference(text))
+  } catch (error) {
+    if (isStrataError(error, 'invalidArgument')) return undefined
+    throw error
+  }
+}
+
+/** With a digest the tag says nothing more. */
+function rootNameOf({ domain, path, tag, digest }: Reference): string {
+  return formatReference(
+    digest === undefined ? withDefaultTag({ domain, path, ...(tag === undefined ? {} : { tag }) }) : { domain, path, digest },
+  )
 }
 
 const repositoryOf = (reference: Reference): string => `${reference.domain}/${reference.path}`
@@ -305,5 +443,6 @@ function recordOf(row: Row): ImageRecord {
     names: texts(row.names),
     repositoryDigests: texts(row.digests),
     lastTaggedAt: row.last_tagged_at === null ? undefined : new Date(row.last_tagged_at),
+    isPartOfIndex: row.is_part === 1,
   }
 }

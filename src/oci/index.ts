@@ -15,6 +15,7 @@ export {
   parseDiffId,
   parseDigest,
 } from './digest.ts'
+export { type DocumentKind, type Fields, readDocument } from './document.ts'
 export { type Healthcheck, type History, type ImageConfig, parseImageConfig, type ProcessConfig } from './imageConfig.ts'
 export { ANNOTATIONS, blobPath, IMAGE_LAYOUT, IMAGE_LAYOUT_VERSION, type ImageLayout, parseImageLayout } from './imageLayout.ts'
 export { type ImagePath, parseImagePath } from './imagePath.ts'
@@ -23,6 +24,7 @@ export {
   checkIsImage,
   checkManifestAgainstConfig,
   enterIndex,
+  isImageManifest,
   type ImageIndex,
   type ImageManifest,
   type ManifestDocument,
@@ -30,8 +32,18 @@ export {
   parseManifest,
   parseManifestOrIndex,
 } from './manifest.ts'
-export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
+export { isForeignLayer, isImageConfig, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
-export { choosePlatform, isAboutAnImage, matchesPlatform } from './platformChoice.ts'
+export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
 export { quoted } from './quoted.ts'
-export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'
+export {
+  familiarForm,
+  familiarName,
+  formatReference,
+  isTag,
+  parseReference,
+  type Reference,
+  shortNameIn,
+  withDefaultTag,
+  withTag,
+} from './reference.ts'

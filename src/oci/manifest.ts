@@ -184,13 +184,18 @@ function refuseContradictions(
   }
 }
 
+/** Whether a manifest is an image's and not an artifact's. */
+export function isImageManifest({ config }: ImageManifest): boolean {
+  return isImageConfig(config.mediaType)
+}
+
 /**
  * Checks that a manifest is an image's, before its config is read as one.
  *
  * @throws StrataError STRATA_MANIFEST_NOT_AN_IMAGE (kind unsupported) for an artifact
  */
 export function checkIsImage(manifest: ImageManifest): void {
-  if (isImageConfig(manifest.config.mediaType)) return
+  if (isImageManifest(manifest)) return
   throw new StrataError(
     'unsupported',
     'STRATA_MANIFEST_NOT_AN_IMAGE',

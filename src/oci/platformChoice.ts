@@ -1,9 +1,12 @@
 import type { Descriptor } from './descriptor.ts'
+import type { Digest } from './digest.ts'
 import { isIndex, isManifest } from './mediaType.ts'
 import { normalizePlatform, type Platform } from './platform.ts'
 
 /** The annotation with which BuildKit marks an index entry that is about an image and not an image. */
 const REFERENCE_TYPE = 'vnd.docker.reference.type'
+/** The image that such an entry is about. */
+const REFERENCE_DIGEST = 'vnd.docker.reference.digest'
 
 /**
  * What runs where `wanted` is asked for, best first. As containerd's documentation of platform matching has it, a
@@ -71,6 +74,11 @@ export function platformCandidates(descriptors: readonly Descriptor[], wanted: P
 /** Whether an entry of an index says something about an image and is none: BuildKit's attestations. */
 export function isAboutAnImage({ annotations, platform }: Descriptor): boolean {
   return annotations?.[REFERENCE_TYPE] !== undefined || (platform?.os === 'unknown' && platform.architecture === 'unknown')
+}
+
+/** The digest of the image that an attestation of BuildKit's is about; undefined for an entry that is none. */
+export function subjectOfAttestation(entry: Descriptor): Digest | undefined {
+  return isAboutAnImage(entry) ? (entry.annotations?.[REFERENCE_DIGEST] as Digest | undefined) : undefined
 }
 
 /** The best entry of an index for `wanted`; `undefined` when none suits. */

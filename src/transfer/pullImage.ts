@@ -9,11 +9,11 @@ import {
   StrataError,
   streamOf,
 } from '../base/index.ts'
-import { type BlobBatch, type DiskContentStore, verified } from '../content/index.ts'
+import type { BlobBatch, DiskContentStore, Ingest } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
-import type { Repository } from '../registry/index.ts'
+import { type Descriptor, type DiffId, type Digest, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
+import type { ImageSource } from './imageSource.ts'
 import type { RemoteImage } from './remoteImage.ts'
 
 export interface TransferStores extends UnpackStores {
@@ -31,21 +31,42 @@ const LAYERS_AT_ONCE = 3
 const SMALL_LAYER_BYTES = 64 * 1024
 
 /**
- * Brings an image of a repository into the stores: blobs as they are, each layer unpacked while its
+ * Brings an image into the stores: blobs as they are, each layer unpacked while its
  * bytes arrive. A blob whose fetch was interrupted goes on where it stopped. Nothing is an image yet when this
  * resolves: the caller records what it gives.
+ *
+ * What several processes pull at once is fetched once: who has the ingest of a manifest, or of a layer, fetches, and the others wait
+ * for it. A process has one manifest's ingest at most, and takes it before those of layers. Who has a layer's waits for nothing but the
+ * network and the applying of that layer, never for another ingest; where applying it waits for the layers below, the ingest
+ * is left before. So somebody always goes on, and no two processes wait for each other.
  *
  * Rejects with `dataLoss` when bytes are not what digest or DiffId say; nothing of them is kept then.
  */
 export async function pullImage(
-  repository: Repository,
+  source: ImageSource,
   image: RemoteImage,
   stores: TransferStores,
   options: PullImageOptions,
 ): Promise<ImageFacts> {
+  const damaged = new Set<Digest>()
+  try {
+    return await pullOnce(source, image, stores, { ...options, damaged })
+  } catch (error) {
+    // What an earlier pull, or a power loss, had left was no part of the blob; it is gone now.
+    if (damaged.size === 0 || options.signal?.aborted === true) throw error
+    return await pullOnce(source, image, stores, { ...options, damaged })
+  }
+}
+
+async function pullOnce(
+  source: ImageSource,
+  image: RemoteImage,
+  stores: TransferStores,
+  options: PullImageOptions & { readonly damaged: Set<Digest> },
+): Promise<ImageFacts> {
   const { content } = stores
   const { remote, manifest, config, configBytes } = image
-  const { lease, signal } = options
+  const { damaged, lease, signal } = options
   lease.add(...[remote.descriptor, manifest.config, ...manifest.layers].map(({ digest }) => ({ kind: 'blob', id: digest })))
   // Who pulls the same image meanwhile waits here, and then finds it.
   await using whole = await content.ingest(remote.descriptor.digest, { target: remote.descriptor, ...signalOf(options) })
@@ -64,13 +85,14 @@ export async function pullImage(
     const layer = manifest.layers[position]!
     // Two equal layers of one image are fetched once; the second is read from the store.
     await arriving.get(layer.digest)
-    const pull = new LayerPull(repository, stores.content, {
+    const pull = new LayerPull(source, stores.content, {
       unpack,
       small,
       position,
       layer,
       report,
       lease,
+      damaged,
       signal: signal === undefined ? failed : AbortSignal.any([signal, failed]),
     })
     const pulled = pull.run(diffIds[position]!)
@@ -82,22 +104,27 @@ export async function pullImage(
   await small.commit()
   content.noteTogether(() => {
     for (const [position, layer] of manifest.layers.entries())
-      noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: repository.name })
+      noteLayer(content, layer, { diffId: diffIds[position]!, lease, repository: source.name })
   })
   if (whole.stored === undefined) await whole.write(streamOf(remote.bytes))
   await whole.commit(remote.descriptor, { lease })
+  for (const [position, layer] of manifest.layers.entries()) if (isPlain(layer, diffIds[position]!)) content.discardIngest(layer.digest)
   return imageFacts(config, configBytes, { manifest: remote.descriptor, contentBytes })
 }
 
-/** What is known now of a layer's blob: which layer it holds, and who has it. One that is a plain tar is derived from the layer. */
+/** A layer that comes as its tar is kept once, as the layer: its blob is derived from that. */
+const isPlain = (layer: Descriptor, diffId: DiffId): boolean =>
+  layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)
+
+/** What is known now of a layer's blob: which layer it holds, and who has it. */
 function noteLayer(
   content: DiskContentStore,
   layer: Descriptor,
-  { diffId, lease, repository }: { readonly diffId: DiffId; readonly lease: Lease; readonly repository: string },
+  { diffId, lease, repository }: { readonly diffId: DiffId; readonly lease: Lease; readonly repository: string | undefined },
 ): void {
-  if (layer.digest === parseDigest(diffId)) content.recordDerivable(layer, diffId, { lease })
+  if (isPlain(layer, diffId)) content.recordDerivable(layer, diffId, { lease })
   else content.setUncompressed(layer, diffId)
-  content.addSource(layer.digest, repository)
+  if (repository !== undefined) content.addSource(layer.digest, repository)
 }
 
 const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })
@@ -115,11 +142,14 @@ interface LayerPullOptions {
   readonly layer: Descriptor
   readonly report: Report
   readonly lease: Lease
+  /** Gets the digests of what had been fetched in part, and was no part of it. */
+  readonly damaged: Set<Digest>
   readonly signal: AbortSignal
 }
 
 /** Whether what arrived is no layer, or not the one that was expected; not so when it did not arrive, or the disk is full. */
 function isAboutBytes(error: unknown): error is StrataError {
+  if (isStrataError(error) && error.code === 'STRATA_REGISTRY_ANSWER') return false
   return (['dataLoss', 'invalidArgument', 'unsupported'] as const).some(kind => isStrataError(error, kind))
 }
 
@@ -132,34 +162,47 @@ function unusable({ digest }: Descriptor, cause: StrataError): StrataError {
 }
 
 class LayerPull {
-  readonly #repository: Repository
+  readonly #source: ImageSource
   readonly #content: DiskContentStore
   readonly #options: LayerPullOptions
 
-  constructor(repository: Repository, content: DiskContentStore, options: LayerPullOptions) {
-    this.#repository = repository
+  constructor(source: ImageSource, content: DiskContentStore, options: LayerPullOptions) {
+    this.#source = source
     this.#content = content
     this.#options = options
   }
 
   async run(diffId: DiffId): Promise<void> {
-    const { layer, lease, signal, unpack, small, position } = this.#options
-    // A plain tar is kept once, as the layer; its blob is derived from that.
-    if (layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)) {
+    const { layer, lease, position, signal, small, unpack } = this.#options
+    if (layer.size <= SMALL_LAYER_BYTES && !isPlain(layer, diffId)) {
+      const fetch = (): Promise<Uint8Array> => readAtMost(this.#fetched(0), SMALL_LAYER_BYTES)
+      await this.#take(streamOf(await small.obtain(layer, fetch, { signal })), diffId)
+      return
+    }
+    if (isPlain(layer, diffId) && unpack.isBottomUp) {
       await unpack.add(position, lent(this.#fetched(0)))
       return
     }
-    if (layer.size <= SMALL_LAYER_BYTES) {
-      const bytes = await this.#small()
-      await this.#take(streamOf(bytes), diffId)
-      await small.add(layer, bytes)
-      return
-    }
     await using ingest = await this.#content.ingest(layer.digest, { target: layer, signal })
-    if (ingest.stored !== undefined) {
+    if (ingest.stored !== undefined || unpack.isBottomUp) {
+      if (ingest.stored === undefined) {
+        await ingest.write(lent(this.#fetched(ingest.size)))
+        await ingest.commit(layer, { lease })
+      }
       await this.#take(await this.#content.open(layer, { signal }), diffId)
       return
     }
+    const before = ingest.size
+    try {
+      await this.#takeWhileItComes(ingest, diffId)
+    } catch (error) {
+      if (isAboutBytes(error) && before > 0) this.#options.damaged.add(layer.digest)
+      throw error
+    }
+  }
+
+  async #takeWhileItComes(ingest: Ingest, diffId: DiffId): Promise<void> {
+    const { layer, lease } = this.#options
     const growing = ingest.growing()
     // Both must have let go of the file before the ingest is left.
     const [taken, written] = await Promise.allSettled([this.#takeGrowing(growing, diffId), ingest.write(lent(this.#fetched(ingest.size)))])
@@ -169,16 +212,8 @@ class LayerPull {
       throw unusable(layer, taken.reason)
     }
     for (const outcome of [taken, written]) if (outcome.status === 'rejected') throw outcome.reason
-    await ingest.commit(layer, { lease })
-  }
-
-  /** The whole of a small layer, verified: what of it came before an interruption is not worth a file of its own. */
-  async #small(): Promise<Buffer> {
-    const { layer, signal, small } = this.#options
-    const bytes =
-      small.find(layer.digest) ??
-      ((await this.#content.has(layer)) ? await this.#content.open(layer, { signal }) : verified(this.#fetched(0), layer))
-    return readAtMost(bytes, SMALL_LAYER_BYTES)
+    // A plain one is left where it is until its image is whole: the next pull takes it from there when this one is killed.
+    if (!isPlain(layer, diffId)) await ingest.commit(layer, { lease })
   }
 
   async #takeGrowing(growing: GrowingFile, diffId: DiffId): Promise<void> {
@@ -200,7 +235,9 @@ class LayerPull {
   async *#fetched(start: number): AsyncGenerator<Uint8Array> {
     const { layer, position, report, signal } = this.#options
     let current = start
-    for await (const chunk of await this.#repository.openUnverified(layer, { signal, start })) {
+    const source = this.#source
+    const bytes = source.openUnverified?.(layer, { signal, start }) ?? source.open(layer, { signal, start })
+    for await (const chunk of await bytes) {
       current += chunk.length
       report(position, 'Downloading', { current, total: layer.size })
       yield chunk

@@ -186,7 +186,7 @@ test('inspectImage() with remote fetches manifest and config alone, and says wha
   const remote = await engine.inspectImage(image.name, { ...AMD64, remote: true })
   assert.deepEqual(layersFetched(image), [])
   await using here = await openEngine({ root: await emptyRoot(), configDirectory: scratch, fsync: false })
-  await here.pull(image.name, AMD64)
+  await here.pull(image.name, { platforms: [AMD64.platform] })
   const local = await here.inspectImage(image.name)
   const { Size, GraphDriver, Metadata, ...rest } = local
   assert.deepEqual(remote, { ...rest, Size: image.layers[0]!.size, GraphDriver: { Name: '', Data: null }, Metadata: remote.Metadata })
@@ -196,7 +196,7 @@ test('inspectImage() with remote fetches manifest and config alone, and says wha
 test('an image that is here is looked into without its registry, unless that is asked for', async () => {
   const image = await publish(gzipped(file('f', 'content'), symlink('l', 'f')))
   await using here = await openEngine({ root: await emptyRoot(), configDirectory: scratch, fsync: false })
-  await here.pull(image.name, AMD64)
+  await here.pull(image.name, { platforms: [AMD64.platform] })
   proxy.take()
   assert.equal(await cat(image, '/l', here), 'content')
   assert.deepEqual(proxy.take(), [])
@@ -359,7 +359,7 @@ async function compareWithStore(
   const root = await emptyRoot()
   {
     await using here = await openEngine({ root, configDirectory: scratch, fsync: false })
-    await here.pull(image.name, AMD64)
+    await here.pull(image.name, { platforms: [AMD64.platform] })
   }
   using pulled = openStores(root)
   const union = layerUnion(

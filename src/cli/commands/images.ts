@@ -9,7 +9,7 @@ const FILTERS = ['dangling', 'label', 'before', 'since', 'until', 'reference']
 export const command: Command = defineCommand({
   usage: '[OPTIONS] [REPOSITORY[:TAG]]',
   options: {
-    all: flag('Also those that are only parents of others', { short: 'a' }),
+    all: flag('Also those that are only parents of others, or other platforms of one', { short: 'a' }),
     digests: flag('With digests'),
     filter: list('Only those that match (name=value)', { short: 'f', value: 'filter' }),
     format: formatOption(),

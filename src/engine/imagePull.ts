@@ -1,0 +1,139 @@
+import { type CallOptions, StrataError } from '../base/index.ts'
+import type { Referrer } from '../image/index.ts'
+import type { Lease } from '../metadata/index.ts'
+import {
+  choosePlatform,
+  type Digest,
+  familiarName,
+  formatReference,
+  parseReference,
+  type Platform,
+  type Reference,
+  withDefaultTag,
+  withTag,
+} from '../oci/index.ts'
+import type { Repository } from '../registry/index.ts'
+import type { TakenImage } from '../transfer/index.ts'
+import { hostPlatform, platformOf } from './hostPlatform.ts'
+import type { PulledImage, PullOptions } from './images.ts'
+import { type PolicyFile, readPolicyFile } from './policyFile.ts'
+import type { RegistryAccess } from './registryAccess.ts'
+import type { Stores } from './stores.ts'
+
+/** Pulls one tag or digest, or every tag of a repository. */
+export async function pullImages(
+  stores: Stores,
+  text: string,
+  options: PullOptions & CallOptions & RegistryAccess,
+): Promise<readonly PulledImage[]> {
+  const { aliasedReference, connectRepository, RateLimit } = await import('../registry/index.ts')
+  const asked = (await aliasedReference(text, options)) ?? parseReference(text)
+  if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
+    throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
+  }
+  const { limitRate, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    ...options,
+    access: 'pull',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+  })
+  const policy = await readPolicyFile(options)
+  const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
+  const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
+  const platforms = wantedPlatforms(options.platforms)
+  const pulled: PulledImage[] = []
+  for (const reference of references) {
+    if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
+      onProgress?.({ id: '', status: 'Using default tag: latest' })
+    pulled.push(await repository.withoutLiars(() => pullOne(stores, reference, { ...options, platforms, repository, policy })))
+  }
+  return pulled
+}
+
+/** What a user asks for; nothing is this machine's platform. */
+function wantedPlatforms(asked: PullOptions['platforms'] = []): readonly Platform[] | 'all' {
+  if (asked === 'all') return 'all'
+  return asked.length === 0 ? [platformOf(undefined)] : asked.map(platformOf)
+}
+
+interface PullOneOptions extends CallOptions {
+  readonly platforms: readonly Platform[] | 'all'
+  readonly repository: Repository
+  /** Undefined where every image is accepted. */
+  readonly policy: PolicyFile | undefined
+}
+
+async function pullOne(stores: Stores, reference: Reference, options: PullOneOptions): Promise<PulledImage> {
+  const { choosePlatformImage, takeGraph, takeReferrers } = await import('../transfer/index.ts')
+  const { platforms, repository, signal, onProgress } = options
+  const named = await repository.manifest(reference.digest ?? reference.tag ?? 'latest', options)
+  const [platform, ...others] = platforms === 'all' ? [] : platforms
+  // One platform's image stands for itself; several stand in their index.
+  const root =
+    platform !== undefined && others.length === 0 ? await choosePlatformImage(repository, named, { ...options, platform }) : named
+  onProgress?.({
+    id: '',
+    status: `${reference.digest === undefined ? reference.tag : familiarName(reference)}: Pulling from ${reference.path}`,
+  })
+  await using lease = stores.leases.create()
+  const signatures = await checkRemoteTrust(stores, reference, {
+    ...options,
+    digests: [root.descriptor.digest, named.descriptor.digest],
+    lease,
+  })
+  // Of an image that is here docker names no layers.
+  const isHere = stores.images.get(root.descriptor.digest) !== undefined
+  const report: CallOptions['onProgress'] = progress => {
+    if (!isHere || progress.status !== 'Already exists') onProgress?.(progress)
+  }
+  const call = { lease, onProgress: report, ...(signal === undefined ? {} : { signal }) }
+  const into = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
+  const subjects = new Set([named.descriptor.digest, root.descriptor.digest])
+  // Most of the time nothing is said about an image, and asking takes as long as a small one.
+  const [graph, said] = await Promise.allSettled([
+    takeGraph(repository, root, into, { ...call, platforms }),
+    takeReferrers(repository, [...subjects], into.content, call),
+  ])
+  if (graph.status === 'rejected') throw graph.reason
+  if (said.status === 'rejected') throw said.reason
+  const taken = graph.value
+  const parts = taken.map(({ facts }) => facts.manifest.digest).filter(digest => !subjects.has(digest))
+  const signed = signatures.map(referrer => ({ subject: root.descriptor.digest, referrer }))
+  const referrers = [...signed, ...said.value, ...(await takeReferrers(repository, parts, into.content, call))]
+  onProgress?.({ id: '', status: `Digest: ${named.descriptor.digest}` })
+  const chosen = bestForHost(taken)
+  const facts = { reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen, referrers }
+  const isKnown = stores.recordRoot(facts)
+  return {
+    reference: formatReference(reference),
+    name: familiarName(reference),
+    manifestDigest: named.descriptor.digest,
+    imageId: chosen?.facts.id ?? root.descriptor.digest,
+    newer: !isKnown,
+  }
+}
+
+/**
+ * Asks the policy before anything of the layers is fetched, and takes the signatures that count into the store, by which
+ * the image can be checked again.
+ */
+async function checkRemoteTrust(
+  stores: Stores,
+  reference: Reference,
+  options: PullOneOptions & { readonly digests: readonly Digest[]; readonly lease: Lease },
+): Promise<readonly Referrer[]> {
+  const { policy, repository, digests, lease } = options
+  if (policy === undefined) return []
+  const { checkTrust, registryImage } = await import('./trust.ts')
+  const { RemoteSignatures } = await import('../transfer/index.ts')
+  const found = new RemoteSignatures(repository, [...new Set(digests)], options)
+  const counted = await checkTrust(policy, registryImage(reference, digests, found))
+  return found.take(counted, stores.content, lease)
+}
+
+/** The image that is meant where one is: this machine's, else the first. */
+function bestForHost(taken: readonly TakenImage[]): TakenImage | undefined {
+  const offered = taken.map(({ facts, platform }) => ({ ...facts.manifest, platform }))
+  const best = choosePlatform(offered, hostPlatform())
+  return taken.find(({ facts }) => facts.manifest.digest === best?.digest) ?? taken[0]
+}

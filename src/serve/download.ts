@@ -1,0 +1,136 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { type ByteStream, CHUNK_BYTES, errnoOf } from '../base/index.ts'
+import type { DiskContentStore } from '../content/index.ts'
+import type { Descriptor } from '../oci/index.ts'
+import type { ByteRange } from './byteRange.ts'
+
+export interface DownloadOptions {
+  readonly content: DiskContentStore
+  /** The bytes of the blob from `start` on, not verified. */
+  readonly fetch: (start: number) => Promise<ByteStream>
+  readonly signal: AbortSignal
+}
+
+/**
+ * One blob on its way into the store, and any number of readers who get it while it comes. What is between them is the
+ * file that is being written: a reader may come late, and a slow one holds nobody up. It goes on when they leave.
+ */
+export class Download {
+  readonly #target: Descriptor
+  readonly #options: DownloadOptions
+  /** Where the bytes are until they are a blob. */
+  #path: string | undefined
+  #size = 0
+  #isStored = false
+  #failure: unknown
+  #changed = Promise.withResolvers<void>()
+  /** Resolves when it has ended, one way or the other. */
+  readonly ended: Promise<void>
+
+  constructor(target: Descriptor, options: DownloadOptions) {
+    this.#target = target
+    this.#options = options
+    this.ended = this.#run().then(
+      () => {
+        this.#isStored = true
+        this.#tell()
+      },
+      (error: unknown) => {
+        this.#failure = error
+        this.#tell()
+      },
+    )
+  }
+
+  /**
+   * A part of the blob, as it arrives. The last byte of the blob itself comes when the whole is verified, so nobody gets a
+   * whole one that is wrong; parts in the middle cannot be verified, and whoever puts them together does it.
+   */
+  async *read({ start, end }: ByteRange): AsyncGenerator<Uint8Array> {
+    await using file = await this.#openFile()
+    if (file === undefined) {
+      yield* this.#stored({ start, end })
+      return
+    }
+    for (let at = start; at <= end;) {
+      const bytes = await this.#readAt(file, { start: at, end: Math.min(end, await this.#lastReadable(at)) })
+      at += bytes.length
+      yield bytes
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { content, fetch, signal } = this.#options
+    await using ingest = await content.ingest(this.#target.digest, { target: this.#target, signal })
+    if (ingest.stored !== undefined) return
+    const bytes = await fetch(ingest.size)
+    const growing = ingest.growing()
+    this.#path = growing.path
+    this.#size = ingest.size
+    this.#tell()
+    const watched = this.#watch(growing.sizes())
+    await ingest.write(bytes)
+    await watched
+    await ingest.commit(this.#target, { signal })
+  }
+
+  async #watch(sizes: AsyncIterable<number>): Promise<void> {
+    try {
+      for await (const size of sizes) {
+        this.#size = size
+        this.#tell()
+      }
+    } catch {
+      // The writer tells.
+    }
+  }
+
+  /** The file that is being written; undefined when its blob is stored. */
+  async #openFile(): Promise<FileHandle | undefined> {
+    while (this.#path === undefined && !this.#isStored) await this.#next()
+    if (this.#isStored) return undefined
+    try {
+      return await open(this.#path!, 'r')
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error
+    }
+    // It has got its name as a blob, or was given up.
+    while (!this.#isStored) await this.#next()
+    return undefined
+  }
+
+  /** Waits until the byte at `at` may be read; gives the last one that may. */
+  async #lastReadable(at: number): Promise<number> {
+    for (;;) {
+      const last = this.#isStored ? this.#target.size - 1 : Math.min(this.#size, this.#target.size - 1) - 1
+      if (last >= at) return last
+      await this.#next()
+    }
+  }
+
+  /** Waits until there is something new. */
+  async #next(): Promise<void> {
+    if (this.#failure === undefined) await this.#changed.promise
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  async #readAt(file: FileHandle, { start, end }: ByteRange): Promise<Uint8Array> {
+    const length = Math.min(end - start + 1, 4 * CHUNK_BYTES)
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(length), 0, length, start)
+    return buffer.subarray(0, bytesRead)
+  }
+
+  async *#stored({ start, end }: ByteRange): AsyncGenerator<Uint8Array> {
+    let left = end - start + 1
+    for await (const chunk of await this.#options.content.open(this.#target, { start })) {
+      yield chunk.length > left ? chunk.subarray(0, left) : chunk
+      left -= chunk.length
+      if (left <= 0) return
+    }
+  }
+
+  #tell(): void {
+    this.#changed.resolve()
+    this.#changed = Promise.withResolvers<void>()
+  }
+}

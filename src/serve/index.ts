@@ -1,0 +1,3 @@
+export type { RegistryServer, ServedRequest, ServeOptions } from './options.ts'
+export { serveRegistry } from './registryServer.ts'
+export type { HiddenName } from './servedNames.ts'

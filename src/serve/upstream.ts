@@ -1,0 +1,155 @@
+import { type ByteStream, isStrataError, readAtMost, SingleFlight, streamOf } from '../base/index.ts'
+import { type Descriptor, type Digest, isDigest, isIndex, isManifest, LIMITS, parseManifestOrIndex, parseReference } from '../oci/index.ts'
+import { connectRepository, type Repository } from '../registry/index.ts'
+import type { ByteRange } from './byteRange.ts'
+import { Download } from './download.ts'
+import type { ServeContext } from './options.ts'
+import { RegistryError, type RegistryErrorCode } from './registryError.ts'
+import type { Repositories } from './repositories.ts'
+
+/** A tag is asked for again after this long. */
+const FRESH_MS = 30_000
+const REMEMBERED_TAGS = 10_000
+
+/**
+ * The registry that this one is a cache of. Tags are asked for there, and what they last stood for is given out while it
+ * cannot be reached; manifests and blobs, which never change, are fetched once. Fetches of one thing at the same time
+ * are one fetch.
+ */
+export class Upstream implements AsyncDisposable {
+  readonly #registry: string
+  readonly #context: ServeContext
+  readonly #repositories: Repositories
+  readonly #askedAt = new Map<string, number>()
+  readonly #manifests = new SingleFlight<void>()
+  readonly #downloads = new Map<Digest, Download>()
+  readonly #closed = new AbortController()
+
+  constructor(registry: string, context: ServeContext, repositories: Repositories) {
+    this.#registry = registry
+    this.#context = context
+    this.#repositories = repositories
+  }
+
+  /** Ends the downloads; the next server goes on with them. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort()
+    await Promise.all([...this.#downloads.values()].map(({ ended }) => ended))
+  }
+
+  /**
+   * Brings what a tag stands for up to date, and a manifest that is not here yet.
+   *
+   * Rejects with a RegistryError when upstream does not have it or does not give it, and with `unavailable` when it cannot
+   * be reached and nothing is here.
+   */
+  async refresh(name: string, tagOrDigest: string): Promise<void> {
+    if (!(await this.#isDue(name, tagOrDigest))) return
+    await this.#manifests.run(`${name} ${tagOrDigest}`, () => this.#fetchManifest(name, tagOrDigest))
+  }
+
+  /** What a repository's manifest says of a blob that is not here; undefined where none names it. */
+  async descriptorOf(name: string, digest: Digest): Promise<Descriptor | undefined> {
+    const { content } = this.#context.stores
+    for (const parent of this.#repositories.reach(name)) {
+      if (!content.children(parent).includes(digest)) continue
+      const blob = await content.stat(parent)
+      if (blob === undefined || !(isManifest(blob.mediaType) || isIndex(blob.mediaType))) continue
+      const document = parseManifestOrIndex(await readAtMost(await content.open(blob), LIMITS.manifestBytes), blob.mediaType)
+      const children = document.kind === 'index' ? document.index.manifests : [document.manifest.config, ...document.manifest.layers]
+      const found = children.find(child => child.digest === digest)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  /** A blob that is not here, while it is fetched; undefined where no manifest names it. */
+  async open(name: string, digest: Digest, range: ByteRange): Promise<ByteStream | undefined> {
+    const target = await this.descriptorOf(name, digest)
+    if (target === undefined) return undefined
+    // Nothing can come in between here: whoever asks for it now joins.
+    const download = this.#downloads.get(digest) ?? this.#download(name, target)
+    return download.read(range)
+  }
+
+  /** All tags of a repository there; undefined when it cannot be reached. */
+  async tags(name: string): Promise<readonly string[] | undefined> {
+    try {
+      await using repository = await this.#connect(name)
+      return await Array.fromAsync(repository.tags({ signal: this.#closed.signal }))
+    } catch (error) {
+      if (isStrataError(error, 'unavailable')) return undefined
+      throw refusal(error, 'NAME_UNKNOWN')
+    }
+  }
+
+  async #isDue(name: string, tagOrDigest: string): Promise<boolean> {
+    if (isDigest(tagOrDigest))
+      return !this.#repositories.reaches(name, tagOrDigest) || (await this.#context.stores.content.stat(tagOrDigest)) === undefined
+    const askedAt = this.#askedAt.get(`${name}:${tagOrDigest}`)
+    return askedAt === undefined || Date.now() - askedAt >= FRESH_MS || this.#repositories.tag(name, tagOrDigest) === undefined
+  }
+
+  async #fetchManifest(name: string, tagOrDigest: string): Promise<void> {
+    try {
+      await using repository = await this.#connect(name)
+      const { descriptor, bytes } = await repository.manifest(tagOrDigest, { signal: this.#closed.signal })
+      const { stores } = this.#context
+      await using lease = stores.leases.create()
+      await stores.content.put(descriptor, streamOf(bytes), { lease })
+      const of = isDigest(tagOrDigest) ? { digest: descriptor.digest } : { tag: tagOrDigest }
+      const reference = this.#repositories.ownName(name, of)
+      stores.recordRoot({ reference, root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined, referrers: [] })
+      this.#note(`${name}:${tagOrDigest}`)
+    } catch (error) {
+      if (!isStrataError(error, 'unavailable') || this.#repositories.tag(name, tagOrDigest) === undefined)
+        throw refusal(error, 'MANIFEST_UNKNOWN')
+      // What was here last is better than nothing.
+      this.#context.logger.warn('The upstream registry cannot be reached: what it last had is given out', { repository: name, error })
+      this.#note(`${name}:${tagOrDigest}`)
+    }
+  }
+
+  #note(tag: string): void {
+    if (this.#askedAt.size >= REMEMBERED_TAGS) this.#askedAt.clear()
+    this.#askedAt.set(tag, Date.now())
+  }
+
+  #download(name: string, target: Descriptor): Download {
+    const { content } = this.#context.stores
+    const { signal } = this.#closed
+    const fetch = async (start: number): Promise<ByteStream> => {
+      await using opened = new AsyncDisposableStack()
+      try {
+        const repository = opened.use(await this.#connect(name))
+        const bytes = await repository.openUnverified(target, { start, signal })
+        const held = opened.move()
+        return (async function* () {
+          await using _held = held
+          yield* bytes
+        })()
+      } catch (error) {
+        throw refusal(error, 'BLOB_UNKNOWN')
+      }
+    }
+    const download = new Download(target, { content, fetch, signal })
+    this.#downloads.set(target.digest, download)
+    void download.ended.then(() => this.#downloads.delete(target.digest))
+    return download
+  }
+
+  #connect(name: string): Promise<Repository> {
+    const { configDirectory } = this.#context
+    return connectRepository(parseReference(`${this.#registry}/${name}`), { configDirectory, access: 'pull', signal: this.#closed.signal })
+  }
+}
+
+/** What a client is told of upstream's no. */
+function refusal(error: unknown, unknown: RegistryErrorCode): unknown {
+  if (isStrataError(error, 'notFound')) return new RegistryError(unknown, 'the upstream registry does not have it')
+  if (isStrataError(error, 'permissionDenied') || isStrataError(error, 'unauthorized'))
+    return new RegistryError('DENIED', 'the upstream registry does not give it to this cache')
+  if (isStrataError(error, 'resourceExhausted') && error.code === 'STRATA_REGISTRY_ANSWER')
+    return new RegistryError('TOOMANYREQUESTS', 'the upstream registry allows no more requests now')
+  return error
+}

@@ -1,0 +1,135 @@
+import { type ByteStream, type CallOptions, mapConcurrently, readAtMost, streamOf } from '../base/index.ts'
+import type { BlobSource } from '../content/index.ts'
+import { type Descriptor, describeBytes, type Digest, enterIndex, isIndex, isManifest, LIMITS, parseManifestOrIndex } from '../oci/index.ts'
+
+/** Where a graph goes. */
+export interface GraphSink {
+  /**
+   * Makes sure that a blob is there, and resolves with what it is there: `target` itself, or another descriptor where
+   * the sink keeps layers in another compression. The bytes are read from `source` where the sink needs them, from
+   * whichever byte on, or not at all.
+   */
+  take(target: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor>
+}
+
+export interface CopyGraphOptions extends CallOptions {
+  /** Which entries of an index go along; all of them without it. An index that loses some is another index. */
+  readonly select?: (entry: Descriptor) => boolean
+  /** Blobs under way at a time. Default 5. */
+  readonly blobsAtOnce?: number
+}
+
+/** The manifest or index at the top of a graph, with its bytes. */
+export interface GraphRoot {
+  readonly descriptor: Descriptor
+  readonly bytes: Buffer
+}
+
+const BLOBS_AT_ONCE = 5
+
+/**
+ * Copies all that a manifest or an index names, directly or not: blobs first, in the order of the documents, then the
+ * documents from the bottom up, so that nothing names what is not there. The root itself is the caller's to store,
+ * under the name that it shall have: resolves with it, byte for byte as it was where nothing below it has changed.
+ *
+ * Pull, push, save, load, copy and serve are this, with another source or another sink.
+ */
+export async function copyGraph(source: BlobSource, sink: GraphSink, root: Descriptor, options: CopyGraphOptions = {}): Promise<GraphRoot> {
+  const top = await readNode(source, root, [], options)
+  const taken = await takeBlobs(source, sink, leavesOf(top), options)
+  return (await finish(top, taken, sink, options)).root
+}
+
+/** A document of the graph. */
+interface Node {
+  readonly descriptor: Descriptor
+  readonly bytes: Buffer
+  readonly children: readonly (Node | Descriptor)[]
+  /** Whether entries of an index were left out. */
+  readonly isFiltered: boolean
+}
+
+const isNode = (child: Node | Descriptor): child is Node => 'children' in child
+
+async function readNode(source: BlobSource, target: Descriptor, ancestors: readonly Digest[], options: CopyGraphOptions): Promise<Node> {
+  const limit = isIndex(target.mediaType) ? LIMITS.indexBytes : LIMITS.manifestBytes
+  const bytes = await readAtMost(await source.open(target, signalOf(options)), limit, `manifest ${target.digest}`)
+  const document = parseManifestOrIndex(bytes, target.mediaType)
+  if (document.kind === 'manifest') {
+    const { config, layers } = document.manifest
+    return { descriptor: target, bytes, children: [...layers, config], isFiltered: false }
+  }
+  const entered = enterIndex(ancestors, target.digest)
+  const entries = document.index.manifests.filter(options.select ?? (() => true))
+  const children: (Node | Descriptor)[] = []
+  for (const entry of entries)
+    children.push(isManifest(entry.mediaType) || isIndex(entry.mediaType) ? await readNode(source, entry, entered, options) : entry)
+  return { descriptor: target, bytes, children, isFiltered: entries.length < document.index.manifests.length }
+}
+
+function* leavesOf(node: Node): Generator<Descriptor> {
+  for (const child of node.children) {
+    if (isNode(child)) yield* leavesOf(child)
+    else yield child
+  }
+}
+
+/** Each blob once, however often it is named. */
+async function takeBlobs(
+  source: BlobSource,
+  sink: GraphSink,
+  blobs: Iterable<Descriptor>,
+  options: CopyGraphOptions,
+): Promise<ReadonlyMap<Digest, Descriptor>> {
+  const unique = new Map([...blobs].map(blob => [blob.digest, blob]))
+  const { signal } = options
+  const taken = await mapConcurrently(unique.values(), options.blobsAtOnce ?? BLOBS_AT_ONCE, async (blob, failed) => {
+    const call = { ...options, signal: signal === undefined ? failed : AbortSignal.any([signal, failed]) }
+    return [blob.digest, await sink.take(blob, source, call)] as const
+  })
+  return new Map(taken)
+}
+
+/** Stores the documents below `node`, and gives it as it is with what they have become. */
+async function finish(
+  node: Node,
+  taken: ReadonlyMap<Digest, Descriptor>,
+  sink: GraphSink,
+  options: CopyGraphOptions,
+): Promise<{ readonly root: GraphRoot }> {
+  const children: Descriptor[] = []
+  for (const child of node.children) {
+    if (!isNode(child)) children.push(as(child, taken.get(child.digest)!))
+    else {
+      const { root } = await finish(child, taken, sink, options)
+      children.push(as(child.descriptor, await sink.take(root.descriptor, documentSource(root.bytes), options)))
+    }
+  }
+  return { root: rewritten(node, children) }
+}
+
+/** An entry says more of a blob than the blob itself: its platform, annotations. */
+function as(entry: Descriptor, { mediaType, digest, size }: Descriptor): Descriptor {
+  return entry.digest === digest ? entry : { ...entry, mediaType, digest, size }
+}
+
+function rewritten({ descriptor, bytes, children: before, isFiltered }: Node, children: readonly Descriptor[]): GraphRoot {
+  const isSame = children.every(({ digest }, position) => {
+    const child = before[position]!
+    return digest === (isNode(child) ? child.descriptor : child).digest
+  })
+  if (isSame && !isFiltered) return { descriptor, bytes }
+  const fields = JSON.parse(bytes.toString()) as object
+  const changed = isIndex(descriptor.mediaType)
+    ? { ...fields, manifests: children }
+    : { ...fields, layers: children.slice(0, -1), config: children.at(-1) }
+  const text = Buffer.from(JSON.stringify(changed))
+  return { descriptor: as(descriptor, describeBytes(descriptor.mediaType, text)), bytes: text }
+}
+
+/** A document that is in memory. */
+export function documentSource(bytes: Uint8Array): BlobSource {
+  return { open: async (): Promise<ByteStream> => streamOf(bytes) }
+}
+
+const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })

@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { test } from 'node:test'
+import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
+import { ImageCrafter } from '../support/craftedImages.ts'
+import { startRegistry } from '../support/loopbackRegistry.ts'
+import { lyingServer } from '../support/lyingServer.ts'
+import { tarOf } from '../support/tars.ts'
+import { codesOf, Served } from './served.ts'
+
+const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer())
+
+const LAYER = randomBytes(3_000_000)
+const layer = describeBytes(MEDIA_TYPES.layer, LAYER)
+const CONFIG = Buffer.from('{}')
+const config = describeBytes(MEDIA_TYPES.empty, CONFIG)
+const MANIFEST = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [layer] }))
+
+interface Upstream extends AsyncDisposable {
+  readonly address: string
+  /** Paths that were asked for. */
+  readonly asked: string[]
+}
+
+/** An upstream whose blobs come when the test says so. */
+async function slowUpstream(sendLayer: (request: IncomingMessage, response: ServerResponse) => void): Promise<Upstream> {
+  const asked: string[] = []
+  const server = await lyingServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`)
+    const path = request.url ?? ''
+    if (path.includes('/manifests/')) response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest }).end(MANIFEST)
+    else if (path.endsWith(config.digest)) response.end(CONFIG)
+    else if (path.endsWith(layer.digest)) sendLayer(request, response)
+    else response.writeHead(404).end('{}')
+  })
+  return { address: server.address, asked, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
+}
+
+const blobsAsked = ({ asked }: Upstream): number => asked.filter(each => each.endsWith(layer.digest)).length
+const LAYER_PATH = `/v2/team/app/blobs/${layer.digest}`
+
+test('a cache gives out what its upstream has, once fetched also without it', async () => {
+  await using upstream = await startRegistry()
+  const crafter = new ImageCrafter(upstream.address, 'team/app')
+  const tar = tarOf({ file: randomBytes(500_000) })
+  const one = await crafter.image(undefined, [{ tar, compression: 'gzip' }])
+  const two = await crafter.image(undefined, [{ tar, compression: 'none' }], { architecture: 'arm64' })
+  const index = await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [one, two] })
+  await using served = await Served.start({ upstream: upstream.address })
+
+  const readAll = async (): Promise<void> => {
+    const root = await served.must(200, 'GET', '/v2/team/app/manifests/1')
+    assert.equal(root.headers.get('docker-content-digest'), index.digest)
+    const { manifests } = (await root.json()) as { manifests: Descriptor[] }
+    for (const { digest } of manifests) {
+      const answer = await served.must(200, 'GET', `/v2/team/app/manifests/${digest}`)
+      const { layers, config } = (await answer.json()) as { layers: Descriptor[]; config: Descriptor }
+      for (const blob of [config, ...layers]) {
+        assert.equal((await served.must(200, 'HEAD', `/v2/team/app/blobs/${blob.digest}`)).headers.get('content-length'), String(blob.size))
+        assert.equal(
+          describeBytes('', await bytesOf(await served.must(200, 'GET', `/v2/team/app/blobs/${blob.digest}`))).digest,
+          blob.digest,
+        )
+      }
+    }
+  }
+  await readAll()
+  assert.deepEqual(await (await served.must(200, 'GET', '/v2/team/app/tags/list')).json(), { name: 'team/app', tags: ['1'] })
+  assert.deepEqual(await codesOf(await served.must(404, 'GET', '/v2/team/app/manifests/none')), ['MANIFEST_UNKNOWN'])
+  assert.deepEqual(await codesOf(await served.must(404, 'GET', '/v2/no/such/manifests/1')), ['MANIFEST_UNKNOWN'])
+  await upstream[Symbol.asyncDispose]()
+  await readAll()
+  // The next server does not know when it asked last.
+  await served.restart({ upstream: upstream.address })
+  await readAll()
+  assert.deepEqual(await (await served.must(200, 'GET', '/v2/team/app/tags/list')).json(), { name: 'team/app', tags: ['1'] })
+  await served.must(503, 'GET', '/v2/team/other/manifests/1')
+  await served.engine.pruneImages()
+  await readAll()
+})
+
+test('a cache asks again what a tag stands for, and gives out nothing that was made here', async () => {
+  await using upstream = await startRegistry()
+  const crafter = new ImageCrafter(upstream.address, 'team/app')
+  const before = await crafter.image('1', [{ tar: tarOf({ a: 'a' }), compression: 'gzip' }])
+  await using served = await Served.start({ upstream: upstream.address })
+  await served.engine.pull(`${upstream.address}/team/app:1`)
+  await served.engine.tag(`${upstream.address}/team/app:1`, 'team/own:1')
+  await served.must(404, 'GET', '/v2/team/own/manifests/1')
+  const digestNow = async (): Promise<string | null> =>
+    (await served.must(200, 'HEAD', '/v2/team/app/manifests/1')).headers.get('docker-content-digest')
+  assert.equal(await digestNow(), before.digest)
+  const after = await crafter.image('1', [{ tar: tarOf({ b: 'b' }), compression: 'gzip' }])
+  // Half a minute is not waited for.
+  assert.equal(await digestNow(), before.digest)
+  await served.restart({ upstream: upstream.address })
+  assert.equal(await digestNow(), after.digest)
+  // What the name stands for on this machine is its user's business.
+  const image = (await served.engine.images()).find(({ tags }) => tags.includes(`${upstream.address}/team/app:1`))
+  assert.deepEqual(image?.digests, [`${upstream.address}/team/app@${before.digest}`])
+})
+
+test('many clients of one blob are one download, also those that join in the middle', async () => {
+  const halfSent = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  await using upstream = await slowUpstream((_, response) => {
+    response.writeHead(200, { 'content-length': LAYER.length })
+    response.write(LAYER.subarray(0, 2_000_000), () => halfSent.resolve())
+    void goOn.promise.then(() => response.end(LAYER.subarray(2_000_000)))
+  })
+  await using served = await Served.start({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  const early = [served.must(200, 'GET', LAYER_PATH), served.must(200, 'GET', LAYER_PATH)]
+  await halfSent.promise
+  const first = (await early[0]!).body!.getReader()
+  // Bytes come before upstream has sent the rest.
+  let read = 0
+  while (read < 1_000_000) read += (await first.read()).value!.length
+  const late = served.must(200, 'GET', LAYER_PATH)
+  const part = served.must(206, 'GET', LAYER_PATH, { headers: { range: 'bytes=1000000-1500000' } })
+  assert.ok((await bytesOf(await part)).equals(LAYER.subarray(1_000_000, 1_500_001)))
+  const tail = served.must(206, 'GET', LAYER_PATH, { headers: { range: 'bytes=-100' } })
+  goOn.resolve()
+  for (const answer of [early[1]!, late]) assert.ok((await bytesOf(await answer)).equals(LAYER))
+  assert.ok((await bytesOf(await tail)).equals(LAYER.subarray(-100)))
+  for (let isDone = false; !isDone;) {
+    const { done, value } = await first.read()
+    isDone = done
+    read += value?.length ?? 0
+  }
+  assert.equal(read, LAYER.length)
+  assert.equal(blobsAsked(upstream), 1)
+  assert.ok((await bytesOf(await served.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+  assert.equal(blobsAsked(upstream), 1)
+})
+
+test('a blob of upstream that is not what its digest says never arrives whole, and is not kept (hostile #52)', async () => {
+  let isHonest = false
+  await using upstream = await slowUpstream((_, response) => {
+    const bytes = Buffer.from(LAYER)
+    if (!isHonest) bytes[100] = bytes[100]! ^ 1
+    response.writeHead(200, { 'content-length': LAYER.length }).end(bytes)
+  })
+  await using served = await Served.start({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  await assert.rejects(async () => bytesOf(await served.request('GET', LAYER_PATH)))
+  isHonest = true
+  assert.ok((await bytesOf(await served.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+})
+
+test('a download that the server’s end interrupts is gone on with by the next one', async () => {
+  const ranges: (string | undefined)[] = []
+  await using upstream = await slowUpstream((request, response) => {
+    ranges.push(request.headers.range)
+    const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
+    response.writeHead(start === 0 ? 200 : 206, {
+      'content-length': LAYER.length - start,
+      'content-range': `bytes ${start}-${LAYER.length - 1}/${LAYER.length}`,
+    })
+    if (ranges.length === 1) response.write(LAYER.subarray(0, 1_500_000))
+    else response.end(LAYER.subarray(start))
+  })
+  await using served = await Served.start({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  const cut = await served.must(200, 'GET', LAYER_PATH)
+  const reader = cut.body!.getReader()
+  let read = 0
+  while (read < 1_000_000) read += (await reader.read()).value!.length
+  await reader.cancel()
+  await served.restart({ upstream: upstream.address })
+  assert.ok((await bytesOf(await served.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+  assert.equal(ranges.length, 2)
+  assert.match(ranges[1]!, /^bytes=[1-9]\d{5,}-$/)
+})
+
+test('an upstream that refuses or cannot be had is told as such', async () => {
+  for (const [status, expected] of [
+    [401, 403],
+    [403, 403],
+    [404, 404],
+  ] as const) {
+    await using upstream = await lyingServer((_, response) => response.writeHead(status).end('{}'))
+    await using served = await Served.start({ upstream: upstream.address })
+    await served.must(expected, 'GET', '/v2/team/app/manifests/1')
+    await served.must(404, 'GET', `/v2/team/app/blobs/${layer.digest}`)
+  }
+})
+
+test('a client that leaves does not end the download', async () => {
+  await using upstream = await slowUpstream((_, response) => response.writeHead(200, { 'content-length': LAYER.length }).end(LAYER))
+  await using served = await Served.start({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  const gone = new AbortController()
+  const left = await fetch(new URL(LAYER_PATH, served.server.url), { signal: gone.signal })
+  await left.body!.getReader().read()
+  gone.abort()
+  assert.ok((await bytesOf(await served.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+  assert.equal(blobsAsked(upstream), 1)
+})

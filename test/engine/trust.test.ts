@@ -525,11 +525,12 @@ test('load() and import() ask the policy about archives', async () => {
 
 describe('an image that is here', { skip: isRoot ? false : 'making a container needs root' }, () => {
   /** The same store under one policy after the other. */
-  async function makesContainer(root: string, image: string, policy: unknown): Promise<boolean> {
+  async function makesContainer(root: string, image: string, policy: unknown, registriesConf = ''): Promise<boolean> {
     directories += 1
     const userConfigDirectory = join(scratch, `config-${directories}`)
     await mkdir(join(userConfigDirectory, 'containers'), { recursive: true })
     await writeFile(join(userConfigDirectory, 'containers/policy.json'), JSON.stringify(policy))
+    await writeFile(join(userConfigDirectory, 'containers/registries.conf'), registriesConf)
     await using engine = await openEngine({
       fsync: false,
       root,
@@ -647,6 +648,25 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
       }),
       false,
     )
+  })
+
+  test('create() judges an image that is meant by an alias by its name', async () => {
+    const subject = await publish()
+    const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    {
+      await using engine = await openEngine({
+        fsync: false,
+        root,
+        storageDriver: 'vfs',
+        userConfigDirectory: scratch,
+        systemDirectory: scratch,
+      })
+      await engine.tag(`${subject.name}:1`, 'trusted.example/app:1')
+    }
+    const policy = (scope: string): object => ({ default: reject, transports: { docker: { [scope]: acceptAll } } })
+    const aliases = `[aliases]\n"shortened" = "${subject.name}"\n`
+    assert.equal(await makesContainer(root, 'shortened:1', policy(subject.name), aliases), true)
+    assert.equal(await makesContainer(root, 'shortened:1', policy('trusted.example'), aliases), false)
   })
 
   test('create() takes what was made here, unless the policy says something of containers-storage', async () => {

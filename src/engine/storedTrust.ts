@@ -2,7 +2,7 @@ import { type CallOptions, readAtMost, StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
 import { type Descriptor, type Digest, familiarName, isManifest, LIMITS, parseReference, type Reference } from '../oci/index.ts'
 import { maySign, type Signature } from '../signature/index.ts'
-import { readSignatures, type SignatureManifest } from '../transfer/index.ts'
+import type { SignatureManifest } from '../transfer/index.ts'
 import type { PolicyFile } from './policyFile.ts'
 import type { Stores } from './stores.ts'
 import { checkTrust, registryImage, type TrustQuestion, UNSIGNED } from './trust.ts'
@@ -30,9 +30,10 @@ export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { ima
   }
   const digests = [...new Set([image.manifest.digest, ...indexes.map(({ root }) => root.digest), ...origins.map(({ digest }) => digest!)])]
   const signatures: AsyncIterable<Signature> = {
-    [Symbol.asyncIterator]: () => {
+    async *[Symbol.asyncIterator]() {
+      const { readSignatures } = await import('../transfer/index.ts')
       const options = signal === undefined ? {} : { signal }
-      return readSignatures(stores.content, keptSignatures(stores, digests, options), options)
+      yield* readSignatures(stores.content, keptSignatures(stores, digests, options), options)
     },
   }
   const names = asked === undefined ? [...image.names.map(each => parseReference(each)), ...origins] : [asked]

@@ -26,6 +26,8 @@ const MOST_CONNECTIONS = 1024
 const HEAD_TIMEOUT_MS = 10_000
 /** How long a connection waits for its next request. */
 const KEPT_MS = 30_000
+/** How long a refused client may take to see that it is. */
+const DISCARD_MS = 5000
 /** How long transfers that are under way may go on when the server is closed. */
 const GRACE_MS = 10_000
 /** Names are looked at this often for ones that have become hidden, also while nobody asks for any. */
@@ -280,8 +282,7 @@ class StoreServer implements RegistryServer {
       response.destroy()
       return
     }
-    // What is left of the body would have to be read first.
-    if (!request.complete) response.setHeader('connection', 'close')
+    if (!request.complete) discardRest(request)
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers })
     response.end(request.method === 'HEAD' ? undefined : body)
   }
@@ -289,3 +290,13 @@ class StoreServer implements RegistryServer {
 
 /** The other end of a connection; that of TLS and that below it are the same. */
 const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+
+/**
+ * Reads what is left of a body that nobody wants. A client that still sends when its connection is closed does not get to
+ * see the answer; but none may go on for long.
+ */
+function discardRest(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.destroy(), DISCARD_MS)
+  request.once('close', () => clearTimeout(timer)).once('end', () => clearTimeout(timer))
+  request.resume()
+}

@@ -165,7 +165,7 @@ class StoreServer implements RegistryServer {
     this.#uploads = new Uploads(stores, this.#repositories)
     this.#upstream = options.upstream === undefined ? undefined : new Upstream(options.upstream, context, this.#repositories)
     this.#routes = this.#makeRoutes()
-    this.#nameCheck = setInterval(() => void this.hidden, NAMES_CHECKED_MS).unref()
+    this.#nameCheck = setInterval(() => this.#checkNames(), NAMES_CHECKED_MS).unref()
     server.on('connection', (socket: Socket) => this.#admit(socket))
     server.on('clientError', (_, socket) => socket.destroy())
     server.on('request', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response))
@@ -196,6 +196,15 @@ class StoreServer implements RegistryServer {
     await this.#uploads[Symbol.asyncDispose]()
     await this.#upstream?.[Symbol.asyncDispose]()
     this.#repositories.waiting.close()
+  }
+
+  /** Whoever wants to be told of hidden names is told when they are looked at. */
+  #checkNames(): void {
+    try {
+      void this.#repositories.names
+    } catch (error) {
+      this.#context.logger.error('Cannot look at the names of the store', { error })
+    }
   }
 
   #admit(socket: Socket): void {

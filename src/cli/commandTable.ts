@@ -48,6 +48,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   ...verb('attach, container attach', 'Connect stdin, stdout and stderr to a running container', () => import('./commands/attach.ts')),
   ...verb('cat', 'Print files of images, here or in a registry', () => import('./commands/cat.ts')),
   ...verb('commit, container commit', "Make an image of a container's changes", () => import('./commands/commit.ts')),
+  ...verb('copy, image copy', 'Copy an image between registries, archives, directories and the store', () => import('./commands/copy.ts')),
   ...verb('cp, container cp', 'Copy files or directories between a container and this machine', () => import('./commands/cp.ts')),
   ...verb('create, container create', 'Make a container and do not start it', () => import('./commands/create.ts')),
   ...verb('diff, container diff', 'Show what a container changed in its filesystem', () => import('./commands/diff.ts')),

@@ -34,6 +34,8 @@ import type { RegistryServer, ServeOptions } from '../serve/index.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import type {
   ArtifactSummary,
+  CopiedImage,
+  CopyImageOptions,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -86,13 +88,24 @@ export interface Engine extends AsyncDisposable {
    * @param source the path of a file, an http(s) URL, or the bytes
    */
   import(source: string | ByteStream, options?: ImportOptions & CallOptions): Promise<{ readonly imageId: string }>
-  /** Loads what `save` and other tools wrote: docker-archives, old ones too, and OCI layouts. All of it or nothing. */
+  /**
+   * Loads what `save`, `copy` and other tools wrote: docker-archives, old ones too, OCI layouts in a tar or a directory, and `dir:`
+   * directories. All of it or nothing.
+   *
+   * Rejects with `notFound` (STRATA_BASE_MISSING) for an archive of what is new since an image that is not here.
+   */
   load(source: string | ByteStream, options?: LoadOptions & CallOptions): Promise<readonly LoadedImage[]>
   /** Resolves when the images are stored, unpacked where the driver unpacks, and named. Several with `allTags`. */
   pull(reference: string, options?: PullOptions & CallOptions): Promise<readonly PulledImage[]>
   push(reference: string, options?: PushOptions & CallOptions): Promise<readonly PushedTag[]>
   /** An archive of the images and what they share, once; bytes are made as they are read. Unknown names reject before the first byte. */
   save(references: readonly string[], options?: SaveOptions & CallOptions): Promise<ByteStream>
+  /**
+   * Copies an image, an index or an artifact from one place to another, each `docker://REF`, `docker-archive:PATH[:REF|:@INDEX]`,
+   * `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`, `dir:DIR` or `strata:REF` (this store). Nothing is unpacked, but into this store,
+   * nor compressed: digests stay. It appears at its destination when all of it is there.
+   */
+  copy(source: string, destination: string, options?: CopyImageOptions & CallOptions): Promise<CopiedImage>
 
   // Registries: who we are there, and what is there
 

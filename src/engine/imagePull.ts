@@ -2,7 +2,6 @@ import { type CallOptions, StrataError } from '../base/index.ts'
 import type { Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import {
-  choosePlatform,
   type Digest,
   familiarName,
   formatReference,
@@ -13,8 +12,8 @@ import {
   withTag,
 } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
-import type { TakenImage } from '../transfer/index.ts'
-import { hostPlatform, platformOf } from './hostPlatform.ts'
+import { bestForHost } from './bestForHost.ts'
+import { platformOf } from './hostPlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
 import { type PolicyFile, readPolicyFile, isPolicyRejection } from './policyFile.ts'
 import type { RegistryAccess } from './registryAccess.ts'
@@ -130,11 +129,4 @@ async function checkRemoteTrust(
   const found = new RemoteSignatures(repository, [...new Set(digests)], options)
   const counted = await checkTrust(policy, registryImage(reference, digests, found))
   return found.take(counted, stores.content, lease)
-}
-
-/** The image that is meant where one is: this machine's, else the first. */
-function bestForHost(taken: readonly TakenImage[]): TakenImage | undefined {
-  const offered = taken.map(({ facts, platform }) => ({ ...facts.manifest, platform }))
-  const best = choosePlatform(offered, hostPlatform())
-  return taken.find(({ facts }) => facts.manifest.digest === best?.digest) ?? taken[0]
 }

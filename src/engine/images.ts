@@ -102,9 +102,30 @@ export interface ArtifactSummary {
   readonly sizeBytes: number
 }
 
-export interface SaveOptions extends PlatformOption {
-  /** `docker` (default) is an archive that both `docker load` and OCI tools read; `oci` leaves out docker's own files. */
-  readonly format?: 'docker' | 'oci'
+export interface SaveOptions {
+  /**
+   * `docker-archive` (default) is an archive that both `docker load` and OCI tools read; `oci-archive` leaves out docker's own
+   * files. `docker` and `oci` mean the same.
+   */
+  readonly format?: 'docker-archive' | 'oci-archive' | 'docker' | 'oci'
+  /** Only these of a name's platforms; default all that are here. */
+  readonly platforms?: readonly string[]
+  /** For layers that are plain tars; those that are compressed stay as they are. Default `none`. */
+  readonly compression?: LayerCompression
+  /** An image that the reader of the archive has: what it has is left out, and only `load` takes the archive. */
+  readonly since?: string
+}
+
+export interface CopyImageOptions extends RateOption {
+  /** `os[/architecture[/variant]]` each: one gives its image, several their index, `all` the index as it is. Default this machine's. */
+  readonly platforms?: readonly string[] | 'all'
+  /** Rejects with `conflict` where the copy would not have the digest of what is copied. */
+  readonly preserveDigests?: boolean
+}
+
+export interface CopiedImage {
+  /** Of the manifest or index, at the destination. */
+  readonly manifestDigest: string
 }
 
 export interface ImageListOptions {

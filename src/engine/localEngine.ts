@@ -44,6 +44,8 @@ import { listImages } from './imageList.ts'
 import type { ImageUser, RemovalContext } from './imageRemoval.ts'
 import type {
   ArtifactSummary,
+  CopiedImage,
+  CopyImageOptions,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -112,6 +114,15 @@ export class LocalEngine implements Engine {
       await this.#open(),
       await Promise.all(references.map(each => this.#nameHere(each))),
       options,
+    )
+  }
+
+  async copy(source: string, destination: string, options: CopyImageOptions & CallOptions = {}): Promise<CopiedImage> {
+    const { durability } = this.#options
+    return (await import('./imageCopy.ts')).copyImage(
+      await this.#open(),
+      { source, destination },
+      { ...options, durability, ...this.#registryAccess },
     )
   }
 
@@ -441,8 +452,8 @@ export class LocalEngine implements Engine {
   }
 
   get #registryAccess(): RegistryAccess {
-    const { configDirectory, systemDirectory, userConfigDirectory } = this.#options
-    return { configDirectory, systemDirectory, userConfigDirectory }
+    const { configDirectory, systemDirectory, userConfigDirectory, logger } = this.#options
+    return { configDirectory, systemDirectory, userConfigDirectory, logger }
   }
 
   /** The policy may have changed since an image came, and a name may have been given to another one. */

@@ -14,7 +14,7 @@ import {
   type Reference,
   withDefaultTag,
 } from '../oci/index.ts'
-import { connectRepository, type RemoteManifest, type Repository } from '../registry/index.ts'
+import { aliasedReference, connectRepository, type RemoteManifest, type Repository } from '../registry/index.ts'
 import type { RemoteDocument } from './registries.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 
@@ -22,7 +22,7 @@ type RegistryCall = CallOptions & RegistryAccess
 
 /** Lists the tags of a repository in its registry. */
 export async function* listTags(text: string, options: RegistryCall): AsyncGenerator<string> {
-  const asked = parseReference(text)
+  const asked = await meant(text, options)
   if (asked.tag !== undefined || asked.digest !== undefined) {
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot list the tags of "${text}": it names one already`)
   }
@@ -46,7 +46,7 @@ export async function* remoteManifests(text: string, options: RegistryCall): Asy
     yield* entriesOf(document.index, enterIndex([], root.descriptor.digest), { reference, repository, options, entered: new Set() })
     return
   }
-  const platform = await platformOf(repository, document.manifest, options)
+  const platform = await repository.withoutLiars(() => platformOf(repository, document.manifest, options))
   const descriptor = platform === undefined ? root.descriptor : { ...root.descriptor, platform }
   yield { reference: formatReference(reference), descriptor, bytes: root.bytes, isEntry: false }
 }
@@ -58,7 +58,7 @@ interface Root {
 }
 
 async function openRoot(text: string, options: RegistryCall): Promise<Root> {
-  const reference = withDefaultTag(parseReference(text))
+  const reference = withDefaultTag(await meant(text, options))
   const repository = await connectRepository(reference, { ...options, access: 'pull' })
   try {
     return { reference, repository, root: await repository.manifest(reference.digest ?? reference.tag!, options) }
@@ -66,6 +66,11 @@ async function openRoot(text: string, options: RegistryCall): Promise<Root> {
     await repository[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** A short name may be an alias; see registries.conf. */
+async function meant(text: string, options: RegistryCall): Promise<Reference> {
+  return (await aliasedReference(text, options)) ?? parseReference(text)
 }
 
 interface Walk {

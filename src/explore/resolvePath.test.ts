@@ -66,8 +66,9 @@ test('resolvePath() says why a path leads nowhere', async () => {
     ['/etc/f/..', 'invalidArgument', 'STRATA_NOT_A_DIRECTORY'],
     ['/etc/f/', 'invalidArgument', 'STRATA_NOT_A_DIRECTORY'],
     ['/usr/lib/self', 'invalidArgument', 'STRATA_TOO_MANY_SYMLINKS'],
+    ['/etc/..'.repeat(6000), 'invalidArgument', 'STRATA_PATH_TOO_LONG'],
   ] as const)
-    await assert.rejects(resolve(TREE, path), { kind, code }, path)
+    await assert.rejects(resolve(TREE, path), { kind, code }, path.slice(0, 40))
 })
 
 test('resolvePath() without symlinks is what normalizing the path gives, where that is there', async () => {

@@ -17,21 +17,26 @@ export interface ResolveOptions {
 
 /** As the kernel's limit for one path (MAXSYMLINKS). path_resolution(7) */
 const SYMLINKS = 40
+/** Names on the way, those in symlinks included: so many links of the greatest length could have a hundred thousand. */
+const NAMES = 10_000
 
 /**
  * Walks along a path as a process does whose root is the image: symlinks are followed, and neither they nor `..` lead
  * out of the root.
  *
  * Rejects with `notFound` (STRATA_NO_SUCH_FILE), `invalidArgument` (STRATA_NOT_A_DIRECTORY) when something else than a
- * directory has to be walked through, and `invalidArgument` (STRATA_TOO_MANY_SYMLINKS).
+ * directory has to be walked through, and `invalidArgument` (STRATA_TOO_MANY_SYMLINKS, STRATA_PATH_TOO_LONG).
  */
 export async function resolvePath(asked: string, { find, followsLast }: ResolveOptions): Promise<Place> {
   const pending = namesOf(asked).toReversed()
   const mustBeDirectory = /\/\.?$/.test(asked)
   const done: string[] = []
   let symlinks = 0
+  let names = 0
   let type: TreeNode['type'] = 'directory'
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    names += 1
+    if (names > NAMES) throw fault(asked, 'invalidArgument', 'STRATA_PATH_TOO_LONG', `it leads over more than ${NAMES} names`)
     if (type !== 'directory')
       throw fault(asked, 'invalidArgument', 'STRATA_NOT_A_DIRECTORY', `${quoted(`/${done.join('/')}`)} is not a directory`)
     if (name === '..') {

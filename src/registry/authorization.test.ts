@@ -301,4 +301,26 @@ describe('the token service of a registry', () => {
       assert.equal(network.requests.length, 1, realm)
     }
   })
+
+  test('hostile #57: is without TLS only where its registry is, and may be', async () => {
+    const places: readonly (readonly [string, string, boolean])[] = [
+      ['http://r.lan:5000', 'http://r.lan:5001/token', true],
+      ['http://r.lan:5000', 'https://auth.example/token', true],
+      ['http://127.0.0.1:5000', 'http://localhost:5001/token', true],
+      ['http://r.lan:5000', 'http://auth.lan/token', false],
+      ['http://r.lan:5000', 'http://127.0.0.1:80/token', false],
+      ['http://127.0.0.1:5000', 'http://169.254.169.254/token', false],
+    ]
+    for (const [origin, realm, isTaken] of places) {
+      const network = new Network(({ url, headers }) => {
+        if (url.origin !== origin) return TOKEN
+        if (headers['authorization'] === 'Bearer t') return { status: 200 }
+        return { status: 401, headers: { 'www-authenticate': `Bearer realm="${realm}"` } }
+      })
+      const answer = session(network, { origin })({ method: 'GET', url: new URL('/1', origin), headers: {} })
+      if (isTaken) assert.equal((await answer).status, 200, realm)
+      else await assert.rejects(answer, { code: 'STRATA_TOKEN_REALM' }, realm)
+      assert.equal(network.requests.length, isTaken ? 3 : 1, realm)
+    }
+  })
 })

@@ -1,4 +1,4 @@
-import { StrataError } from '../base/index.ts'
+import { type Logger, silentLogger, StrataError } from '../base/index.ts'
 import type { Reference } from '../oci/index.ts'
 import { withAuthorization } from './authorization.ts'
 import { findCredentials } from './credentials.ts'
@@ -13,6 +13,8 @@ export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
   readonly rateLimit?: RateLimit
+  /** Hears of mirrors that are passed over. */
+  readonly logger?: Logger
 }
 
 /**
@@ -34,7 +36,7 @@ export async function connectHosts(
   try {
     // Where there is only one, whoever connects hears at once that it is not there.
     if (connected.length === 1) await connected[0]!.open()
-    return { choice: new HostChoice(reference, connected), close }
+    return { choice: new HostChoice(reference, connected, options.logger ?? silentLogger), close }
   } catch (error) {
     close()
     throw error

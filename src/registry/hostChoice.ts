@@ -1,4 +1,4 @@
-import { type ByteStream, isStrataError, readAtMost, StrataError, streamOf } from '../base/index.ts'
+import { type ByteStream, isStrataError, type Logger, readAtMost, StrataError, streamOf } from '../base/index.ts'
 import { digestAlgorithm, digestOf, isDigest, LIMITS, type Reference } from '../oci/index.ts'
 import type { Capability, RegistryHost } from './hosts/index.ts'
 import type { HttpRequest, HttpResponse, Send } from './send.ts'
@@ -26,6 +26,7 @@ export class HostChoice {
   readonly base: URL
   readonly #repository: string
   readonly #hosts: readonly OpenableHost[]
+  readonly #logger: Logger
   readonly #failed = new Set<OpenableHost>()
   readonly #liars = new Set<OpenableHost>()
   /** Mirrors that have given blobs, or said what a tag stands for, since `work` began. */
@@ -34,14 +35,15 @@ export class HostChoice {
   readonly #answered = new Map<string, OpenableHost>()
 
   /** @param hosts in the order that they are asked in; at least one is no mirror */
-  constructor({ domain, path }: Reference, hosts: readonly OpenableHost[]) {
+  constructor({ domain, path }: Reference, hosts: readonly OpenableHost[], logger: Logger) {
     this.base = new URL(`https://${domain}/v2/`)
     this.#repository = path
     this.#hosts = hosts
+    this.#logger = logger
   }
 
   readonly send: Send = async request => {
-    const notes: string[] = []
+    const notes = [...this.#liars].map(({ host }) => `${host.name} (has given something wrong)`)
     let failure: unknown
     for (const host of this.#inTurn(request)) {
       try {
@@ -51,9 +53,9 @@ export class HostChoice {
         notes.push(`${host.host.name} (answers ${response.status})`)
       } catch (error) {
         if (!isStrataError(error) || error.kind === 'cancelled') throw error
-        this.#failed.add(host)
         if (host.host.isMirror) notes.push(`${host.host.name} (${error.message.replace(/^Cannot .*?: /, '')})`)
         else failure = error
+        this.#fail(host, error)
       }
     }
     throw withMirrors(failure ?? this.#nobody(), notes)
@@ -62,7 +64,7 @@ export class HostChoice {
   /** The answer to this request was cut short, although it looked whole: another host is asked for the rest. */
   passOver(url: URL): void {
     const host = this.#answered.get(url.pathname)
-    if (host !== undefined) this.#failed.add(host)
+    if (host !== undefined) this.#fail(host, 'what it gives is too short')
   }
 
   /**
@@ -78,7 +80,7 @@ export class HostChoice {
         return await work()
       } catch (error) {
         if (!(isAboutBytes(error) || isLie(error)) || this.#givers.size === 0) throw error
-        for (const host of this.#givers) this.#liars.add(host)
+        for (const host of this.#givers) this.#exclude(host, error)
       }
     }
   }
@@ -149,7 +151,7 @@ export class HostChoice {
     if (!isAnswerTo(request, response)) {
       await response.body.discard()
       // To lack one thing is no failure.
-      if (response.status !== 404) this.#failed.add(host)
+      if (response.status !== 404) this.#fail(host, `it answers ${response.status}`)
       return undefined
     }
     const path = this.#pathOf(request.url)!
@@ -157,7 +159,7 @@ export class HostChoice {
       const bytes = await readAtMost(response.body, Math.max(LIMITS.manifestBytes, LIMITS.indexBytes), 'a manifest')
       const tagOrDigest = path.slice('manifests/'.length)
       if (!isWhatWasAsked(bytes, tagOrDigest, response)) {
-        this.#liars.add(host)
+        this.#exclude(host, 'a manifest is not what its digest says')
         return undefined
       }
       // What a digest stands for cannot be a lie.
@@ -174,9 +176,19 @@ export class HostChoice {
     try {
       yield* body
     } catch (error) {
-      this.#failed.add(host)
+      this.#fail(host, error)
       throw error
     }
+  }
+
+  #fail(host: OpenableHost, reason: unknown): void {
+    if (host.host.isMirror && !this.#failed.has(host)) this.#logger.info('a mirror is passed over', { mirror: host.host.name, reason })
+    this.#failed.add(host)
+  }
+
+  #exclude(host: OpenableHost, reason: unknown): void {
+    this.#logger.warn('a mirror has given something else than it was asked for', { mirror: host.host.name, reason })
+    this.#liars.add(host)
   }
 }
 

@@ -5,6 +5,7 @@ import {
   type CallOptions,
   type ErrorKind,
   isStrataError,
+  type Logger,
   observed,
   readAtMost,
   sliceOf,
@@ -45,6 +46,8 @@ export interface ConnectOptions extends Partial<RegistryEnvironment> {
   readonly access: 'pull' | 'push'
   /** Shared with other connections of the process. Default: as fast as it goes. */
   readonly rateLimit?: RateLimit
+  /** Hears of mirrors that are passed over. */
+  readonly logger?: Logger
   readonly signal?: AbortSignal
 }
 

@@ -1,4 +1,5 @@
 import { readAtMost, StrataError } from '../base/index.ts'
+import { quoted } from '../oci/index.ts'
 import type { Challenge } from './challenge.ts'
 import type { Credentials } from './authFile.ts'
 import { isLoopback } from './loopback.ts'
@@ -101,15 +102,21 @@ function formRequest(realm: URL, { challenge, scopes }: TokenQuestion, grant: Re
 function realmOf({ challenge, origin }: TokenQuestion): URL {
   const text = challenge.parameters.get('realm') ?? ''
   const realm = URL.canParse(text) ? new URL(text) : undefined
-  const safe = realm?.protocol === 'https:' || (realm?.protocol === 'http:' && origin.startsWith('http:') && isLoopback(realm.hostname))
-  if (realm === undefined || !safe || realm.username !== '' || realm.password !== '') {
+  const registry = new URL(origin)
+  if (realm === undefined || !isAsSafe(realm, registry) || realm.username !== '' || realm.password !== '') {
     throw new StrataError(
       'unauthorized',
       'STRATA_TOKEN_REALM',
-      `Cannot get a token for "${new URL(origin).host}": its token service is at "${text.slice(0, 200)}", which is not safe`,
+      `Cannot get a token for "${registry.host}": its token service is at ${quoted(text)}, which is not safe`,
     )
   }
   return realm
+}
+
+/** Whoever may be spoken to without TLS may name only itself, and this machine only if it is on it. */
+function isAsSafe(realm: URL, registry: URL): boolean {
+  if (realm.protocol !== 'http:' || registry.protocol !== 'http:') return realm.protocol === 'https:'
+  return realm.hostname === registry.hostname || (isLoopback(realm.hostname) && isLoopback(registry.hostname))
 }
 
 function parseAnswer(bytes: Buffer, realm: URL): TokenAnswer {

@@ -23,9 +23,11 @@ import { Upstream } from './upstream.ts'
 /** Connections at once; more are refused by the kernel's queue first. */
 const MOST_CONNECTIONS = 1024
 /** The head of a request must be there by then. */
-const HEAD_TIMEOUT_MS = 20_000
+const HEAD_TIMEOUT_MS = 10_000
 /** How long a connection waits for its next request. */
 const KEPT_MS = 30_000
+/** How long a refused client may take to see that it is. */
+const DISCARD_MS = 5000
 /** How long transfers that are under way may go on when the server is closed. */
 const GRACE_MS = 10_000
 /** Names are looked at this often for ones that have become hidden, also while nobody asks for any. */
@@ -86,7 +88,7 @@ async function createHttpServer({ tls }: ServeOptions): Promise<Server> {
     keepAliveTimeout: KEPT_MS,
     headersTimeout: HEAD_TIMEOUT_MS,
     requestTimeout: 0,
-    connectionsCheckingInterval: 5000,
+    connectionsCheckingInterval: 2000,
     keepAlive: true,
   }
   const server = tls === undefined ? createServer(limits) : await createTlsServer(tls, limits)
@@ -146,6 +148,8 @@ class StoreServer implements RegistryServer {
   readonly #upstream: Upstream | undefined
   readonly #routes: readonly Route[]
   readonly #nameCheck: NodeJS.Timeout
+  /** Connections on which nothing was asked yet, by their other end. */
+  readonly #silent = new Map<string, Socket>()
   #closing: Promise<void> | undefined
 
   constructor(server: Server, listening: ListenAddress, { context, access }: StoreServerParts) {
@@ -161,10 +165,8 @@ class StoreServer implements RegistryServer {
     this.#uploads = new Uploads(stores, this.#repositories)
     this.#upstream = options.upstream === undefined ? undefined : new Upstream(options.upstream, context, this.#repositories)
     this.#routes = this.#makeRoutes()
-    this.#nameCheck = setInterval(() => void this.hidden, NAMES_CHECKED_MS).unref()
-    server.on('connection', (socket: Socket) => {
-      if (!access.admits(socket.remoteAddress ?? '')) socket.destroy()
-    })
+    this.#nameCheck = setInterval(() => this.#checkNames(), NAMES_CHECKED_MS).unref()
+    server.on('connection', (socket: Socket) => this.#admit(socket))
     server.on('clientError', (_, socket) => socket.destroy())
     server.on('request', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response))
   }
@@ -186,12 +188,33 @@ class StoreServer implements RegistryServer {
     const closed = once(this.#server, 'close')
     // Closes connections that wait for a request, too.
     this.#server.close()
+    // Those on which none has come yet it takes for busy ones.
+    for (const socket of this.#silent.values()) socket.destroy()
     const timer = setTimeout(() => this.#server.closeAllConnections(), GRACE_MS)
     await closed
     clearTimeout(timer)
     await this.#uploads[Symbol.asyncDispose]()
     await this.#upstream?.[Symbol.asyncDispose]()
     this.#repositories.waiting.close()
+  }
+
+  /** Whoever wants to be told of hidden names is told when they are looked at. */
+  #checkNames(): void {
+    try {
+      void this.#repositories.names
+    } catch (error) {
+      this.#context.logger.error('Cannot look at the names of the store', { error })
+    }
+  }
+
+  #admit(socket: Socket): void {
+    if (this.#closing !== undefined || !this.#access.admits(socket.remoteAddress ?? '')) {
+      socket.destroy()
+      return
+    }
+    const peer = peerOf(socket)
+    this.#silent.set(peer, socket)
+    socket.once('close', () => this.#silent.delete(peer))
   }
 
   #makeRoutes(): readonly Route[] {
@@ -229,6 +252,7 @@ class StoreServer implements RegistryServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now()
+    this.#silent.delete(peerOf(request.socket))
     const bytesBefore = request.socket.bytesWritten
     let user: string | undefined
     response.setHeader('docker-distribution-api-version', 'registry/2.0')
@@ -245,6 +269,8 @@ class StoreServer implements RegistryServer {
       this.#fail(request, response, error)
     }
     await ended(response)
+    // A client that was told that it may keep the connection would keep the server.
+    if (this.#closing !== undefined) request.socket.destroySoon()
     this.#context.options.onRequest?.({
       client: request.socket.remoteAddress ?? '',
       user,
@@ -265,9 +291,21 @@ class StoreServer implements RegistryServer {
       response.destroy()
       return
     }
-    // What is left of the body would have to be read first.
-    if (!request.complete) response.setHeader('connection', 'close')
+    if (!request.complete) discardRest(request)
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers })
     response.end(request.method === 'HEAD' ? undefined : body)
   }
+}
+
+/** The other end of a connection; that of TLS and that below it are the same. */
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+
+/**
+ * Reads what is left of a body that nobody wants. A client that still sends when its connection is closed does not get to
+ * see the answer; but none may go on for long.
+ */
+function discardRest(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.destroy(), DISCARD_MS)
+  request.once('close', () => clearTimeout(timer)).once('end', () => clearTimeout(timer))
+  request.resume()
 }

@@ -137,6 +137,10 @@ test('parseToc() refuses content that cannot be verified, and places where there
       { ...file, chunkSize: 5, chunkDigest: DIGEST },
       { ...chunk, chunkSize: 4 },
     ],
+    [
+      { ...file, chunkSize: 5, chunkDigest: DIGEST },
+      { ...chunk, chunkOffset: 4 },
+    ],
     [{ ...file, chunkSize: 5 }, chunk],
     [file, { ...chunk, name: 'g' }],
     [chunk],

@@ -1,6 +1,7 @@
 import {
   type ByteStream,
   type CallOptions,
+  fileStream,
   GrowingFile,
   isStrataError,
   mapConcurrently,
@@ -11,6 +12,7 @@ import {
 } from '../base/index.ts'
 import type { BlobBatch, DiskContentStore, Ingest } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
+import type { FileRange } from '../layer/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, type Digest, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
 import type { ImageSource } from './imageSource.ts'
@@ -174,6 +176,11 @@ class LayerPull {
 
   async run(diffId: DiffId): Promise<void> {
     const { layer, lease, position, signal, small, unpack } = this.#options
+    const range = this.#source.rangeOf?.(layer)
+    if (range !== undefined) {
+      await this.#takeRange(range, diffId)
+      return
+    }
     if (layer.size <= SMALL_LAYER_BYTES && !isPlain(layer, diffId)) {
       const fetch = (): Promise<Uint8Array> => readAtMost(this.#fetched(0), SMALL_LAYER_BYTES)
       await this.#take(streamOf(await small.obtain(layer, fetch, { signal })), diffId)
@@ -214,6 +221,18 @@ class LayerPull {
     for (const outcome of [taken, written]) if (outcome.status === 'rejected') throw outcome.reason
     // A plain one is left where it is until its image is whole: the next pull takes it from there when this one is killed.
     if (!isPlain(layer, diffId)) await ingest.commit(layer, { lease })
+  }
+
+  /** A layer of an archive is read where it lies. */
+  async #takeRange(range: Required<FileRange>, diffId: DiffId): Promise<void> {
+    const { layer, lease, signal, unpack, position, report } = this.#options
+    const total = range.end - range.start
+    let current = 0
+    const onRead = (bytes: number): void => report(position, 'Loading layer', { current: (current += bytes), total })
+    if (unpack.missing.includes(position)) await unpack.add(position, range, onRead)
+    else await verifyLayer(fileStream(range.path, range), diffId)
+    if (!isPlain(layer, diffId)) await this.#content.put(layer, await this.#source.open(layer), { lease, signal })
+    report(position, 'Loading layer', { current: total, total })
   }
 
   async #takeGrowing(growing: GrowingFile, diffId: DiffId): Promise<void> {

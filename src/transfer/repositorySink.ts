@@ -51,7 +51,10 @@ export class RepositorySink implements GraphSink {
 
   /** Configs, and the blobs of artifacts. */
   async #takeOther(target: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
-    if (!(await this.#repository.has(target, options))) await this.#repository.put(target, source, options)
+    if (await this.#repository.has(target, options)) return target
+    const from = await this.#mount(target, options)
+    if (from === undefined) await this.#repository.put(target, source, options)
+    else options.onProgress?.({ id: digestHex(target.digest).slice(0, 12), status: `Mounted from ${from}` })
     return target
   }
 

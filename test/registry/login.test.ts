@@ -7,9 +7,12 @@ import { fileURLToPath } from 'node:url'
 import { DURABLE, findProgram, type ProgramResult, runProgram } from '../../src/base/index.ts'
 import { lockFile } from '../../src/host/index.ts'
 import { findCredentials, forgetCredentials, keepCredentials } from '../../src/registry/index.ts'
+import { openEngine } from '../../src/engine/index.ts'
+import { makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { must } from '../support/commands.ts'
 import { lyingServer } from '../support/lyingServer.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
+import { machineFiles } from '../support/machineFiles.ts'
 import { startTokenService, type TokenGrant, type TokenRequest } from '../support/tokenService.ts'
 
 const STRATA = fileURLToPath(new URL('../../bin/strata', import.meta.url))
@@ -184,6 +187,26 @@ test('login keeps an identity token in place of the password where the token ser
   assert.deepEqual(await config(), { auths: { [registry.address]: { auth: base64('ann:'), identitytoken: 'refresh-me' } } })
   assert.match((await strata(['tags', `${registry.address}/app`])).stderr, /NAME_UNKNOWN/)
   assert.equal(service.requests.at(-1)?.method, 'POST')
+})
+
+test('login speaks to a registry as pull does: with the certificates and as insecurely as it is configured', async () => {
+  const authority = await makeAuthority(scratch, 'authority')
+  const tls = await makeCertificate(scratch, 'server', { authority, names: ['IP:127.0.0.1'] })
+  await using registry = await startRegistry({ tls, basic: ANN })
+  const { address } = registry
+  const logIn = async (files: Readonly<Record<string, string | object>>, password: string): Promise<unknown> => {
+    const machine = await machineFiles(scratch, files)
+    await using engine = await openEngine({ root: join(scratch, 'tls-root'), ...machine })
+    return (await engine.login(address, { username: 'ann', password })).keeper
+  }
+  await assert.rejects(logIn({}, PASSWORD), { kind: 'unavailable' })
+  const known = { [`etc/docker/certs.d/${address}/ca.crt`]: { copy: authority.certificate } }
+  await assert.rejects(logIn(known, 's3cret'), { code: 'STRATA_LOGIN_REFUSED' })
+  assert.notEqual(await logIn(known, PASSWORD), undefined)
+  assert.notEqual(await logIn({ 'etc/docker/daemon.json': { 'insecure-registries': [address] } }, PASSWORD), undefined)
+  await assert.rejects(logIn({ 'etc/containers/registries.conf': `[[registry]]\nlocation = "${address}"\nblocked = true\n` }, PASSWORD), {
+    code: 'STRATA_REGISTRY_BLOCKED',
+  })
 })
 
 test('login and logout give credentials to the helpers that config.json names, and leave none in it', async () => {

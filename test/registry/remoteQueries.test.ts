@@ -8,6 +8,7 @@ import { type Descriptor, describeBytes, MEDIA_TYPES, parseReference } from '../
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { sourceOf } from '../support/blobSources.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
+import { machineFiles } from '../support/machineFiles.ts'
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 
@@ -89,6 +90,13 @@ describe('what an engine asks registries', () => {
     assert.deepEqual((await Array.fromAsync(engine.tags(ref('')))).sort(), ['artifact', 'image', 'inner', 'latest', 'one', 'two'])
     await assert.rejects(Array.fromAsync(engine.tags(ref(':one'))), { kind: 'invalidArgument' })
     await assert.rejects(Array.fromAsync(engine.tags(`${registry.address}/none`)), { kind: 'notFound' })
+  })
+
+  test('a short name may be an alias, as for pull', async () => {
+    const files = await machineFiles(scratch, { 'etc/containers/registries.conf': `[aliases]\n"shortapp" = "${ref('')}"\n` })
+    await using aliasing = await openEngine({ root: join(scratch, 'aliasing'), ...files })
+    assert.equal((await Array.fromAsync(aliasing.tags('shortapp'))).length, 6)
+    assert.equal((await aliasing.remoteManifest('shortapp:one')).reference, ref(':one'))
   })
 
   test('remoteManifest() says what is not there', async () => {

@@ -50,9 +50,17 @@ export function hostsTomlOf(document: unknown, file: string): HostsToml {
 
 /** Paths end in `/v2`, unless the file takes care of them. */
 function baseOf(text: string, table: ConfigTable, invalid: () => Error): URL {
-  const address = /^https?:\/\//.test(text) ? text : `https://${text}`
+  const address = text.includes('://') ? text : `https://${text}`
   const url = URL.canParse(address) ? new URL(address) : undefined
-  if (url === undefined || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') throw invalid()
+  if (
+    url === undefined ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username !== '' ||
+    url.password !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  )
+    throw invalid()
   const path = url.pathname.replace(/\/+$/, '')
   const asIs = path.endsWith('/v2') || table.flag('override_path') === true
   url.pathname = `${asIs ? path : `${path}/v2`}/`

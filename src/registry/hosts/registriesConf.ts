@@ -103,17 +103,15 @@ function versionOne(root: ConfigTable, file: string): readonly RegistryTable[] {
   })
 }
 
-/** The table whose prefix is the longest that a reference begins with. */
+/** The table with the longest prefix that a reference begins with; `x.example` is before `*.example`. */
 export function findTable({ registries }: RegistriesConf, reference: Reference): RegistryTable | undefined {
   const name = formatReference(reference)
-  let best: { readonly table: RegistryTable; readonly length: number } | undefined
-  for (const table of registries) {
-    const length = matchedLength(name, table.prefix)
-    if (length === undefined || length < (best?.length ?? 0)) continue
-    // Of two that match as much, one that says the host itself says more than one with a star.
-    if (length > (best?.length ?? 0) || !table.prefix.startsWith('*.')) best = { table, length }
-  }
-  return best?.table
+  const matching = registries.filter(({ prefix }) => matchedLength(name, prefix) !== undefined)
+  const weight = ({ prefix }: RegistryTable): number => prefix.length + (prefix.startsWith('*.') ? 0 : 0.5)
+  return matching.reduce<RegistryTable | undefined>(
+    (best, table) => (best === undefined || weight(table) > weight(best) ? table : best),
+    undefined,
+  )
 }
 
 /** How much of a canonical name a prefix covers, which ends where a part of the name does. */

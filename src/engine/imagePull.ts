@@ -15,7 +15,7 @@ import type { Repository } from '../registry/index.ts'
 import { bestForHost } from './bestForHost.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
-import { type PolicyFile, readPolicyFile } from './policyFile.ts'
+import { type PolicyFile, readPolicyFile, isPolicyRejection } from './policyFile.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
@@ -44,7 +44,8 @@ export async function pullImages(
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await repository.withoutLiars(() => pullOne(stores, reference, { ...options, platforms, repository, policy })))
+    const pull = (): Promise<PulledImage> => pullOne(stores, reference, { ...options, platforms, repository, policy })
+    pulled.push(await repository.withoutLiars(pull, isPolicyRejection))
   }
   return pulled
 }

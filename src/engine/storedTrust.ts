@@ -1,9 +1,9 @@
-import { type CallOptions, readAtMost, StrataError } from '../base/index.ts'
+import { type CallOptions, readAtMost } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
 import { type Descriptor, type Digest, familiarName, isManifest, LIMITS, parseReference, type Reference } from '../oci/index.ts'
 import { maySign, type Signature } from '../signature/index.ts'
 import type { SignatureManifest } from '../transfer/index.ts'
-import type { PolicyFile } from './policyFile.ts'
+import { isPolicyRejection, type PolicyFile } from './policyFile.ts'
 import type { Stores } from './stores.ts'
 import { checkTrust, registryImage, type TrustQuestion, UNSIGNED } from './trust.ts'
 
@@ -43,7 +43,7 @@ export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { ima
       await checkTrust(policy, { ...registryImage(name, digests, signatures), hint: HINT })
       return
     } catch (error) {
-      if (!(error instanceof StrataError) || error.code !== 'STRATA_POLICY_REJECTED') throw error
+      if (!isPolicyRejection(error)) throw error
       rejections.push(error)
     }
   }

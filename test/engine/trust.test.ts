@@ -434,6 +434,27 @@ test('pull() goes by the digest of a name that has a tag, too', async () => {
   assert.equal(await accepts(engine, `${subject.name}:1`), false)
 })
 
+test('pull() passes over a mirror that gives an image out that is not signed, and takes signatures from one that has them', async () => {
+  const subject = await publish()
+  const path = subject.name.slice(registry.address.length + 1)
+  await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+  await using mirror = await startRegistry()
+  const onMirror = new ImageCrafter(mirror.address, path)
+  await onMirror.image('1', [{ tar: tarOf({ file: 'of the mirror' }), compression: 'gzip' }])
+  const pulledDigest = async (): Promise<string | undefined> => {
+    const { engine } = await engineWith({ default: [byKey(ours)] })
+    await using _ = engine
+    const conf = `[[registry]]\nlocation = "${registry.address}"\n[[registry.mirror]]\nlocation = "${mirror.address}"\n`
+    await writeFile(join(scratch, `config-${directories}/containers/registries.conf`), conf)
+    return (await engine.pull(`${subject.name}:1`))[0]?.manifestDigest
+  }
+  assert.equal(await pulledDigest(), subject.image.digest)
+  // An older image that was signed for the same name is what no signature keeps a mirror from.
+  const older = await onMirror.image('1', [{ tar: tarOf({ file: 'older' }), compression: 'gzip' }])
+  await attachByTag(onMirror, older, [signed(ours, payloadFor(older.digest, `${subject.name}:1`))])
+  assert.equal(await pulledDigest(), older.digest)
+})
+
 test('pull() rejects everything with a policy that is there and is none, and says where it is wrong', async () => {
   const { name } = await publish()
   const wrong: Readonly<Record<string, RegExp>> = {

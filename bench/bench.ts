@@ -1,5 +1,5 @@
 /*
- * npm run bench -- [ROW…] [--rounds N] [--against dockerd,podman,ctr,floor,strata-nofsync,strata-overlay2] [--driver erofs] [--list]
+ * npm run bench -- [ROW…] [--rounds N] [--against dockerd,podman,ctr,skopeo,floor,strata-nofsync,strata-overlay2] [--driver erofs] [--list]
  * Measures whole commands of Strata and of its peers side by side. README.md says how and shows a run.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -10,6 +10,7 @@ import { CONTENDERS, type Contender, type ContenderName, PEERS } from './contend
 import { dockerd } from './contenders/dockerd.ts'
 import { floor } from './contenders/floor.ts'
 import { podman } from './contenders/podman.ts'
+import { skopeo } from './contenders/skopeo.ts'
 import { stratas } from './contenders/strata.ts'
 import { makeImages } from './images/makeImages.ts'
 import { FULL } from './images/scale.ts'
@@ -69,6 +70,7 @@ async function installed(peers: Peers, rows: readonly Row[]): Promise<readonly C
     [dockerd(peers), ['dockerd', 'docker']],
     [podman(peers), ['podman']],
     [containerd(peers), ['containerd', 'ctr']],
+    [skopeo(peers), ['skopeo']],
     [floor, []],
   ] as const) {
     if (!rows.some(row => isAsked(row, contender.name))) continue

@@ -6,17 +6,18 @@ import { test } from 'node:test'
 /** The floors of ARCHITECTURE.md, from the ground up: a part imports parts on strictly lower floors. */
 const FLOORS: readonly (readonly string[])[] = [
   ['base'],
-  ['oci', 'tar', 'compression', 'dockerfile', 'erofs'],
+  ['oci', 'tar', 'compression', 'dockerfile', 'erofs', 'signature', 'toc'],
   ['host'],
   ['layer', 'union'],
   ['content', 'metadata', 'layers', 'snapshot', 'image'],
-  ['registry', 'transfer', 'archive', 'serve', 'runtime', 'network', 'container'],
+  ['registry', 'transfer', 'archive', 'serve', 'explore', 'runtime', 'network', 'container'],
   ['engine'],
   ['cli'],
 ]
 
 /** Edges inside one floor that the architecture names. */
 const SAME_FLOOR: ReadonlySet<string> = new Set([
+  'signature -> oci',
   'union -> layer',
   'layers -> content',
   'layers -> metadata',

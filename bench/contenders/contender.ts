@@ -1,11 +1,11 @@
 import type { Command } from '../measure/measure.ts'
 
 /** In the order of the table; `strata` is what the others are compared with. */
-export const CONTENDERS = ['strata', 'strata-nofsync', 'strata-overlay2', 'dockerd', 'podman', 'ctr', 'floor'] as const
+export const CONTENDERS = ['strata', 'strata-nofsync', 'strata-overlay2', 'dockerd', 'podman', 'ctr', 'skopeo', 'floor'] as const
 
 export type ContenderName = (typeof CONTENDERS)[number]
 
-/** The other engines. */
+/** The other engines; skopeo has no store, and takes part where it is named. */
 export const PEERS: readonly ContenderName[] = ['dockerd', 'podman', 'ctr']
 
 /**
@@ -25,6 +25,8 @@ export interface Verbs {
   history(image: string): Command
   inspect(image: string): Command
   tag(image: string, reference: string): Command
+  /** From one registry on loopback to another, without a store in between. */
+  copy(reference: string, to: string): Command
   rmi(image: string): Command
   /** Runs a container that stays when it has ended. */
   change(container: string, image: string, argv: readonly string[]): Command

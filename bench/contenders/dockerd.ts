@@ -44,7 +44,7 @@ export function dockerd(peers: Peers): Contender {
         },
       )
       const docker = (...args: readonly string[]) => peers.command('docker', ['--host', `unix://${peers.inside(socket)}`, ...args])
-      const verbs: Verbs = {
+      const verbs: Omit<Verbs, 'copy'> = {
         pull: reference => docker('pull', reference),
         push: reference => docker('push', reference),
         load: archive => docker('load', '-i', peers.inside(archive)),

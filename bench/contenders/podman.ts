@@ -28,7 +28,7 @@ export function podman(peers: Peers): Contender {
       const flags = Object.entries(global).map(([name, value]) => `--${name}=${value}`)
       // Archives pass through a temporary file, which belongs on the disk that is measured.
       const podman = (...args: readonly string[]) => peers.command('podman', [...flags, ...args], { TMPDIR: peers.inside(temporary) })
-      const verbs: Verbs = {
+      const verbs: Omit<Verbs, 'copy'> = {
         pull: reference => podman('pull', '--tls-verify=false', reference),
         push: reference => podman('push', '--tls-verify=false', reference),
         load: archive => podman('load', '-i', peers.inside(archive)),

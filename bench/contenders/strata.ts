@@ -43,6 +43,7 @@ function strata({ name, driver, flags }: Form): Contender {
         history: image => strata('history', image),
         inspect: image => strata('image', 'inspect', image),
         tag: (image, reference) => strata('tag', image, reference),
+        copy: (reference, to) => strata('copy', `docker://${reference}`, `docker://${to}`),
         rmi: image => strata('rmi', image),
         change: (container, image, argv) => strata('run', '--name', container, '--network', 'none', image, ...argv),
         commit: (container, image) => strata('commit', container, image),

@@ -111,6 +111,20 @@ const push: Row = {
   command: stage => stage.verbs.push(`${stage.emptyRegistry}/bench/node-big:latest`),
 }
 
+const copy: Row = {
+  name: 'copy',
+  title: 'copy node-big from a registry to an empty one',
+  images: ['node-big'],
+  source: 'registry',
+  store: 'kept',
+  rounds: 5,
+  against: ['skopeo'],
+  targets: [{ against: 'skopeo', ratio: 1 }],
+  verbs: ['copy'],
+  pushes: true,
+  command: stage => stage.verbs.copy(stage.reference('node-big'), `${stage.emptyRegistry}/bench/node-big:latest`),
+}
+
 const rmi: Row = {
   name: 'rmi',
   title: 'rmi node-big',
@@ -166,6 +180,7 @@ export const ROWS: readonly Row[] = [
   }),
   save,
   push,
+  copy,
   rmi,
   {
     name: 'commit',
@@ -204,6 +219,8 @@ export const ROWS: readonly Row[] = [
   pull('deb', 5),
   load('deb', 5),
   pull('bigfile', 3),
+  // For its memory alone.
+  { ...pull('ten-big', 1), against: [] },
 ]
 
 /** The most memory that any of these rows may take of Strata, in bytes. */

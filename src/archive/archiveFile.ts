@@ -1,13 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { type ByteStream, fileStream, readAtMost, StrataError, systemError } from '../base/index.ts'
+import { StrataError, systemError } from '../base/index.ts'
 import { type TarEntry, TarParser } from '../tar/index.ts'
-
-/** Where the bytes of an archive's member lie in the archive's file: from `start` up to and without `end`. */
-export interface Extent {
-  readonly path: string
-  readonly start: number
-  readonly end: number
-}
+import { type Extent, ImageFiles, tooMuch } from './imageFiles.ts'
 
 interface Member {
   readonly type: TarEntry['type']
@@ -17,24 +11,20 @@ interface Member {
 
 /** How far a chain of links inside an archive is followed. */
 const MAX_LINKS = 40
-/** What an archive may cost in memory: members, bytes of their names, and bytes of documents that are read whole. */
+/** What an archive may cost in memory: members, and bytes of their names. */
 const MAX_MEMBERS = 50_000
 const MAX_NAME_BYTES = 32 * 1024 * 1024
-const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
 
 /**
  * A plain tar on disk that is looked up by name: headers are read once, payloads are skipped. Links
  * between members are followed, inside the archive only: old docker archives have `layer.tar`s that
  * are symlinks to another layer's.
  */
-export class ArchiveFile {
-  /** What messages call it. */
-  readonly name: string
+export class ArchiveFile extends ImageFiles {
   readonly #members: ReadonlyMap<string, Member>
-  #documentBytes = 0
 
   private constructor(name: string, members: ReadonlyMap<string, Member>) {
-    this.name = name
+    super(`archive "${name}"`)
     this.#members = members
   }
 
@@ -52,30 +42,9 @@ export class ArchiveFile {
     return this.#find(name) !== undefined
   }
 
-  /** Where a file is; rejects with `dataLoss` (STRATA_ARCHIVE_INCOMPLETE) when the archive lacks it. */
-  extent(name: string): Extent {
+  protected find(name: string): Extent | undefined {
     const member = this.#find(name)
-    if (member === undefined || member.type !== 'file') {
-      throw new StrataError(
-        'dataLoss',
-        'STRATA_ARCHIVE_INCOMPLETE',
-        `Cannot read archive "${this.name}": it names "${name}", which it does not have`,
-      )
-    }
-    return member.extent
-  }
-
-  open(name: string): ByteStream {
-    const { path, start, end } = this.extent(name)
-    return fileStream(path, { start, end })
-  }
-
-  /** A small file, whole; all of them together are bounded too. @param limit the most bytes that are accepted */
-  async read(name: string, limit: number): Promise<Buffer> {
-    const { start, end } = this.extent(name)
-    this.#documentBytes += end - start
-    if (this.#documentBytes > MAX_DOCUMENT_BYTES) throw tooMuch(this.name, `its documents have more than ${MAX_DOCUMENT_BYTES} bytes`)
-    return readAtMost(this.open(name), limit, `"${name}" of archive "${this.name}"`)
+    return member?.type === 'file' ? member.extent : undefined
   }
 
   #find(name: string): Member | undefined {
@@ -123,16 +92,12 @@ async function scan(file: FileHandle, archive: { readonly path: string; readonly
     }
     const name = normalize(entry.path, '')
     nameBytes += entry.path.length + entry.linkPath.length
-    if (members.size === MAX_MEMBERS) throw tooMuch(archive.name, `it has more than ${MAX_MEMBERS} members`)
-    if (nameBytes > MAX_NAME_BYTES) throw tooMuch(archive.name, `its names have more than ${MAX_NAME_BYTES} bytes`)
+    if (members.size === MAX_MEMBERS) throw tooMuch(`archive "${archive.name}"`, `it has more than ${MAX_MEMBERS} members`)
+    if (nameBytes > MAX_NAME_BYTES) throw tooMuch(`archive "${archive.name}"`, `its names have more than ${MAX_NAME_BYTES} bytes`)
     if (name !== undefined) members.set(name, { type: entry.type, linkPath: entry.linkPath, extent: { path: archive.path, start, end } })
     at = Math.ceil(end / BLOCK) * BLOCK
   }
   return members
-}
-
-function tooMuch(name: string, state: string): StrataError {
-  return new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot read archive "${name}": ${state}`)
 }
 
 const BLOCK = 512

@@ -1,7 +1,6 @@
-import { StrataError } from '../base/index.ts'
 import { LIMITS, parseImageConfig, parseReference, type Reference } from '../oci/index.ts'
-import type { ArchiveFile } from './archiveFile.ts'
-import type { ArchivedImage } from './archivedImage.ts'
+import { type ImageFiles, invalid } from './imageFiles.ts'
+import type { DockerImage } from './impliedImage.ts'
 
 /** The file that lists the images of a docker-archive. Docker image spec v1.2, "Combined Image JSON + Filesystem Changeset Format". */
 export const DOCKER_MANIFEST = 'manifest.json'
@@ -13,26 +12,27 @@ interface Item {
 }
 
 /** Reads the images of a docker-archive: `manifest.json` names config, tags and layer tars of each. */
-export async function readDockerArchive(archive: ArchiveFile): Promise<readonly ArchivedImage[]> {
+export async function readDockerArchive(archive: ImageFiles): Promise<readonly DockerImage[]> {
   const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.name)
   return Promise.all(items.map(item => readItem(archive, item)))
 }
 
-/** The names of each image of a docker-archive, by the path of its config. */
-export async function readDockerNames(archive: ArchiveFile): Promise<ReadonlyMap<string, readonly Reference[]>> {
+/** The configs that a docker-archive lists, in its order, and the names that it gives each. */
+export async function readDockerNames(
+  archive: ImageFiles,
+): Promise<readonly { readonly config: string; readonly names: readonly Reference[] }[]> {
   const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.name)
-  return new Map(items.map(({ Config, RepoTags }) => [Config, RepoTags.map(parseReference)]))
+  return items.map(({ Config, RepoTags }) => ({ config: Config, names: RepoTags.map(parseReference) }))
 }
 
-async function readItem(archive: ArchiveFile, item: Item): Promise<ArchivedImage> {
+async function readItem(archive: ImageFiles, item: Item): Promise<DockerImage> {
   const configBytes = await archive.read(item.Config, LIMITS.configBytes)
-  const config = parseImageConfig(configBytes)
-  const diffIds = config.rootfs.diff_ids
+  const diffIds = parseImageConfig(configBytes).rootfs.diff_ids
   if (diffIds.length !== item.Layers.length) {
     throw invalid(archive.name, `"${item.Config}" has ${diffIds.length} layers and ${DOCKER_MANIFEST} has ${item.Layers.length}`)
   }
-  const layers = item.Layers.map((name, index) => ({ diffId: diffIds[index]!, descriptor: undefined, extent: archive.extent(name) }))
-  return { names: item.RepoTags.map(parseReference), config, configBytes, manifest: undefined, layers }
+  const layers = item.Layers.map((name, index) => ({ diffId: diffIds[index]!, extent: archive.extent(name) }))
+  return { names: item.RepoTags.map(parseReference), configBytes, layers }
 }
 
 function parseItems(bytes: Buffer, path: string): readonly Item[] {
@@ -53,8 +53,3 @@ function parseItems(bytes: Buffer, path: string): readonly Item[] {
 }
 
 const isTexts = (value: unknown): value is readonly string[] => Array.isArray(value) && value.every(each => typeof each === 'string')
-
-/** An archive that contradicts itself or the format. */
-export function invalid(path: string, state: string, cause?: unknown): StrataError {
-  return new StrataError('invalidArgument', 'STRATA_ARCHIVE_INVALID', `Cannot read archive "${path}": ${state}`, { cause })
-}

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { decompress } from '../compression/index.ts'
 import { type DiffId, LIMITS, parseDiffId, parseImageConfig, parseReference, type Reference } from '../oci/index.ts'
-import type { ArchiveFile } from './archiveFile.ts'
-import type { ArchivedImage } from './archivedImage.ts'
-import { invalid } from './dockerArchive.ts'
+import { type ImageFiles, invalid } from './imageFiles.ts'
+import type { DockerImage } from './impliedImage.ts'
 
 /** Names the images of archives from before Docker 1.10: repository → tag → id of the top layer. Docker image spec v1. */
 export const LEGACY_REPOSITORIES = 'repositories'
@@ -18,7 +17,7 @@ interface LegacyLayer {
  * `<id>/layer.tar`. The config of today is made of the top layer's JSON, as Docker does since 1.10;
  * DiffIds are computed here, since nothing in the archive has them.
  */
-export async function readLegacyArchive(archive: ArchiveFile): Promise<readonly ArchivedImage[]> {
+export async function readLegacyArchive(archive: ImageFiles): Promise<readonly DockerImage[]> {
   const tops = new Map<string, Reference[]>()
   for (const [repository, tags] of Object.entries(await readJson(archive, LEGACY_REPOSITORIES))) {
     for (const [tag, id] of Object.entries(tags ?? {})) {
@@ -26,17 +25,17 @@ export async function readLegacyArchive(archive: ArchiveFile): Promise<readonly 
       tops.set(id, [...(tops.get(id) ?? []), parseReference(`${repository}:${tag}`)])
     }
   }
-  const images: ArchivedImage[] = []
+  const images: DockerImage[] = []
   for (const [top, names] of tops) images.push(await readImage(archive, top, names))
   return images
 }
 
-async function readImage(archive: ArchiveFile, top: string, names: readonly Reference[]): Promise<ArchivedImage> {
+async function readImage(archive: ImageFiles, top: string, names: readonly Reference[]): Promise<DockerImage> {
   const stack = await readStack(archive, top)
   const layers = []
   for (const { id } of stack) {
     const extent = archive.extent(`${id}/layer.tar`)
-    layers.push({ diffId: await diffIdOf(archive, `${id}/layer.tar`), descriptor: undefined, extent })
+    layers.push({ diffId: await diffIdOf(archive, `${id}/layer.tar`), extent })
   }
   const configBytes = Buffer.from(
     JSON.stringify(
@@ -46,11 +45,12 @@ async function readImage(archive: ArchiveFile, top: string, names: readonly Refe
       ),
     ),
   )
-  return { names, config: parseImageConfig(configBytes), configBytes, manifest: undefined, layers }
+  parseImageConfig(configBytes)
+  return { names, configBytes, layers }
 }
 
 /** The layers from the base up. */
-async function readStack(archive: ArchiveFile, top: string): Promise<readonly LegacyLayer[]> {
+async function readStack(archive: ImageFiles, top: string): Promise<readonly LegacyLayer[]> {
   const stack: LegacyLayer[] = []
   for (let id: string | undefined = top; id !== undefined;) {
     if (!LEGACY_ID.test(id)) throw invalid(archive.name, `"${id}" is no layer id`)
@@ -94,13 +94,13 @@ function pick(json: Readonly<Record<string, unknown>>, name: string): object {
   return typeof json[name] === 'string' && json[name] !== '' ? { [name]: json[name] } : {}
 }
 
-async function diffIdOf(archive: ArchiveFile, name: string): Promise<DiffId> {
+async function diffIdOf(archive: ImageFiles, name: string): Promise<DiffId> {
   const sha = createHash('sha256')
   for await (const chunk of decompress(archive.open(name))) sha.update(chunk)
   return parseDiffId(`sha256:${sha.digest('hex')}`)
 }
 
-async function readJson(archive: ArchiveFile, name: string): Promise<Readonly<Record<string, unknown>>> {
+async function readJson(archive: ImageFiles, name: string): Promise<Readonly<Record<string, unknown>>> {
   const bytes = await archive.read(name, LIMITS.configBytes)
   try {
     const parsed: unknown = JSON.parse(bytes.toString())

@@ -3,10 +3,23 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { type ByteStream, streamOf } from '../base/index.ts'
-import { type Descriptor, describeBytes, digestOf, MEDIA_TYPES, parseDiffId, parseManifest, parseReference } from '../oci/index.ts'
+import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { type ByteStream, readAtMost, streamOf } from '../base/index.ts'
+import type { BlobSource } from '../content/index.ts'
+import {
+  type Descriptor,
+  describeBytes,
+  digestOf,
+  type ImageManifest,
+  type LayerCompression,
+  MEDIA_TYPES,
+  parseManifest,
+  parseReference,
+  type Reference,
+} from '../oci/index.ts'
 import { TarParser } from '../tar/index.ts'
-import { type ImageToSave, plainArchive, readArchive, writeArchive } from './index.ts'
+import { copyGraph } from '../transfer/index.ts'
+import { ArchiveContents, openImages, SinceMark } from './index.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'strata-write-archive-'))
 after(() => rmSync(scratch, { recursive: true, force: true }))
@@ -29,9 +42,16 @@ const source = {
   },
 }
 
-function image(names: readonly string[], layerTexts: readonly string[]): ImageToSave {
+interface Image {
+  readonly names: readonly Reference[]
+  readonly descriptor: Descriptor
+  readonly manifest: ImageManifest
+  readonly diffIds: readonly string[]
+}
+
+function image(names: readonly string[], layerTexts: readonly string[]): Image {
   const layers = layerTexts.map(text => Buffer.from(text))
-  const diffIds = layers.map(bytes => parseDiffId(digestOf(bytes)))
+  const diffIds = layers.map(bytes => digestOf(bytes))
   const config = blob(
     MEDIA_TYPES.config,
     Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: diffIds } })),
@@ -46,9 +66,21 @@ const A = image(['app:1', 'app:2'], ['shared layer', 'top of a'])
 const B = image(['127.0.0.1:5000/team/b:x'], ['shared layer', 'top of b'])
 const NAMELESS = image([], ['alone'])
 
-async function written(images: readonly ImageToSave[], format: 'docker' | 'oci'): Promise<Buffer> {
+interface Written {
+  readonly compression?: LayerCompression
+  readonly since?: SinceMark
+  readonly from?: BlobSource
+}
+
+async function written(
+  images: readonly Pick<Image, 'names' | 'descriptor'>[],
+  format: 'docker-archive' | 'oci-archive',
+  { compression = 'none', since, from = source }: Written = {},
+): Promise<Buffer> {
+  await using contents = new ArchiveContents({ compression, scratch, ...(since === undefined ? {} : { since }) })
+  for (const { descriptor, names } of images) contents.add(await copyGraph(from, contents, descriptor), { names })
   opened.length = 0
-  return Buffer.concat(await Array.fromAsync(writeArchive(images, source, format)))
+  return Buffer.concat(await Array.fromAsync(contents.bytes(format, PLATFORM)))
 }
 
 /** The members of a tar, by name. */
@@ -70,9 +102,10 @@ function members(tar: Buffer): ReadonlyMap<string, string> {
 
 const json = (found: ReadonlyMap<string, string>, name: string): unknown => JSON.parse(found.get(name)!)
 
-test('writeArchive() puts every blob in once, by its digest, and all that the images name', async () => {
-  const found = members(await written([A, B, NAMELESS], 'oci'))
-  assert.equal(new Set(opened).size, opened.length)
+test('ArchiveContents put every blob in once, by its digest, and all that the images name', async () => {
+  const found = members(await written([A, B, NAMELESS], 'oci-archive'))
+  const layers = opened.filter(digest => blobs.get(digest)!.toString().includes('layer'))
+  assert.equal(new Set(layers).size, layers.length)
   assert.deepEqual(
     [...found.keys()],
     ['blobs/', 'blobs/sha256/', ...[...blobs.keys()].sort().map(digest => `blobs/sha256/${digest.slice(7)}`), 'index.json', 'oci-layout'],
@@ -81,12 +114,12 @@ test('writeArchive() puts every blob in once, by its digest, and all that the im
   assert.deepEqual(json(found, 'oci-layout'), { imageLayoutVersion: '1.0.0' })
 })
 
-test('writeArchive() writes the same bytes for the same images, whatever their order in a blob list', async () => {
-  assert.ok((await written([A, B], 'docker')).equals(await written([A, B], 'docker')))
+test('ArchiveContents write the same bytes for the same images, whatever their order in a blob list', async () => {
+  assert.ok((await written([A, B], 'docker-archive')).equals(await written([A, B], 'docker-archive')))
 })
 
-test("writeArchive() names images in index.json, and in docker's own files where they are asked for", async () => {
-  const oci = members(await written([A, NAMELESS], 'oci'))
+test("ArchiveContents name images in index.json, and in docker's own files where they are asked for", async () => {
+  const oci = members(await written([A, NAMELESS], 'oci-archive'))
   assert.equal(oci.has('manifest.json') || oci.has('repositories'), false)
   assert.deepEqual(json(oci, 'index.json'), {
     schemaVersion: 2,
@@ -99,7 +132,7 @@ test("writeArchive() names images in index.json, and in docker's own files where
       NAMELESS.descriptor,
     ],
   })
-  const docker = members(await written([A, B, NAMELESS], 'docker'))
+  const docker = members(await written([A, B, NAMELESS], 'docker-archive'))
   const path = (digest: string): string => `blobs/sha256/${digest.slice(7)}`
   const items = json(docker, 'manifest.json') as readonly Record<string, unknown>[]
   assert.deepEqual(
@@ -112,39 +145,125 @@ test("writeArchive() names images in index.json, and in docker's own files where
     A.manifest.layers.map(({ digest }) => path(digest)),
   )
   assert.deepEqual(Object.keys(items[0]!['LayerSources'] as object), A.diffIds)
-  const top = (each: ImageToSave): string => each.manifest.layers.at(-1)!.digest.slice(7)
+  const top = (each: Image): string => each.manifest.layers.at(-1)!.digest.slice(7)
   assert.deepEqual(json(docker, 'repositories'), { app: { '1': top(A), '2': top(A) }, '127.0.0.1:5000/team/b': { x: top(B) } })
 })
 
-test('what writeArchive() writes, readArchive() reads: names, manifests, and where each layer lies', async () => {
-  for (const format of ['docker', 'oci'] as const) {
+test('what ArchiveContents write, openImages() reads: names, manifests, and where each layer lies', async () => {
+  for (const format of ['docker-archive', 'oci-archive'] as const) {
     const path = join(scratch, `${format}.tar`)
     writeFileSync(path, await written([A, B, NAMELESS], format))
-    await using plain = await plainArchive(path, scratch)
-    const images = await readArchive(plain, PLATFORM)
-    const byConfig = new Map<string, string[]>()
-    for (const { names, config, manifest, layers } of images) {
-      const key = JSON.stringify(config.rootfs.diff_ids)
-      byConfig.set(key, [...(byConfig.get(key) ?? []), ...names.map(({ path: repository, tag }) => `${repository}:${tag}`)])
-      assert.ok([A, B, NAMELESS].some(each => each.descriptor.digest === manifest?.descriptor.digest))
-      for (const { extent, diffId } of layers) {
-        assert.equal(digestOf(readFileSync(extent.path).subarray(extent.start, extent.end)), diffId)
-      }
-    }
+    await using archive = await openImages(path, scratch)
+    assert.equal(archive.form, 'oci-archive')
     assert.deepEqual(
-      [...byConfig.values()].map(names => names.toSorted()),
-      [['library/app:1', 'library/app:2'], ['team/b:x'], []],
+      archive.roots.map(({ descriptor, names }) => [descriptor.digest, ...names.map(name => `${name.path}:${name.tag}`)]),
+      [
+        [A.descriptor.digest, 'library/app:1'],
+        [A.descriptor.digest, 'library/app:2'],
+        [B.descriptor.digest, 'team/b:x'],
+        [NAMELESS.descriptor.digest],
+      ],
+    )
+    assert.deepEqual(
+      archive.roots.map(({ position }) => position),
+      format === 'docker-archive' ? [0, 0, 1, 2] : [undefined, undefined, undefined, undefined],
+    )
+    for (const layer of [...A.manifest.layers, ...B.manifest.layers, ...NAMELESS.manifest.layers]) {
+      const { path: file, start, end } = archive.rangeOf(layer)!
+      assert.equal(digestOf(readFileSync(file).subarray(start, end)), layer.digest)
+      const tail = await readAtMost(await archive.open(layer, { start: 2 }), 1e6)
+      assert.equal(tail.toString(), blobs.get(layer.digest)!.subarray(2).toString())
+    }
+  }
+})
+
+test('ArchiveContents reject with what a blob rejects with, and ask for no other then', async () => {
+  const broken: BlobSource = {
+    open: async target =>
+      target.mediaType !== MEDIA_TYPES.layer
+        ? source.open(target)
+        : (async function* () {
+            yield Buffer.from('half')
+            throw new Error('lost')
+          })(),
+  }
+  for (const compression of ['none', 'gzip'] as const)
+    await assert.rejects(written([A], 'oci-archive', { from: broken, compression }), { message: 'lost' })
+})
+
+test('ArchiveContents compress what is plain, once, and name it so all the way up; what is compressed stays', async () => {
+  for (const [compression, mediaType, inflate] of [
+    ['gzip', MEDIA_TYPES.layerGzip, gunzipSync],
+    ['zstd', MEDIA_TYPES.layerZstd, zstdDecompressSync],
+  ] as const) {
+    const bytes = await written([A, B], 'docker-archive', { compression })
+    assert.ok(bytes.equals(await written([A, B], 'docker-archive', { compression })), 'the same bytes again')
+    const path = join(scratch, 'packed.tar')
+    writeFileSync(path, bytes)
+    await using archive = await openImages(path, scratch)
+    const manifests = []
+    for (const { descriptor } of archive.roots)
+      manifests.push(parseManifest(await readAtMost(await archive.open(descriptor), 1e6), MEDIA_TYPES.manifest))
+    const [a, b] = [manifests[0]!, manifests[2]!]
+    assert.equal(a.config.digest, A.manifest.config.digest)
+    assert.equal(a.layers[0]!.digest, b.layers[0]!.digest)
+    for (const [position, layer] of a.layers.entries()) {
+      assert.equal(layer.mediaType, mediaType)
+      const packed = await readAtMost(await archive.open(layer), 1e6)
+      assert.equal(inflate(packed).toString(), blobs.get(A.diffIds[position]!)!.toString())
+    }
+    // A second time nothing is left to compress.
+    await using again = new ArchiveContents({ compression: 'gzip', scratch })
+    const copied = await copyGraph(archive, again, archive.roots[0]!.descriptor)
+    assert.equal(copied.descriptor.digest, archive.roots[0]!.descriptor.digest)
+  }
+})
+
+test('an index goes in whole; docker’s own files have the image for the platform, or the first', async () => {
+  const index = (manifests: readonly Descriptor[]): Descriptor =>
+    blob(MEDIA_TYPES.index, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })))
+  const [arm64, amd64] = [
+    { ...A.descriptor, platform: { os: 'linux', architecture: 'arm64' } },
+    { ...B.descriptor, platform: PLATFORM },
+  ]
+  for (const [entries, top] of [
+    [[arm64, amd64], B],
+    [[arm64], A],
+  ] as const) {
+    const root = index(entries)
+    const found = members(await written([{ names: [parseReference('multi:1')], descriptor: root }], 'docker-archive'))
+    assert.deepEqual((json(found, 'index.json') as { manifests: readonly Descriptor[] }).manifests[0]!.digest, root.digest)
+    for (const { digest } of entries) assert.ok(found.has(`blobs/sha256/${digest.slice(7)}`))
+    const items = json(found, 'manifest.json') as readonly { readonly Config: string; readonly RepoTags: readonly string[] }[]
+    assert.deepEqual(
+      items.map(({ Config, RepoTags }) => [Config, RepoTags]),
+      [[`blobs/sha256/${top.manifest.config.digest.slice(7)}`, ['multi:1']]],
     )
   }
 })
 
-test('writeArchive() rejects with what a blob rejects with, and asks for no other then', async () => {
-  const broken = {
-    open: async (): Promise<ByteStream> =>
-      (async function* () {
-        yield Buffer.from('half')
-        throw new Error('lost')
-      })(),
+test('an artifact goes into an oci-archive, and into no docker-archive', async () => {
+  const config = blob(MEDIA_TYPES.empty, Buffer.from('{}'))
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.manifest,
+    artifactType: 'a/b',
+    config,
+    layers: [blob('text/plain', Buffer.from('hi'))],
   }
-  await assert.rejects(Array.fromAsync(writeArchive([A], broken, 'oci')), { message: 'lost' })
+  const root = { names: [parseReference('art:1')], descriptor: blob(MEDIA_TYPES.manifest, Buffer.from(JSON.stringify(manifest))) }
+  assert.ok(members(await written([root], 'oci-archive')).has(`blobs/sha256/${root.descriptor.digest.slice(7)}`))
+  await assert.rejects(written([root], 'docker-archive'), { code: 'STRATA_MANIFEST_NOT_AN_IMAGE' })
+})
+
+test('what is left out for who has a base is marked, and missed by its name', async () => {
+  const [base, top] = A.manifest.layers
+  const since = new SinceMark({ digest: B.descriptor.digest, name: 'b:x', absent: new Set([base!.digest]) })
+  const path = join(scratch, 'since.tar')
+  writeFileSync(path, await written([A], 'docker-archive', { since }))
+  await using archive = await openImages(path, scratch)
+  assert.deepEqual(archive.since, since)
+  assert.equal(archive.has(base!), false)
+  assert.equal(archive.has(top!), true)
+  await assert.rejects(archive.open(base!), { code: 'STRATA_BASE_MISSING', message: /only what was new since "b:x" \(sha256:/ })
 })

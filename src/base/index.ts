@@ -1,4 +1,5 @@
 export { KeyedMutex, mapConcurrently, SingleFlight } from './concurrency.ts'
+export { deliverFile } from './deliverFile.ts'
 export { DURABLE, Durability } from './durability.ts'
 export { errnoOf, type ErrorDetails, type ErrorKind, isStrataError, StrataError, systemError } from './errors.ts'
 export { compareFileNames, decodeFileName, encodeFileName } from './fileNames.ts'
@@ -20,6 +21,7 @@ export {
   observed,
   readAtMost,
   release,
+  sliceOf,
   streamOf,
 } from './streams.ts'
 export { TimeSlices } from './timeSlices.ts'

@@ -49,6 +49,24 @@ export async function* streamOf(...chunks: readonly Uint8Array[]): AsyncGenerato
   yield* chunks
 }
 
+/**
+ * A part of a stream in bytes: from `start` (default 0) up to and without `end` (default: the end). What comes behind the
+ * part is not asked for.
+ */
+export async function* sliceOf(
+  bytes: ByteStream,
+  { start = 0, end = Infinity }: { start?: number; end?: number },
+): AsyncGenerator<Uint8Array> {
+  if (end <= start) return
+  let at = 0
+  for await (const chunk of bytes) {
+    const [from, to] = [Math.max(0, start - at), Math.min(chunk.length, end - at)]
+    at += chunk.length
+    if (from < to) yield from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to)
+    if (at >= end) return
+  }
+}
+
 /** Smaller chunks may share their memory with others. */
 const RELEASED_BYTES = 16 * 1024
 

@@ -1,9 +1,6 @@
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
-import { finished, pipeline } from 'node:stream/promises'
-import { Durability, errnoOf, type ByteStream, publishFile, StrataError, systemError } from '../base/index.ts'
+import { type ByteStream, deliverFile, Durability, StrataError } from '../base/index.ts'
 import { wantsFsync } from './globals.ts'
 import type { Invocation } from './invocation.ts'
 
@@ -29,28 +26,5 @@ export async function writeArchiveTo(invocation: Invocation, path: string | unde
     for await (const chunk of await open()) await writeChunk(stdout, chunk)
     return
   }
-  if (await isRegularOrAbsent(path)) {
-    const bytes = await open()
-    try {
-      await publishFile(path, bytes, new Durability(wantsFsync(invocation.globals, invocation.surroundings.env)))
-    } catch (error) {
-      throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
-    }
-    return
-  }
-  // A device or a FIFO is written to as it is: renaming would replace it.
-  const output = createWriteStream(path)
-  await pipeline(await open(), output)
-  await finished(output)
-}
-
-async function isRegularOrAbsent(path: string): Promise<boolean> {
-  try {
-    const facts = await stat(path)
-    if (facts.isDirectory()) throw new StrataError('invalidArgument', 'STRATA_EISDIR', `Cannot write "${path}": it is a directory`)
-    return facts.isFile()
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return true
-    throw systemError(`write "${path}"`, error)
-  }
+  await deliverFile(path, open, new Durability(wantsFsync(invocation.globals, invocation.surroundings.env)))
 }

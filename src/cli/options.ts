@@ -89,6 +89,15 @@ export function bytes(help: string, details: Details<number> = {}): OptionSpec<n
   return valueOption<number | undefined>(help, { value: 'bytes', initial: undefined, ...details }, parseBytes)
 }
 
+/** Bytes per second as curl has them: `500k`, `2M`, `1G`, in powers of 1024; 0 is without a limit. curl(1) --limit-rate */
+export function rate(help: string): OptionSpec<number | undefined> {
+  return valueOption<number | undefined>(help, { value: 'rate', initial: undefined }, typed => {
+    const bytesPerSecond = /^\d/.test(typed) ? parseBytes(typed) : Number.NaN
+    if (Number.isNaN(bytesPerSecond)) throw new Error('expected bytes per second such as 500k, 2M or 1G')
+    return bytesPerSecond === 0 ? undefined : bytesPerSecond
+  })
+}
+
 /** `30s`, `1m30s`; the value is in milliseconds. */
 export function duration(help: string, details: Details<number> = {}): OptionSpec<number | undefined> {
   return valueOption<number | undefined>(help, { value: 'duration', initial: undefined, ...details }, parseDuration)

@@ -8,6 +8,21 @@ import type { ContainerInspect, Engine } from '../engine/index.ts'
 import { strata } from '../../test/cli/strataInTest.ts'
 
 describe('verbs that print', () => {
+  test('pull and push take the rate that curl would, in bytes per second', async () => {
+    const rates: unknown[] = []
+    const pull: Engine['pull'] = async (_, { limitRate } = {}) => (rates.push(limitRate), [])
+    const push: Engine['push'] = async (_, { limitRate } = {}) => (rates.push(limitRate), [])
+    for (const rate of ['500', '500k', '2M', '1G', '0']) await strata(`pull --limit-rate ${rate} a`, { pull })
+    await strata('push --limit-rate 1.5m a', { push })
+    await strata('push a', { push })
+    assert.deepEqual(rates, [500, 512_000, 2_097_152, 1_073_741_824, undefined, 1_572_864, undefined])
+    for (const rate of ['fast', '-1', '5q', ''])
+      assert.match(
+        (await strata(['pull', `--limit-rate=${rate}`, 'a'], { pull })).stderr,
+        /invalid argument .* (?:expected bytes per second|invalid size)/,
+      )
+  })
+
   test('pull ends with the digest, the status and the whole name; --quiet with the name alone', async () => {
     const image = {
       reference: 'docker.io/library/debian:12',

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { readAtMost, streamOf } from '../base/index.ts'
 import { collect, type Lease, Leases, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
 import { blobPath, type Descriptor, digestOf, MEDIA_TYPES } from '../oci/index.ts'
@@ -18,7 +19,7 @@ interface Opened extends Disposable {
   readonly content: DiskContentStore
   lease(): Lease
   ingests(): readonly string[]
-  collect(): Promise<readonly Resource[]>
+  collect(options?: { readonly interrupted: boolean }): Promise<readonly Resource[]>
 }
 
 let roots = 0
@@ -33,7 +34,7 @@ function openNew(): Opened {
     content,
     lease: () => leases.create(),
     ingests: () => readdirSync(join(root, 'ingest')),
-    collect: () => collect({ metadata, leases, kinds: content.collectables(), roots: () => [] }),
+    collect: options => collect({ metadata, leases, kinds: content.collectables(options), roots: () => [] }),
     [Symbol.dispose]: () => metadata.close(),
   }
 }
@@ -86,16 +87,83 @@ test('batch() refuses bytes that are not what their descriptor says, and keeps t
   assert.equal(await opened.content.stat(TWO.target.digest), undefined)
 })
 
-test('batch() leaves nothing when it is given up, and no collection takes what waits in it', async () => {
+test('batch() leaves what is given up to the next one, and no collection takes what waits in it', async () => {
   using opened = openNew()
   {
     await using batch = opened.content.batch()
     await batch.add(ONE.target, ONE.bytes)
-    await opened.collect()
+    await opened.collect({ interrupted: true })
     assert.ok((await readAtMost(batch.find(ONE.target.digest)!, 3)).equals(ONE.bytes))
   }
-  assert.deepEqual(opened.ingests(), [])
   assert.equal(await opened.content.stat(ONE.target.digest), undefined)
+  {
+    await using batch = opened.content.batch()
+    assert.ok(ONE.bytes.equals(await batch.obtain(ONE.target, mustNotFetch)))
+    await batch.commit()
+    await assertKept(opened, ONE)
+  }
+  {
+    await using batch = opened.content.batch()
+    await batch.add(TWO.target, TWO.bytes)
+  }
+  await opened.collect({ interrupted: true })
+  assert.deepEqual(opened.ingests(), [])
+})
+
+const mustNotFetch = async (): Promise<Buffer> => assert.fail('it is here')
+
+test('obtain() has no file of a blob that is not what it should be, or did not come', async () => {
+  using opened = openNew()
+  await using batch = opened.content.batch()
+  await assert.rejects(
+    batch.obtain(ONE.target, async () => TWO.bytes),
+    { code: 'STRATA_DIGEST_MISMATCH' },
+  )
+  await assert.rejects(
+    batch.obtain(ONE.target, async () => {
+      throw new Error('no network')
+    }),
+    /no network/,
+  )
+  assert.deepEqual(opened.ingests(), [])
+})
+
+test('obtain() fetches what a killed process has left in part, and what somebody has damaged', async () => {
+  using opened = openNew()
+  {
+    await using batch = opened.content.batch()
+    for (const { target, bytes } of [ONE, TWO]) await batch.add(target, bytes)
+  }
+  const [one = '', two = ''] = [ONE, TWO].map(({ target }) => join(opened.root, 'ingest', `small-${target.digest.replace(':', '-')}`))
+  writeFileSync(one, 'o')
+  writeFileSync(two, 'tvo')
+  await using batch = opened.content.batch()
+  for (const { target, bytes } of [ONE, TWO]) await batch.obtain(target, async () => bytes)
+  await batch.commit()
+  for (const each of [ONE, TWO]) await assertKept(opened, each)
+})
+
+test('obtain() fetches once what several batches want at the same time, and each stores it', async () => {
+  using opened = openNew()
+  const blobs = Array.from({ length: 20 }, (_, n) => blob(`number ${n}`))
+  let fetched = 0
+  const work = async (wanted: readonly Blob[], commits: boolean): Promise<void> => {
+    await using batch = opened.content.batch()
+    for (const { target, bytes } of wanted) {
+      const got = await batch.obtain(target, async () => {
+        fetched += 1
+        await sleep(5)
+        return bytes
+      })
+      assert.ok(bytes.equals(got))
+    }
+    if (commits) await batch.commit()
+  }
+  // In opposite orders, and one of them gives up.
+  await Promise.all([work(blobs, true), work(blobs.toReversed(), true), work(blobs, false), work(blobs.toReversed(), true)])
+  assert.equal(fetched, blobs.length)
+  for (const each of blobs) await assertKept(opened, each)
+  assert.deepEqual(opened.ingests(), [])
 })
 
 test('batch() holds its blobs for a lease, those too that are here already, whose files stay', async () => {

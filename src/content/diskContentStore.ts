@@ -22,6 +22,7 @@ import { childrenOf, isDocument, type VerifiedFile } from './ingest.ts'
 import { IngestDirectory } from './ingestDirectory.ts'
 import { type BlobProblem, markBlob, scrubBlobs } from './scrub.ts'
 import type { BlobInfo, CommitOptions, ContentStore, Deriver, Ingest, IngestOptions, OpenOptions } from './store.ts'
+import { UploadRecords } from './uploadRecords.ts'
 import { sizeMismatch, skipBytes, verified } from './verified.ts'
 
 export interface ContentOptions {
@@ -40,7 +41,8 @@ export function openContent(options: ContentOptions): DiskContentStore {
  *   oci-layout, index.json   the root is an OCI image layout of every image whose blobs are all kept
  *   blobs/<alg>/<hex>        blobs; a file without a record is garbage
  *   ingest/<hash of a key>   what is being written
- *   ingest/put-<random>      the same where nobody resumes it: a blob, or a directory of small ones
+ *   ingest/put-<random>      the same where nobody resumes it
+ *   ingest/small-<alg>-<hex> a small blob that waits for others, or was left by who was killed
  *   trash/                   what is being deleted
  *
  * A blob comes to be in this order, and each step is durable before the next: bytes, name, record.
@@ -124,10 +126,20 @@ export class DiskContentStore implements ContentStore {
     return this.#ingests.resume(key, options)
   }
 
+  /** Deletes what an ingest has left, unless somebody goes on with it now. */
+  discardIngest(key: string): void {
+    this.#ingests.discard(key)
+  }
+
   /** Begins to store small blobs together: many `put`s in the time of one. */
   batch(options: CommitOptions = {}): BlobBatch {
-    return new BlobBatch(this.#ingests.once, {
+    return new BlobBatch(this.#ingests.path, {
       durability: this.#metadata.durability,
+      read: async target => {
+        // Held first, looked for afterwards.
+        options.lease?.add({ kind: 'blob', id: target.digest })
+        return (await this.has(target)) ? readAtMost(await this.open(target), target.size) : undefined
+      },
       publish: files => this.#publishAll(files, options),
     })
   }
@@ -186,6 +198,11 @@ export class DiskContentStore implements ContentStore {
   /** The repositories that had a blob, the last seen first. */
   sources(digest: Digest): readonly string[] {
     return this.#records.sources(digest)
+  }
+
+  /** Where blobs are being uploaded to in a repository (`host/path`). */
+  uploadsTo(repository: string): UploadRecords {
+    return new UploadRecords(this.#metadata, repository)
   }
 
   /** Notes, after it was verified, that a layer blob holds this layer. The blob need not be here. */

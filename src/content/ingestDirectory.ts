@@ -22,24 +22,19 @@ export interface IngestDirectoryOptions {
 
 /** The directory of what is being written: one partial file for each ingest. */
 export class IngestDirectory {
-  readonly #path: string
+  readonly path: string
   readonly #options: IngestDirectoryOptions
 
   constructor(path: string, options: IngestDirectoryOptions) {
-    this.#path = path
+    this.path = path
     this.#options = options
-  }
-
-  /** Begins the paths of what nobody resumes: it goes as soon as nobody has it locked. */
-  get once(): string {
-    return join(this.#path, ONCE)
   }
 
   /** Begins an ingest that nobody resumes: bytes that cannot be had from the middle. */
   async begin(target: Descriptor): Promise<Ingest> {
     for (;;) {
       const key = randomBytes(16).toString('hex')
-      const path = `${this.once}${key}`
+      const path = join(this.path, `${ONCE}${key}`)
       try {
         const file = await PartialFile.create(path, { algorithm: digestAlgorithm(target.digest), durability: this.#options.durability })
         if (file !== undefined) return new DiskIngest(key, file, { target, publish: this.#options.publish })
@@ -52,8 +47,7 @@ export class IngestDirectory {
   /** Begins or resumes the ingest of a key, after other processes that have it open. */
   async resume(key: string, options: IngestOptions): Promise<Ingest> {
     const { target, signal } = options
-    // A key is any text; its hash is a file name.
-    const path = join(this.#path, hash('sha256', key))
+    const path = join(this.path, nameOf(key))
     for (;;) {
       signal?.throwIfAborted()
       const stored = this.#stored(key, target)
@@ -78,7 +72,7 @@ export class IngestDirectory {
   abandoned(interrupted: boolean): readonly string[] {
     const before = Date.now() - ABANDONED_AFTER_MS
     return this.#names().filter(name => {
-      const path = join(this.#path, name)
+      const path = join(this.path, name)
       const stats = lstatSync(path, { throwIfNoEntry: false })
       if (stats === undefined) return false
       const mayBeResumed = !interrupted && !name.startsWith(ONCE) && stats.mtimeMs >= before
@@ -86,9 +80,14 @@ export class IngestDirectory {
     })
   }
 
+  /** Deletes what an ingest of this key has left, unless a process has it open. */
+  discard(key: string): void {
+    this.delete(nameOf(key))
+  }
+
   /** Deletes a partial file, by its name, unless a process has opened it meanwhile. */
   delete(name: string): void {
-    const path = join(this.#path, name)
+    const path = join(this.path, name)
     whenFree(path, () => rmSync(path, { recursive: true, force: true }))
   }
 
@@ -112,13 +111,16 @@ export class IngestDirectory {
 
   #names(): readonly string[] {
     try {
-      return readdirSync(this.#path)
+      return readdirSync(this.path)
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return []
-      throw systemError(`list "${this.#path}"`, error)
+      throw systemError(`list "${this.path}"`, error)
     }
   }
 }
+
+/** A key is any text; its hash is a file name. */
+const nameOf = (key: string): string => hash('sha256', key)
 
 function goneMeanwhile(target: Descriptor): StrataError {
   return new StrataError('conflict', 'STRATA_BLOB_COLLECTED', `Cannot use blob "${target.digest}": it was removed meanwhile`, {

@@ -29,9 +29,13 @@ import type {
   ProcessTable,
   StopOptions,
 } from './containers.ts'
+import type { FileListing } from '../explore/index.ts'
 import type { RegistryServer, ServeOptions } from '../serve/index.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import type {
+  ArtifactSummary,
+  CopiedImage,
+  CopyImageOptions,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -39,15 +43,20 @@ import type {
   ImageRemoveOptions,
   ImageSummary,
   ImportOptions,
+  InspectImageOptions,
+  ListDirectoryOptions,
   LoadedImage,
   LoadOptions,
+  LookOptions,
   PlatformOption,
   PulledImage,
   PullOptions,
   PushedTag,
   PushOptions,
+  ReferrerSummary,
   SaveOptions,
 } from './images.ts'
+import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
 /**
@@ -64,6 +73,8 @@ import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem
  * Every method rejects with a StrataError: `notFound` when a named thing is not there (with
  * `STRATA_NO_SUCH_IMAGE`, `…_CONTAINER`, `…_VOLUME`, `…_NETWORK`), `invalidArgument` for what can not
  * be parsed or is ambiguous, `conflict` when the state of a thing forbids it.
+ * Where there is a `policy.json`, the methods that bring images in and those that make containers of them reject with
+ * `permissionDenied` (STRATA_POLICY_REJECTED) for what it does not allow (docs/adr/0009-trust.md).
  * Where a method takes CallOptions, aborting its signal rejects with `cancelled` and leaves nothing
  * half-visible; progress has docker's words (`Downloading`, `Pull complete`), and a report whose `id`
  * is '' is a line for people about the whole call (`Unable to find image 'x:latest' locally`).
@@ -79,14 +90,44 @@ export interface Engine extends AsyncDisposable {
    * @param source the path of a file, an http(s) URL, or the bytes
    */
   import(source: string | ByteStream, options?: ImportOptions & CallOptions): Promise<{ readonly imageId: string }>
-  /** Loads what `save` and other tools wrote: docker-archives, old ones too, and OCI layouts. All of it or nothing. */
+  /**
+   * Loads what `save`, `copy` and other tools wrote: docker-archives, old ones too, OCI layouts in a tar or a directory, and `dir:`
+   * directories. All of it or nothing.
+   *
+   * Rejects with `notFound` (STRATA_BASE_MISSING) for an archive of what is new since an image that is not here.
+   */
   load(source: string | ByteStream, options?: LoadOptions & CallOptions): Promise<readonly LoadedImage[]>
   /** Resolves when the images are stored, unpacked where the driver unpacks, and named. Several with `allTags`. */
   pull(reference: string, options?: PullOptions & CallOptions): Promise<readonly PulledImage[]>
   push(reference: string, options?: PushOptions & CallOptions): Promise<readonly PushedTag[]>
   /** An archive of the images and what they share, once; bytes are made as they are read. Unknown names reject before the first byte. */
   save(references: readonly string[], options?: SaveOptions & CallOptions): Promise<ByteStream>
+  /**
+   * Copies an image, an index or an artifact from one place to another, each `docker://REF`, `docker-archive:PATH[:REF|:@INDEX]`,
+   * `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`, `dir:DIR` or `strata:REF` (this store). Nothing is unpacked, but into this store,
+   * nor compressed: digests stay. It appears at its destination when all of it is there.
+   */
+  copy(source: string, destination: string, options?: CopyImageOptions & CallOptions): Promise<CopiedImage>
 
+  // Registries: who we are there, and what is there
+
+  /**
+   * Asks a registry whether it takes these credentials, and keeps them where docker would: with the credential helper that the
+   * user's `config.json` names, else in that file. Without any, asks about those that the user has.
+   *
+   * @param server its host, with or without a scheme and a path; default Docker Hub
+   * Rejects with `unauthorized` (STRATA_LOGIN_REFUSED) when it does not take them, and with `notFound` (STRATA_NO_CREDENTIALS)
+   * when there are none.
+   */
+  login(server?: string, options?: Partial<LoginOptions> & CallOptions): Promise<Login>
+  /** Forgets what `login` keeps for a registry. */
+  logout(server?: string): Promise<Logout>
+  /** The tags that a repository has in its registry, in the order of the registry; a page is fetched when it is asked for. */
+  tags(repository: string, call?: CallOptions): AsyncIterable<string>
+  /** The manifest or index that a name stands for in its registry, byte for byte. An image id is no name here. */
+  remoteManifest(reference: string, call?: CallOptions): Promise<RemoteDocument>
+  /** The manifests of the images that a name stands for in its registry: one, or all that an index lists, each fetched when it is asked for. */
+  remoteManifests(reference: string, call?: CallOptions): AsyncIterable<RemoteDocument>
   /**
    * Serves the images as a registry until it is closed; resolves when clients can connect. Close it before the engine.
    *
@@ -97,15 +138,40 @@ export interface Engine extends AsyncDisposable {
   // Images: what is here
 
   images(options?: ImageListOptions): Promise<readonly ImageSummary[]>
-  inspectImage(reference: string, options?: PlatformOption): Promise<ImageInspect>
+  /** With `remote`, of the image in its registry: manifest and config are fetched, and no layer. Then `Size` is that of the compressed layers. */
+  inspectImage(reference: string, options?: InspectImageOptions & CallOptions): Promise<ImageInspect>
   /** Newest first, as docker prints it. */
   history(reference: string, options?: PlatformOption): Promise<readonly HistoryEntry[]>
+  /**
+   * What is said about an image, and about that: as it was pulled along, or with `remote` as the registry has it now.
+   */
+  referrers(reference: string, options?: { readonly remote?: boolean } & CallOptions): Promise<readonly ReferrerSummary[]>
+  /** What is kept under a name and is no image: charts, policies, and whatever else registries hold. By name. */
+  artifacts(): Promise<readonly ArtifactSummary[]>
   /** Gives an image one more name; the name is taken from the image that had it. */
   tag(source: string, target: string): Promise<void>
   /** Removes a name, and with the last name the image. Rejects with `conflict` while a container has the image, unless forced. */
   removeImage(reference: string, options?: ImageRemoveOptions): Promise<readonly ImageRemoval[]>
   /** Removes dangling images, or with `all` every image without a container, and then what nothing reaches. */
   pruneImages(options?: ImagePruneOptions & CallOptions): Promise<PruneReport<ImageRemoval>>
+
+  // Images: what is in them
+
+  /**
+   * The content of a file of an image, which is not mounted, and need not be here: then it is read from its registry, and nothing
+   * stays here. Of the layers only those are fetched that decide about the file, from the top down; one with a table of
+   * contents (eStargz, zstd:chunked) that its manifest vouches for in parts, any other one whole, to its end. All bytes are verified before
+   * they are given out: against the digest of the layer, or of the piece in the table. A table is believed as the manifest is: it
+   * could differ from the tar that a pull unpacks.
+   *
+   * @param path is resolved as in a container: symlinks are followed, and nothing leads out of the image
+   * Rejects before the first byte with `notFound` (STRATA_NO_SUCH_IMAGE, STRATA_NO_SUCH_MANIFEST, STRATA_NO_SUCH_FILE), and with
+   * `invalidArgument` for a path that leads through or to something else (STRATA_NOT_A_DIRECTORY, STRATA_NOT_A_FILE); the
+   * stream throws `dataLoss` for a piece that is not what the table says.
+   */
+  readFile(reference: string, path: string, options?: LookOptions & CallOptions): Promise<ByteStream>
+  /** What is in a directory of an image, read as `readFile` does: the layers down to one that hides the rest. */
+  listDirectory(reference: string, path: string, options?: ListDirectoryOptions & CallOptions): AsyncIterable<FileListing>
 
   // Containers: their life
 

@@ -8,6 +8,10 @@ export interface EngineOptions {
   readonly storageDriver?: string
   /** Where `config.json` with credentials is. Default `$STRATA_CONFIG`, `$DOCKER_CONFIG`, `~/.docker`. */
   readonly configDirectory?: string
+  /** The machine's configuration that other tools share: `containers/policy.json`, `containers/registries.conf`, `docker/daemon.json`. Default `/etc`. */
+  readonly systemDirectory?: string
+  /** This user's, which comes before the machine's. Default `$XDG_CONFIG_HOME`, `~/.config`. */
+  readonly userConfigDirectory?: string
   /**
    * Default true: what a method has acknowledged survives power loss. With false nothing is ever synced, for machines that are
    * thrown away: power loss may then cost the whole root, also what engines that sync have acknowledged before.

@@ -1,31 +1,29 @@
-import { type ByteStream, type CallOptions, fileStream, mapConcurrently, streamOf } from '../base/index.ts'
-import type { ArchivedImage } from '../archive/index.ts'
-import { changeConfig, composeImage, type ImageFacts, imageFacts, ImageUnpack, takeNewLayer, verifyLayer } from '../image/index.ts'
+import { type ByteStream, type CallOptions, isStrataError, type Progress, StrataError } from '../base/index.ts'
+import type { ArchiveSource } from '../archive/index.ts'
+import { changeConfig, composeImage, takeNewLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import {
-  digestHex,
-  familiarName,
-  type ImageConfig,
-  layerCompression,
-  parseDigest,
-  parseReference,
-  type Reference,
-  withDefaultTag,
-} from '../oci/index.ts'
-import { openRootfs } from './rootfsSource.ts'
+import { type Descriptor, familiarName, formatPlatform, type ImageConfig, isIndex, parseReference, withDefaultTag } from '../oci/index.ts'
+import { takeArchivedGraph } from './archivedGraph.ts'
+import { bestForHost } from './bestForHost.ts'
 import { platformOf } from './hostPlatform.ts'
+import { checkArchived, checkIntake } from './intakeTrust.ts'
 import type { ImportOptions, LoadedImage, LoadOptions } from './images.ts'
+import { readRoot } from './readRoot.ts'
+import { openRootfs } from './rootfsSource.ts'
+import type { PolicyDirectories } from './policyFile.ts'
 import type { Stores } from './stores.ts'
+import { recordTaken, type TakenRoot } from './takenRoot.ts'
 
 /** Makes an image of one layer from a root filesystem's tar. */
 export async function importImage(
   stores: Stores,
   source: string | ByteStream,
-  options: ImportOptions & CallOptions,
+  options: ImportOptions & CallOptions & PolicyDirectories,
 ): Promise<{ readonly imageId: string }> {
   const name = options.reference === undefined ? undefined : withDefaultTag(parseReference(options.reference))
   const platform = platformOf(options.platform)
   const config = changeConfig({}, options.changes ?? [])
+  await checkIntake(options, { name: typeof source === 'string' ? source : '-', place: { transport: 'tarball' } })
   await using lease = stores.leases.create()
   const { bytes, total } = typeof source === 'string' ? await openRootfs(source, options.signal) : { bytes: source, total: undefined }
   const layer = await takeNewLayer(bytes, [], {
@@ -58,72 +56,67 @@ function reporter(total: number | undefined, { onProgress }: CallOptions): (byte
   }
 }
 
-/** Loads the images of an archive: all of them, or when one is bad none. */
+/** Loads the images of an archive or directory: all of them, or when one is bad none. */
 export async function loadImages(
   stores: Stores,
   source: string | ByteStream,
-  options: LoadOptions & CallOptions,
+  options: LoadOptions & CallOptions & PolicyDirectories,
 ): Promise<readonly LoadedImage[]> {
-  const { plainArchive, readArchive } = await import('../archive/index.ts')
-  await using plain = await plainArchive(source, stores.scratchDirectory())
-  const images = await readArchive(plain, platformOf(options.platform))
+  const { openImages, rootsToLoad } = await import('../archive/index.ts')
+  await using archive = await openImages(source, stores.scratchDirectory())
+  const platform = platformOf(options.platform)
+  const roots = rootsToLoad(archive, platform)
+  const path = typeof source === 'string' ? source : undefined
+  for (const root of roots) await checkArchived(options, archive, { root, path })
   await using lease = stores.leases.create()
-  const taken: { readonly facts: ImageFacts; readonly names: readonly Reference[] }[] = []
-  for (const image of images) taken.push({ facts: await takeArchived(stores, image, { ...options, lease }), names: image.names })
-  stores.changeImages(() => {
-    for (const { facts, names } of taken) {
-      stores.images.put(facts)
-      for (const name of names) stores.images.setName(name, facts.manifest.digest)
-    }
+  const taken: TakenRoot[] = []
+  for (const { descriptor, names } of roots) {
+    const found = await takeArchived(stores, { archive, root: descriptor }, { ...options, lease })
+    if (found !== undefined) taken.push({ ...found, names })
+  }
+  if (taken.length === 0 && archive.roots.length > 0) {
+    throw new StrataError(
+      'notFound',
+      'STRATA_NO_SUCH_PLATFORM',
+      `Cannot read ${archive.title}: it has no image for ${formatPlatform(platform)}`,
+      { hint: 'Choose another platform with --platform.' },
+    )
+  }
+  recordTaken(stores, taken)
+  return taken.flatMap(({ root, names, images }): readonly LoadedImage[] => {
+    const imageId = bestForHost(images)?.facts.id ?? root.digest
+    return names.length === 0 ? [{ imageId, name: undefined }] : names.map(name => ({ imageId, name: familiarName(withDefaultTag(name)) }))
   })
-  return taken.flatMap(({ facts, names }): readonly LoadedImage[] =>
-    names.length === 0
-      ? [{ imageId: facts.id, name: undefined }]
-      : names.map(name => ({ imageId: facts.id, name: familiarName(withDefaultTag(name)) })),
-  )
 }
 
-/** The workers take as many layers at once as there are cores; a few more wait ready. */
-const LAYERS_AT_ONCE = 4
-
-async function takeArchived(stores: Stores, image: ArchivedImage, options: CallOptions & { readonly lease: Lease }): Promise<ImageFacts> {
-  const { content, layers } = stores
-  const { lease, signal, onProgress } = options
-  const diffIds = image.config.rootfs.diff_ids
-  const unpackOptions = { lease, ...(signal === undefined ? {} : { signal }) }
-  await using unpack = ImageUnpack.begin(diffIds, { layers, snapshots: await stores.snapshots() }, unpackOptions)
-  await mapConcurrently(unpack.missing, LAYERS_AT_ONCE, async position => {
-    const { diffId, extent } = image.layers[position]!
-    const id = digestHex(parseDigest(diffId)).slice(0, 12)
-    const total = extent.end - extent.start
-    let current = 0
-    await unpack.add(position, extent, bytes => onProgress?.({ id, status: 'Loading layer', current: (current += bytes), total }))
-    onProgress?.({ id, status: 'Loading layer', current: total, total })
-  })
-  const { contentBytes } = await unpack.commit()
-  if (image.manifest === undefined) return await composeImage(image.config, image.configBytes, { content, layers, lease })
-  // The blobs come as they are, so that manifests keep their digests; plain tars are derived from the layers.
-  for (const [position, { descriptor, extent }] of image.layers.entries()) {
-    if (descriptor === undefined) continue
-    const diffId = diffIds[position]!
-    if (layerCompression(descriptor.mediaType) === 'none' && descriptor.digest === parseDigest(diffId))
-      content.recordDerivable(descriptor, diffId, { lease })
-    else {
-      if (!unpack.missing.includes(position)) await verifyLayer(fileStream(extent.path, extent), diffId)
-      await content.put(descriptor, fileStream(extent.path, extent), { lease })
-      content.setUncompressed(descriptor, diffId)
-    }
+/**
+ * Takes one root of an archive: an index with all its images where several are there and none is asked for, else the image for
+ * the platform. Undefined where an index has none for it.
+ */
+async function takeArchived(
+  stores: Stores,
+  { archive, root }: { readonly archive: ArchiveSource; readonly root: Descriptor },
+  options: LoadOptions & CallOptions & { readonly lease: Lease },
+): Promise<Omit<TakenRoot, 'names'> | undefined> {
+  const { isWholeIndex } = await import('../archive/index.ts')
+  const { choosePlatformImage } = await import('../transfer/index.ts')
+  const { signal, onProgress, lease } = options
+  const call = {
+    lease,
+    ...(signal === undefined ? {} : { signal }),
+    // docker tells of bytes alone, and of what is said about the whole.
+    onProgress: (progress: Progress) => {
+      if (progress.id === '' || progress.current !== undefined) onProgress?.(progress)
+    },
   }
-  const { descriptor, bytes } = image.manifest
-  const config = {
-    mediaType: configTypeOf(bytes),
-    digest: parseDigest(imageFacts(image.config, image.configBytes, { manifest: descriptor, contentBytes }).id),
-    size: image.configBytes.length,
+  const named = await readRoot(archive, root)
+  const isWhole = options.platform === undefined && (await isWholeIndex(archive, root))
+  try {
+    const platform = platformOf(options.platform)
+    const chosen = isWhole ? named : await choosePlatformImage(archive, named, { ...call, platform })
+    return await takeArchivedGraph(stores, { archive, root: chosen }, { ...call, platforms: 'all' })
+  } catch (error) {
+    if (isIndex(root.mediaType) && isStrataError(error) && error.code === 'STRATA_NO_SUCH_PLATFORM') return undefined
+    throw error
   }
-  await content.put(config, streamOf(image.configBytes), { lease })
-  await content.put(descriptor, streamOf(bytes), { lease })
-  return imageFacts(image.config, image.configBytes, { manifest: descriptor, contentBytes })
 }
-
-const configTypeOf = (manifestBytes: Buffer): string =>
-  (JSON.parse(manifestBytes.toString()) as { config: { mediaType: string } }).config.mediaType

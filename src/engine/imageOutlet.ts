@@ -1,34 +1,46 @@
-import { type ByteStream, type CallOptions, isStrataError, readAtMost } from '../base/index.ts'
-import type { ImageRecord } from '../image/index.ts'
-import { familiarName, formatReference, LIMITS, parseManifest, parseReference, type Reference } from '../oci/index.ts'
-import { holdImage } from './heldRoot.ts'
-import { imageFor } from './imagePlatform.ts'
+import { type ByteStream, type CallOptions, isStrataError } from '../base/index.ts'
+import type { SinceMark } from '../archive/index.ts'
+import {
+  type Descriptor,
+  type Digest,
+  familiarName,
+  formatReference,
+  layerCompression,
+  parseDigest,
+  parseReference,
+  type Reference,
+} from '../oci/index.ts'
+import { holdRoot } from './heldRoot.ts'
+import { hostPlatform } from './hostPlatform.ts'
 import type { SaveOptions } from './images.ts'
 import { tagsOf } from './repositoryTags.ts'
+import { type RootHere, rootHere } from './rootHere.ts'
 import type { Stores } from './stores.ts'
+
+const FORMATS = { docker: 'docker-archive', oci: 'oci-archive', 'docker-archive': 'docker-archive', 'oci-archive': 'oci-archive' } as const
 
 /** An archive of images; what an image is named in it is what it was asked for by. */
 export async function saveImages(stores: Stores, texts: readonly string[], options: SaveOptions & CallOptions): Promise<ByteStream> {
-  const { writeArchive } = await import('../archive/index.ts')
-  const asked = new Map<string, { readonly image: ImageRecord; readonly names: Map<string, Reference> }>()
-  for (const { image: meant, name } of texts.flatMap(text => imagesMeant(stores, text))) {
-    const image = await imageFor(stores, name === undefined ? meant.id : familiarName(name), options.platform)
-    const entry = asked.get(image.manifest.digest) ?? { image, names: new Map<string, Reference>() }
-    asked.set(image.manifest.digest, entry)
-    if (name !== undefined) entry.names.set(formatReference(name), name)
-  }
-  void stores.layers
+  const { ArchiveContents } = await import('../archive/index.ts')
+  const { copyGraph } = await import('../transfer/index.ts')
+  const { signal } = options
+  const call = signal === undefined ? {} : { signal }
   await using held = new AsyncDisposableStack()
-  for (const { image } of asked.values()) held.use(holdImage(stores, image))
-  const images = await Promise.all(
-    [...asked.values()].map(async ({ image, names }) => ({
-      names: [...names.values()],
-      descriptor: image.manifest,
-      manifest: parseManifest(await readAtMost(await stores.content.open(image.manifest), LIMITS.manifestBytes), image.manifest.mediaType),
-      diffIds: image.diffIds,
-    })),
+  const asked = await rootsAsked(stores, texts, options)
+  // The layer store is what derivable blobs are derived from.
+  void stores.layers
+  for (const { root, image } of asked) held.use(holdRoot(stores, root, image))
+  const since = options.since === undefined ? undefined : await sinceMark(stores, options.since, asked)
+  const contents = held.use(
+    new ArchiveContents({
+      compression: options.compression ?? 'none',
+      scratch: stores.scratchDirectory(),
+      ...(since === undefined ? {} : { since }),
+    }),
   )
-  const archive = writeArchive(images, stores.content, options.format ?? 'docker')
+  for (const { root, isSelected, names } of asked)
+    contents.add(await copyGraph(stores.content, contents, root, { ...call, select: isSelected }), { names: [...names.values()] })
+  const archive = contents.bytes(FORMATS[options.format ?? 'docker-archive'], hostPlatform())
   const leases = held.move()
   return (async function* () {
     await using _leases = leases
@@ -36,14 +48,41 @@ export async function saveImages(stores: Stores, texts: readonly string[], optio
   })()
 }
 
+interface AskedRoot extends RootHere {
+  readonly names: ReadonlyMap<string, Reference>
+}
+
+/** What is asked for, each root once with all names that it was asked for by. */
+async function rootsAsked(
+  stores: Stores,
+  texts: readonly string[],
+  { platforms = [], format }: SaveOptions,
+): Promise<readonly AskedRoot[]> {
+  const asked = new Map<string, RootHere & { readonly names: Map<string, Reference> }>()
+  for (const { text, name, isListed } of texts.flatMap(each => namesMeant(stores, each))) {
+    const here = await rootHere(stores, name, { text, platforms })
+    // docker's own files have no place for artifacts, which a repository may have beside its images.
+    if (isListed && here.image === undefined && FORMATS[format ?? 'docker-archive'] === 'docker-archive') continue
+    const entry = asked.get(here.root.digest) ?? { ...here, names: new Map<string, Reference>() }
+    asked.set(here.root.digest, entry)
+    if (name?.digest === undefined && name !== undefined) entry.names.set(formatReference(name), name)
+  }
+  return [...asked.values()]
+}
+
+interface NameMeant {
+  readonly text: string
+  readonly name: Reference | undefined
+  /** Whether it is one of the tags of a repository. */
+  readonly isListed: boolean
+}
+
 /** An id means an image without a name, a name with a tag itself, and a repository alone all its tags here. */
-function imagesMeant(stores: Stores, text: string): readonly { readonly image: ImageRecord; readonly name: Reference | undefined }[] {
+function namesMeant(stores: Stores, text: string): readonly NameMeant[] {
   const repository = repositoryIn(text)
   const tagged = repository === undefined ? [] : tagsOf(stores, repository)
-  const named = tagged.flatMap(name => ({ image: stores.images.named(name), name }))
-  if (named.length > 0) return named.flatMap(({ image, name }) => (image === undefined ? [] : { image, name }))
-  const name = stores.images.nameMeant(text)
-  return [{ image: stores.images.resolve(text), name: name?.digest === undefined ? name : undefined }]
+  if (tagged.length > 0) return tagged.map(name => ({ text: familiarName(name), name, isListed: true }))
+  return [{ text, name: stores.images.nameMeant(text), isListed: false }]
 }
 
 /** A reference that is nothing but a repository; undefined for every other, and for what is no reference. */
@@ -55,4 +94,40 @@ function repositoryIn(text: string): Reference | undefined {
     if (isStrataError(error, 'invalidArgument')) return undefined
     throw error
   }
+}
+
+/**
+ * What of the images that are asked for a reader has who has another one: its layers, as the very blobs, or as layers of which
+ * the blob can be made. Documents always go along. Undefined where they have nothing in common.
+ */
+async function sinceMark(stores: Stores, text: string, asked: readonly RootHere[]): Promise<SinceMark | undefined> {
+  const { SinceMark: Mark } = await import('../archive/index.ts')
+  const { content } = stores
+  const name = stores.images.nameMeant(text)
+  const base = await rootHere(stores, name, { text, platforms: [] })
+  const blobs = await layersOf(stores, base)
+  const layers = new Set(blobs.flatMap(({ digest }) => content.diffIdOf(digest) ?? []))
+  const digests = new Set(blobs.map(({ digest }) => digest))
+  const isHad = ({ digest }: Descriptor): boolean => {
+    const diffId = content.diffIdOf(digest)
+    return digests.has(digest) || (diffId !== undefined && digest === parseDigest(diffId) && layers.has(diffId))
+  }
+  const absent = new Set<Digest>()
+  for (const each of asked) for (const layer of await layersOf(stores, each)) if (isHad(layer)) absent.add(layer.digest)
+  if (absent.size === 0) return undefined
+  return new Mark({ digest: base.root.digest, name: name === undefined ? undefined : familiarName(name), absent })
+}
+
+/** The layers below a root. */
+async function layersOf({ content }: Stores, { root, isSelected }: RootHere): Promise<readonly Descriptor[]> {
+  const { copyGraph } = await import('../transfer/index.ts')
+  const layers: Descriptor[] = []
+  const sink = {
+    async take(target: Descriptor): Promise<Descriptor> {
+      if (layerCompression(target.mediaType) !== undefined) layers.push(target)
+      return target
+    },
+  }
+  await copyGraph(content, sink, root, { select: isSelected })
+  return layers
 }

@@ -6,7 +6,7 @@ import { readConfig } from './imageConfig.ts'
 import type { Stores } from './stores.ts'
 
 /** Whether an image runs where a platform is asked for. @param wanted `os[/architecture[/variant]]` */
-export async function isForPlatform(stores: Stores, image: ImageRecord, wanted: string): Promise<boolean> {
+async function isForPlatform(stores: Stores, image: ImageRecord, wanted: string): Promise<boolean> {
   const [offered, target] = [await platformOfImage(stores, image), platformOf(wanted)]
   return formatPlatform(offered) === formatPlatform(target) || matchesPlatform(offered, target)
 }
@@ -20,8 +20,9 @@ export async function isForPlatform(stores: Stores, image: ImageRecord, wanted: 
 export async function imageFor(stores: Stores, text: string, wanted: string | undefined): Promise<ImageRecord> {
   const image = stores.images.resolve(text)
   if (wanted === undefined) return image
+  const suitable = await findImageFor(stores, text, wanted)
+  if (suitable !== undefined) return suitable
   const candidates = [image, ...siblings(stores, text)]
-  for (const each of candidates) if (await isForPlatform(stores, each, wanted)) return each
   const here = await Promise.all(candidates.map(async each => formatPlatform(await platformOfImage(stores, each))))
   throw new StrataError(
     'notFound',
@@ -29,6 +30,14 @@ export async function imageFor(stores: Stores, text: string, wanted: string | un
     `Cannot find image "${text}" for ${formatPlatform(platformOf(wanted))}: what is here is for ${[...new Set(here)].join(', ')}`,
     { hint: 'Pull it with --platform.' },
   )
+}
+
+/** As `imageFor`, with undefined for an image that is not here, or not for this platform. */
+export async function findImageFor(stores: Stores, text: string, wanted: string | undefined): Promise<ImageRecord | undefined> {
+  const image = stores.images.find(text)
+  if (image === undefined || wanted === undefined) return image
+  for (const each of [image, ...siblings(stores, text)]) if (await isForPlatform(stores, each, wanted)) return each
+  return undefined
 }
 
 /** The images of the index that a name stands for. */

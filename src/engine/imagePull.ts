@@ -1,6 +1,8 @@
 import { type CallOptions, StrataError } from '../base/index.ts'
+import type { Referrer } from '../image/index.ts'
+import type { Lease } from '../metadata/index.ts'
 import {
-  choosePlatform,
+  type Digest,
   familiarName,
   formatReference,
   parseReference,
@@ -10,24 +12,31 @@ import {
   withTag,
 } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
-import type { TakenImage } from '../transfer/index.ts'
-import { hostPlatform, platformOf } from './hostPlatform.ts'
+import { bestForHost } from './bestForHost.ts'
+import { platformOf } from './hostPlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
+import { type PolicyFile, readPolicyFile, isPolicyRejection } from './policyFile.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
 /** Pulls one tag or digest, or every tag of a repository. */
 export async function pullImages(
   stores: Stores,
   text: string,
-  options: PullOptions & CallOptions & { readonly configDirectory: string },
+  options: PullOptions & CallOptions & RegistryAccess,
 ): Promise<readonly PulledImage[]> {
-  const asked = parseReference(text)
+  const { aliasedReference, connectRepository, RateLimit } = await import('../registry/index.ts')
+  const asked = (await aliasedReference(text, options)) ?? parseReference(text)
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
   }
-  const { connectRepository } = await import('../registry/index.ts')
-  const { configDirectory, signal, onProgress } = options
-  await using repository = await connectRepository(asked, { configDirectory, access: 'pull', ...(signal === undefined ? {} : { signal }) })
+  const { limitRate, onProgress } = options
+  await using repository = await connectRepository(asked, {
+    ...options,
+    access: 'pull',
+    ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
+  })
+  const policy = await readPolicyFile(options)
   const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
   const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
   const platforms = wantedPlatforms(options.platforms)
@@ -35,7 +44,8 @@ export async function pullImages(
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await pullOne(stores, reference, { ...options, platforms, repository }))
+    const pull = (): Promise<PulledImage> => pullOne(stores, reference, { ...options, platforms, repository, policy })
+    pulled.push(await repository.withoutLiars(pull, isPolicyRejection))
   }
   return pulled
 }
@@ -49,10 +59,12 @@ function wantedPlatforms(asked: PullOptions['platforms'] = []): readonly Platfor
 interface PullOneOptions extends CallOptions {
   readonly platforms: readonly Platform[] | 'all'
   readonly repository: Repository
+  /** Undefined where every image is accepted. */
+  readonly policy: PolicyFile | undefined
 }
 
 async function pullOne(stores: Stores, reference: Reference, options: PullOneOptions): Promise<PulledImage> {
-  const { choosePlatformImage, takeGraph } = await import('../transfer/index.ts')
+  const { choosePlatformImage, takeGraph, takeReferrers } = await import('../transfer/index.ts')
   const { platforms, repository, signal, onProgress } = options
   const named = await repository.manifest(reference.digest ?? reference.tag ?? 'latest', options)
   const [platform, ...others] = platforms === 'all' ? [] : platforms
@@ -63,21 +75,35 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
     id: '',
     status: `${reference.digest === undefined ? reference.tag : familiarName(reference)}: Pulling from ${reference.path}`,
   })
+  await using lease = stores.leases.create()
+  const signatures = await checkRemoteTrust(stores, reference, {
+    ...options,
+    digests: [root.descriptor.digest, named.descriptor.digest],
+    lease,
+  })
   // Of an image that is here docker names no layers.
   const isHere = stores.images.get(root.descriptor.digest) !== undefined
   const report: CallOptions['onProgress'] = progress => {
     if (!isHere || progress.status !== 'Already exists') onProgress?.(progress)
   }
-  await using lease = stores.leases.create()
-  const taken = await takeGraph(
-    repository,
-    root,
-    { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() },
-    { lease, platforms, onProgress: report, ...(signal === undefined ? {} : { signal }) },
-  )
+  const call = { lease, onProgress: report, ...(signal === undefined ? {} : { signal }) }
+  const into = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
+  const subjects = new Set([named.descriptor.digest, root.descriptor.digest])
+  // Most of the time nothing is said about an image, and asking takes as long as a small one.
+  const [graph, said] = await Promise.allSettled([
+    takeGraph(repository, root, into, { ...call, platforms }),
+    takeReferrers(repository, [...subjects], into.content, call),
+  ])
+  if (graph.status === 'rejected') throw graph.reason
+  if (said.status === 'rejected') throw said.reason
+  const taken = graph.value
+  const parts = taken.map(({ facts }) => facts.manifest.digest).filter(digest => !subjects.has(digest))
+  const signed = signatures.map(referrer => ({ subject: root.descriptor.digest, referrer }))
+  const referrers = [...signed, ...said.value, ...(await takeReferrers(repository, parts, into.content, call))]
   onProgress?.({ id: '', status: `Digest: ${named.descriptor.digest}` })
   const chosen = bestForHost(taken)
-  const isKnown = stores.recordRoot({ reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen })
+  const facts = { reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen, referrers }
+  const isKnown = stores.recordRoot(facts)
   return {
     reference: formatReference(reference),
     name: familiarName(reference),
@@ -87,9 +113,20 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
   }
 }
 
-/** The image that is meant where one is: this machine's, else the first. */
-function bestForHost(taken: readonly TakenImage[]): TakenImage | undefined {
-  const offered = taken.map(({ facts, platform }) => ({ ...facts.manifest, platform }))
-  const best = choosePlatform(offered, hostPlatform())
-  return taken.find(({ facts }) => facts.manifest.digest === best?.digest) ?? taken[0]
+/**
+ * Asks the policy before anything of the layers is fetched, and takes the signatures that count into the store, by which
+ * the image can be checked again.
+ */
+async function checkRemoteTrust(
+  stores: Stores,
+  reference: Reference,
+  options: PullOneOptions & { readonly digests: readonly Digest[]; readonly lease: Lease },
+): Promise<readonly Referrer[]> {
+  const { policy, repository, digests, lease } = options
+  if (policy === undefined) return []
+  const { checkTrust, registryImage } = await import('./trust.ts')
+  const { RemoteSignatures } = await import('../transfer/index.ts')
+  const found = new RemoteSignatures(repository, [...new Set(digests)], options)
+  const counted = await checkTrust(policy, registryImage(reference, digests, found))
+  return found.take(counted, stores.content, lease)
 }

@@ -1,8 +1,9 @@
 import type { ImageRecord } from '../image/index.ts'
-import type { History, ImageConfig } from '../oci/index.ts'
+import type { History } from '../oci/index.ts'
 import { readConfig } from './imageConfig.ts'
-import type { ImageConfigJson, ImageInspect } from './imageInspect.ts'
+import type { ImageInspect } from './imageInspect.ts'
 import { imageFor } from './imagePlatform.ts'
+import { inspectedConfig, NEVER } from './inspectedConfig.ts'
 import type { HistoryEntry, PlatformOption } from './images.ts'
 import type { Stores } from './stores.ts'
 
@@ -17,26 +18,13 @@ export async function inspectImage(stores: Stores, text: string, { platform }: P
     RepoTags: all.flatMap(({ names }) => names),
     RepoDigests: all.flatMap(({ repositoryDigests }) => repositoryDigests),
     Parent: image.parentId ?? '',
-    Comment: config.history?.at(-1)?.comment ?? '',
-    ...(config.created === undefined ? {} : { Created: config.created }),
-    DockerVersion: dockerVersionOf(config),
-    Author: config.author ?? '',
-    Config: (config.config ?? {}) as ImageConfigJson,
-    Architecture: config.architecture,
-    ...(config.variant === undefined ? {} : { Variant: config.variant }),
-    Os: config.os,
-    ...(config['os.version'] === undefined ? {} : { OsVersion: config['os.version'] }),
+    ...inspectedConfig(config),
     Size: image.contentBytes,
     GraphDriver: { Name: snapshots?.driverName ?? 'none', Data: unpacked ? { ...snapshots.describe(image.chainId) } : null },
     RootFS: { Type: 'layers', Layers: image.diffIds },
-    Metadata: { LastTagTime: (image.lastTaggedAt ?? new Date('0001-01-01T00:00:00Z')).toISOString() },
+    Metadata: { LastTagTime: (image.lastTaggedAt ?? NEVER).toISOString() },
     Descriptor: { mediaType: image.manifest.mediaType, digest: image.manifest.digest, size: image.manifest.size },
   }
-}
-
-/** What made the image, where that was Docker: a field that is not the image-spec's. */
-function dockerVersionOf(config: ImageConfig & { readonly docker_version?: unknown }): string {
-  return typeof config.docker_version === 'string' ? config.docker_version : ''
 }
 
 /** One entry for each step, newest first; the image itself is known by id, and what it was made from here. */

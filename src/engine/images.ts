@@ -5,6 +5,23 @@ export interface PlatformOption {
   readonly platform?: string
 }
 
+export interface LookOptions extends PlatformOption {
+  /** In its registry, also when the image is here; an image that is not here is always looked for there. */
+  readonly remote?: boolean
+}
+
+export interface InspectImageOptions extends PlatformOption {
+  /** As its registry has it; default as it is here. */
+  readonly remote?: boolean
+}
+
+export interface ListDirectoryOptions extends LookOptions {
+  /** Directories below, too, each after the one that it is in. */
+  readonly recursive?: boolean
+  /** A symlink at the end of the path is shown itself. Default: the directory that it leads to is listed. */
+  readonly showsLink?: boolean
+}
+
 export interface ImportOptions extends PlatformOption {
   /** The new image's name. */
   readonly reference?: string
@@ -21,7 +38,12 @@ export interface LoadedImage {
   readonly name: string | undefined
 }
 
-export interface PullOptions {
+export interface RateOption {
+  /** The most bytes per second, over all connections of the call and in both directions. Default: as fast as it goes. */
+  readonly limitRate?: number
+}
+
+export interface PullOptions extends RateOption {
   /**
    * `os[/architecture[/variant]]` each. Of one platform (default this machine's) the name stands for its image; of several,
    * or `all`, for the index with those images.
@@ -44,7 +66,7 @@ export interface PulledImage {
 
 export type LayerCompression = 'gzip' | 'zstd' | 'none'
 
-export interface PushOptions {
+export interface PushOptions extends RateOption {
   /** Only these of the name's platforms; default all that are here. */
   readonly platforms?: readonly string[]
   readonly allTags?: boolean
@@ -58,9 +80,52 @@ export interface PushedTag {
   readonly manifestBytes: number
 }
 
-export interface SaveOptions extends PlatformOption {
-  /** `docker` (default) is an archive that both `docker load` and OCI tools read; `oci` leaves out docker's own files. */
-  readonly format?: 'docker' | 'oci'
+/** A manifest that says something about an image: a signature, a list of parts, an attestation. */
+export interface ReferrerSummary {
+  readonly digest: string
+  /** Of the manifest that it is about: the image, its index, or another referrer. */
+  readonly subject: string
+  /** Of the artifact, else of its config. */
+  readonly artifactType: string
+  /** Bytes of the manifest and all that it names. */
+  readonly sizeBytes: number
+  readonly annotations: StringMap
+  /** Where it is found by tag: `sha256-….sig`. */
+  readonly tag?: string
+}
+
+export interface ArtifactSummary {
+  /** Familiar, with the tag. */
+  readonly name: string
+  readonly digest: string
+  readonly artifactType: string
+  readonly sizeBytes: number
+}
+
+export interface SaveOptions {
+  /**
+   * `docker-archive` (default) is an archive that both `docker load` and OCI tools read; `oci-archive` leaves out docker's own
+   * files. `docker` and `oci` mean the same.
+   */
+  readonly format?: 'docker-archive' | 'oci-archive' | 'docker' | 'oci'
+  /** Only these of a name's platforms; default all that are here. */
+  readonly platforms?: readonly string[]
+  /** For layers that are plain tars; those that are compressed stay as they are. Default `none`. */
+  readonly compression?: LayerCompression
+  /** An image that the reader of the archive has: what it has is left out, and only `load` takes the archive. */
+  readonly since?: string
+}
+
+export interface CopyImageOptions extends RateOption {
+  /** `os[/architecture[/variant]]` each: one gives its image, several their index, `all` the index as it is. Default this machine's. */
+  readonly platforms?: readonly string[] | 'all'
+  /** Rejects with `conflict` where the copy would not have the digest of what is copied. */
+  readonly preserveDigests?: boolean
+}
+
+export interface CopiedImage {
+  /** Of the manifest or index, at the destination. */
+  readonly manifestDigest: string
 }
 
 export interface ImageListOptions {

@@ -6,13 +6,14 @@ import { openRuntime, readRuntimeFacts, type RuntimeFacts } from '../runtime/ind
 import type { DriverTrial } from '../snapshot/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
 import { listImages } from './imageList.ts'
+import { findPolicyFile, type PolicyDirectories } from './policyFile.ts'
 import type { Stores } from './stores.ts'
 import type { EngineInfo, EngineVersion } from './system.ts'
 
 const INFO = ['CREATE TABLE IF NOT EXISTS installation (id TEXT PRIMARY KEY) STRICT;']
 
 /** What there is and what works here, and for what does not: why, and what to do. */
-export async function engineInfo(stores: Stores, containers: Containers | undefined): Promise<EngineInfo> {
+export async function engineInfo(stores: Stores, containers: Containers | undefined, policy: PolicyDirectories): Promise<EngineInfo> {
   const facts = await readRuntimeFacts()
   await using scratch = await TemporaryDirectory.create(tmpdir(), 'strata-info-')
   const runtime = await findRuntime(facts, scratch.path)
@@ -55,6 +56,7 @@ export async function engineInfo(stores: Stores, containers: Containers | undefi
     Runtimes: runtime === undefined ? {} : { [runtime.name]: { path: runtime.path } },
     DefaultRuntime: runtime?.name ?? 'none',
     SecurityOptions: facts.seccomp ? ['name=seccomp,profile=builtin'] : [],
+    SignaturePolicy: (await findPolicyFile(policy)) ?? '',
     SystemTime: new Date().toISOString(),
     Warnings: warningsOf(facts, {
       runtime: runtime !== undefined,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
-import { isStrataError, packageDirectory, StrataError } from '../base/index.ts'
+import { packageDirectory, StrataError } from '../base/index.ts'
 import type {
   AttachedStreams,
   AttachmentEnd,
@@ -31,16 +31,21 @@ import type {
   VolumeOptions,
   VolumePruneOptions,
 } from '../container/index.ts'
+import type { FileListing } from '../explore/index.ts'
 import { type ImageRecord, ImageStore, ImageUnpack } from '../image/index.ts'
 import { type Lease, type Metadata, openMetadata, openRootDirectory, type Resource } from '../metadata/index.ts'
-import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, formatReference, parseReference, withDefaultTag } from '../oci/index.ts'
 import type { RegistryServer, ServeOptions } from '../serve/index.ts'
+import type { RegistryAccess } from './registryAccess.ts'
 import type { CommitOptions } from './containers.ts'
 import type { Engine, NetworkListOptions } from './engine.ts'
 import type { ImageInspect } from './imageInspect.ts'
 import { listImages } from './imageList.ts'
 import type { ImageUser, RemovalContext } from './imageRemoval.ts'
 import type {
+  ArtifactSummary,
+  CopiedImage,
+  CopyImageOptions,
   HistoryEntry,
   ImageListOptions,
   ImagePruneOptions,
@@ -48,19 +53,25 @@ import type {
   ImageRemoveOptions,
   ImageSummary,
   ImportOptions,
+  InspectImageOptions,
+  ListDirectoryOptions,
   LoadedImage,
   LoadOptions,
+  LookOptions,
   PlatformOption,
   PulledImage,
   PullOptions,
   PushedTag,
   PushOptions,
+  ReferrerSummary,
   SaveOptions,
 } from './images.ts'
+import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
+import type { Login, LoginOptions, Logout, RemoteDocument } from './registries.ts'
 import type { Stores } from './stores.ts'
 import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem } from './system.ts'
 
-export interface LocalEngineOptions {
+export interface LocalEngineOptions extends PolicyDirectories {
   readonly root: string
   readonly storageDriver: string | undefined
   readonly durability: Durability
@@ -83,25 +94,56 @@ export class LocalEngine implements Engine {
   }
 
   async import(source: string | ByteStream, options: ImportOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
-    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, options)
+    return (await import('./imageIntake.ts')).importImage(await this.#open(), source, { ...options, ...this.#registryAccess })
   }
 
   async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {
-    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, options)
+    return (await import('./imageIntake.ts')).loadImages(await this.#open(), source, { ...options, ...this.#registryAccess })
   }
 
   async pull(reference: string, options: PullOptions & CallOptions = {}): Promise<readonly PulledImage[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, configDirectory })
+    return (await import('./imagePull.ts')).pullImages(await this.#open(), reference, { ...options, ...this.#registryAccess })
   }
 
   async push(reference: string, options: PushOptions & CallOptions = {}): Promise<readonly PushedTag[]> {
-    const { configDirectory } = this.#options
-    return (await import('./imagePush.ts')).pushImages(await this.#open(), reference, { ...options, configDirectory })
+    return (await import('./imagePush.ts')).pushImages(await this.#open(), reference, { ...options, ...this.#registryAccess })
   }
 
   async save(references: readonly string[], options: SaveOptions & CallOptions = {}): Promise<ByteStream> {
-    return (await import('./imageOutlet.ts')).saveImages(await this.#open(), references, options)
+    return (await import('./imageOutlet.ts')).saveImages(
+      await this.#open(),
+      await Promise.all(references.map(each => this.#nameHere(each))),
+      options,
+    )
+  }
+
+  async copy(source: string, destination: string, options: CopyImageOptions & CallOptions = {}): Promise<CopiedImage> {
+    const { durability } = this.#options
+    return (await import('./imageCopy.ts')).copyImage(
+      await this.#open(),
+      { source, destination },
+      { ...options, durability, ...this.#registryAccess },
+    )
+  }
+
+  async login(server?: string, options: Partial<LoginOptions> & CallOptions = {}): Promise<Login> {
+    return (await import('./registryLogin.ts')).logIn(this.#options, server, options)
+  }
+
+  async logout(server?: string): Promise<Logout> {
+    return (await import('./registryLogin.ts')).logOut(this.#options, server)
+  }
+
+  async *tags(repository: string, call: CallOptions = {}): AsyncGenerator<string> {
+    yield* (await import('./remoteQueries.ts')).listTags(repository, { ...call, ...this.#registryAccess })
+  }
+
+  async remoteManifest(reference: string, call: CallOptions = {}): Promise<RemoteDocument> {
+    return (await import('./remoteQueries.ts')).remoteManifest(reference, { ...call, ...this.#registryAccess })
+  }
+
+  async *remoteManifests(reference: string, call: CallOptions = {}): AsyncGenerator<RemoteDocument> {
+    yield* (await import('./remoteQueries.ts')).remoteManifests(reference, { ...call, ...this.#registryAccess })
   }
 
   async serve(options: ServeOptions = {}): Promise<RegistryServer> {
@@ -115,21 +157,41 @@ export class LocalEngine implements Engine {
     return listImages(this.#images, options)
   }
 
-  async inspectImage(reference: string, options: PlatformOption = {}): Promise<ImageInspect> {
-    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), reference, options)
+  async inspectImage(reference: string, options: InspectImageOptions & CallOptions = {}): Promise<ImageInspect> {
+    if (options.remote === true)
+      return (await import('./remoteInspect.ts')).inspectRemoteImage(reference, { ...options, ...this.#registryAccess })
+    return (await import('./imageQueries.ts')).inspectImage(await this.#open(), await this.#nameHere(reference), options)
+  }
+
+  async readFile(reference: string, path: string, options: LookOptions & CallOptions = {}): Promise<ByteStream> {
+    const { readImageFile } = await import('./imageFiles.ts')
+    return readImageFile(await this.#open(), { text: reference, path }, { ...options, ...this.#registryAccess })
+  }
+
+  async *listDirectory(reference: string, path: string, options: ListDirectoryOptions & CallOptions = {}): AsyncGenerator<FileListing> {
+    const { listImageDirectory } = await import('./imageFiles.ts')
+    yield* listImageDirectory(await this.#open(), { text: reference, path }, { ...options, ...this.#registryAccess })
   }
 
   async history(reference: string, options: PlatformOption = {}): Promise<readonly HistoryEntry[]> {
-    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), reference, options)
+    return (await import('./imageQueries.ts')).imageHistory(await this.#open(), await this.#nameHere(reference), options)
+  }
+
+  async referrers(reference: string, options: { readonly remote?: boolean } & CallOptions = {}): Promise<readonly ReferrerSummary[]> {
+    return (await import('./artifacts.ts')).listReferrers(await this.#open(), reference, { ...options, ...this.#registryAccess })
+  }
+
+  async artifacts(): Promise<readonly ArtifactSummary[]> {
+    return (await import('./artifacts.ts')).listArtifacts(await this.#open())
   }
 
   async tag(source: string, target: string): Promise<void> {
     const { tagRoot } = await import('./imageTag.ts')
-    tagRoot(await this.#open(), source, withDefaultTag(parseReference(target)))
+    tagRoot(await this.#open(), await this.#nameHere(source), withDefaultTag(parseReference(target)))
   }
 
   async removeImage(reference: string, options: ImageRemoveOptions = {}): Promise<readonly ImageRemoval[]> {
-    return (await import('./imageRemoval.ts')).removeImage(await this.#removal(), reference, options)
+    return (await import('./imageRemoval.ts')).removeImage(await this.#removal(), await this.#nameHere(reference), options)
   }
 
   async pruneImages(options: ImagePruneOptions & CallOptions = {}): Promise<PruneReport<ImageRemoval>> {
@@ -288,7 +350,7 @@ export class LocalEngine implements Engine {
   }
 
   async info(): Promise<EngineInfo> {
-    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers())
+    return (await import('./info.ts')).engineInfo(await this.#open(), await this.#optionalContainers(), this.#registryAccess)
   }
 
   async version(): Promise<EngineVersion> {
@@ -380,6 +442,7 @@ export class LocalEngine implements Engine {
     const stores = await this.#open()
     await using lease = stores.leases.create()
     const image = await this.#imageFor(options, call)
+    await this.#checkTrust(image, options.image, call)
     lease.add({ kind: 'blob', id: image.manifest.digest })
     await this.#unpack(image, lease, call)
     const { readConfig } = await import('./imageConfig.ts')
@@ -388,27 +451,44 @@ export class LocalEngine implements Engine {
     return await use(containers, { id: image.id, name: options.image, config, ...(chainId === undefined ? {} : { chainId }) })
   }
 
-  async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
-    const { image: text, pull = 'missing', platform } = options
-    const present = pull === 'always' ? undefined : this.#images.find(text)
-    const suitable = present === undefined || platform === undefined ? present : await this.#forPlatform(text, platform)
-    if (suitable !== undefined) return suitable
-    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(text)
-    if (pull === 'missing')
-      call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
-    await this.pull(text, { ...call, ...(platform === undefined ? {} : { platforms: [platform] }) })
-    return this.#images.resolve(text)
+  get #registryAccess(): RegistryAccess {
+    const { configDirectory, systemDirectory, userConfigDirectory, logger } = this.#options
+    return { configDirectory, systemDirectory, userConfigDirectory, logger }
   }
 
-  /** The image of a name for a platform; undefined where it is not here. */
-  async #forPlatform(text: string, platform: string): Promise<ImageRecord | undefined> {
-    const { imageFor } = await import('./imagePlatform.ts')
-    try {
-      return await imageFor(await this.#open(), text, platform)
-    } catch (error) {
-      if (isStrataError(error, 'notFound')) return undefined
-      throw error
-    }
+  /** The policy may have changed since an image came, and a name may have been given to another one. */
+  async #checkTrust(image: ImageRecord, text: string, { signal }: CallOptions): Promise<void> {
+    const policy = await readPolicyFile(this.#options)
+    if (policy === undefined) return
+    const { checkStoredTrust } = await import('./storedTrust.ts')
+    const name = await this.#nameHere(text)
+    await checkStoredTrust(await this.#open(), policy, { image, text: name, ...(signal === undefined ? {} : { signal }) })
+  }
+
+  async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {
+    const { image: text, pull = 'missing', platform } = options
+    const name = pull === 'always' ? text : await this.#nameHere(text)
+    const suitable = pull === 'always' ? undefined : await this.#imageHere(name, platform)
+    if (suitable !== undefined) return suitable
+    if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(name)
+    if (pull === 'missing')
+      call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
+    const [pulled] = await this.pull(text, { ...call, ...(platform === undefined ? {} : { platforms: [platform] }) })
+    return this.#images.resolve(pulled!.reference)
+  }
+
+  /** What an image is called here that people mean by `text`: where nothing has that name, and it is an alias, what it is an alias of. */
+  async #nameHere(text: string): Promise<string> {
+    if (this.#images.nameMeant(text) !== undefined || this.#images.find(text) !== undefined) return text
+    const { aliasedReference } = await import('../registry/index.ts')
+    const aliased = await aliasedReference(text, this.#registryAccess)
+    const name = aliased === undefined ? undefined : withDefaultTag(aliased)
+    return name === undefined || this.#images.rootOf(name) === undefined ? text : formatReference(name)
+  }
+
+  async #imageHere(text: string, platform: string | undefined): Promise<ImageRecord | undefined> {
+    if (platform === undefined) return this.#images.find(text)
+    return (await import('./imagePlatform.ts')).findImageFor(await this.#open(), text, platform)
   }
 
   /** An image that came when nothing could be mounted, or with another driver, has its layers but no snapshots. */

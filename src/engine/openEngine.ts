@@ -19,6 +19,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     storageDriver: options.storageDriver,
     durability: new Durability(options.fsync ?? true),
     configDirectory: configDirectory(options.configDirectory, process.env),
+    systemDirectory: resolve(options.systemDirectory ?? '/etc'),
+    userConfigDirectory: resolve(options.userConfigDirectory ?? process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config')),
     logger: options.logger ?? silentLogger,
   })
 }

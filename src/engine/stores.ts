@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { StrataError } from '../base/index.ts'
 import { type DiskContentStore, openContent } from '../content/index.ts'
-import type { ImageFacts, ImageStore } from '../image/index.ts'
+import type { ImageFacts, ImageStore, Referrer } from '../image/index.ts'
 import { type LayerStore, openLayers } from '../layers/index.ts'
 import { Leases, type Metadata } from '../metadata/index.ts'
 import { ANNOTATIONS, type Descriptor, formatReference, parseReference, type Reference } from '../oci/index.ts'
@@ -19,6 +19,8 @@ export interface NewRoot {
   readonly images: readonly { readonly facts: ImageFacts }[]
   /** Which image is meant where one is; undefined for an artifact. */
   readonly chosen: { readonly facts: ImageFacts } | undefined
+  /** What is said about any of them. */
+  readonly referrers: readonly { readonly subject: Descriptor['digest']; readonly referrer: Referrer }[]
 }
 
 export interface StoresOptions {
@@ -118,11 +120,12 @@ export class Stores {
    *
    * Returns whether all of that was known already.
    */
-  recordRoot({ reference, root, repositoryDigest, images, chosen }: NewRoot): boolean {
+  recordRoot({ reference, root, repositoryDigest, images, chosen, referrers }: NewRoot): boolean {
     return this.changeImages(() => {
       const before = this.images.rootOf(reference)?.digest
       const isKnown = before === root.digest && images.every(({ facts }) => this.images.get(facts.manifest.digest) !== undefined)
       for (const { facts } of images) this.images.put(facts)
+      for (const { subject, referrer } of referrers) this.images.addReferrer(subject, referrer)
       const byDigest = { domain: reference.domain, path: reference.path, digest: repositoryDigest }
       if (chosen?.facts.manifest.digest === root.digest) {
         this.images.addRepositoryDigest(byDigest, repositoryDigest, root.digest)

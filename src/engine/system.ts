@@ -59,6 +59,8 @@ export interface EngineInfo {
   readonly DefaultRuntime: string
   readonly SecurityOptions: readonly string[]
   readonly SystemTime: string
+  /** The path of the policy.json in force; '' where there is none, and every image is accepted. */
+  readonly SignaturePolicy: string
   /** Sentences: what does not work here, why, and what to do. */
   readonly Warnings: readonly string[]
 }

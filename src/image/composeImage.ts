@@ -36,21 +36,27 @@ export async function composeImage(
   const configDescriptor = describeBytes(MEDIA_TYPES.config, configBytes)
   await content.put(configDescriptor, streamOf(configBytes), { lease })
   const stored = config.rootfs.diff_ids.map(diffId => layers.get(diffId)!)
-  const manifest: ImageManifest = {
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPES.manifest,
-    config: configDescriptor,
-    layers: stored.map(({ diffId, tarBytes }) => plainLayer(diffId, tarBytes)),
-  }
-  for (const { diffId, tarBytes } of stored) content.recordDerivable(plainLayer(diffId, tarBytes), diffId, { lease })
-  const bytes = Buffer.from(JSON.stringify(manifest))
+  for (const layer of stored) content.recordDerivable(plainLayer(layer), layer.diffId, { lease })
+  const bytes = Buffer.from(JSON.stringify(plainManifest(configDescriptor, stored)))
   const descriptor = describeBytes(MEDIA_TYPES.manifest, bytes)
   await content.put(descriptor, streamOf(bytes), { lease })
   const contentBytes = stored.reduce((sum, layer) => sum + layer.contentBytes, 0)
   return imageFacts(config, configBytes, { manifest: descriptor, contentBytes, ...(parentId === undefined ? {} : { parentId }) })
 }
 
+/** A layer as far as its blob without compression is concerned. */
+export interface PlainLayer {
+  readonly diffId: DiffId
+  /** Size of the plain layer tar. */
+  readonly tarBytes: number
+}
+
 /** A layer's blob without compression has the DiffId itself as its digest. */
-function plainLayer(diffId: DiffId, size: number): Descriptor {
-  return { mediaType: MEDIA_TYPES.layer, digest: parseDigest(diffId), size }
+export function plainLayer({ diffId, tarBytes }: PlainLayer): Descriptor {
+  return { mediaType: MEDIA_TYPES.layer, digest: parseDigest(diffId), size: tarBytes }
+}
+
+/** The manifest of an image whose layers are plain tars. */
+export function plainManifest(config: Descriptor, layers: readonly PlainLayer[]): ImageManifest {
+  return { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: layers.map(plainLayer) }
 }

@@ -243,10 +243,10 @@ export class ImageStore {
     return this.#roots.referrersOf(subject)
   }
 
-  /** Forgets what is said about manifests that are gone. For a collection, which takes their blobs. */
+  /** Forgets what is said about manifests that are gone, or by them. For a collection, which takes their blobs. */
   forgetReferrers(gone: Iterable<Digest>): void {
     this.#metadata.transaction(() => {
-      for (const subject of gone) this.#roots.forgetReferrers(subject)
+      for (const manifest of gone) this.#roots.forgetReferrers(manifest)
     })
   }
 
@@ -367,12 +367,14 @@ export class ImageStore {
     if (row === undefined) return []
     const layers = (JSON.parse(row.diff_ids) as DiffId[]).map(id => ({ kind: 'layer', id }))
     const snapshot = row.chain_id === null ? [] : [{ kind: 'snapshot', id: row.chain_id }]
-    return [...this.#withReferrers(manifest), ...layers, ...snapshot]
+    const digests = this.#metadata.all<{ digest: string }>('SELECT digest FROM image_digests WHERE manifest = ?', manifest)
+    // What is said about the index that it came from is said about the image.
+    return [...this.#withReferrers(manifest, ...digests.map(({ digest }) => digest as Digest)), ...layers, ...snapshot]
   }
 
-  /** A manifest with what is said about it, and about that. */
-  #withReferrers(manifest: Digest): readonly Resource[] {
-    const reached = new Set([manifest])
+  /** Manifests with what is said about them, and about that. */
+  #withReferrers(...manifests: readonly Digest[]): readonly Resource[] {
+    const reached = new Set(manifests)
     for (const digest of reached) for (const { descriptor } of this.#roots.referrersOf(digest)) reached.add(descriptor.digest)
     return [...reached].map(id => ({ kind: 'blob', id }))
   }

@@ -65,6 +65,11 @@ export class ImageUnpack implements AsyncDisposable {
     return new ImageUnpack(diffIds, stores, needed, options)
   }
 
+  /** Whether `add` waits for the layers below before it reads a byte. */
+  get isBottomUp(): boolean {
+    return this.#stack?.importsInParallel === false
+  }
+
   /**
    * Takes the bytes of a missing layer, compressed or not; `onRead` is told how many were taken, piece by piece. Layers may be added at once, lower ones first.
    * Rejects with `dataLoss` (STRATA_DIFF_ID_MISMATCH) when they are not what the config says.

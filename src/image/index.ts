@@ -1,4 +1,4 @@
-export { composeImage, type ComposeStores } from './composeImage.ts'
+export { composeImage, type ComposeStores, plainLayer, plainManifest } from './composeImage.ts'
 export { changeConfig } from './configChanges.ts'
 export { imageFacts } from './imageFacts.ts'
 export { type ImageFacts, type ImageRecord, ImageStore, type NamedRoot } from './imageStore.ts'

@@ -30,7 +30,8 @@ export const ROOTS_SCHEMA = `
     descriptor TEXT NOT NULL,
     tag TEXT NOT NULL,
     PRIMARY KEY (subject, digest)
-  ) STRICT, WITHOUT ROWID;`
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX referrers_by_digest ON referrers(digest);`
 
 /** A manifest that says something about another one. image-spec manifest.md, `subject` */
 export interface Referrer {
@@ -123,7 +124,8 @@ export class Roots {
       .map(({ descriptor, tag }) => ({ descriptor: JSON.parse(descriptor) as Descriptor, ...(tag === '' ? {} : { tag }) }))
   }
 
-  forgetReferrers(subject: Digest): void {
-    this.#metadata.run('DELETE FROM referrers WHERE subject = ?', subject)
+  /** Forgets what is said about a manifest, and what it says. */
+  forgetReferrers(manifest: Digest): void {
+    this.#metadata.run('DELETE FROM referrers WHERE subject = ? OR digest = ?', manifest, manifest)
   }
 }

@@ -8,6 +8,7 @@ export type { Attributes, DeviceNumber, LayerEntry, LayerIndex, LayerNode, NodeT
 export { IMAGE_ROOT, imageBytes } from './imageBytes.ts'
 export { type ImageFile, type ImageTree, imageTree } from './imageFile.ts'
 export { extentsInTar, layerImageTree, type LayersBelow } from './layerImage.ts'
+export { indexEntries } from './indexEntries.ts'
 export type { LayerLimits } from './layerApplier.ts'
 export { decodeLayerIndex } from './layerIndex.ts'
 export type { AppliedLayer } from './layerJob.ts'

@@ -5,7 +5,8 @@ import { quoted } from './quoted.ts'
 
 /** What is being read, for limits and messages. */
 export interface DocumentKind {
-  readonly name: 'image manifest' | 'image index' | 'manifest or index' | 'image config' | 'image layout'
+  /** As messages say it: `image manifest`, `signature policy "/etc/containers/policy.json"`. */
+  readonly name: string
   readonly code: `STRATA_${string}`
   readonly maxBytes: number
 }
@@ -34,12 +35,15 @@ export function readDocument(bytes: Uint8Array, kind: DocumentKind): Fields {
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw invalid(kind, 'it is not JSON', cause)
+    throw invalid(kind, `it is not JSON${placeIn(cause)}`, cause)
   }
   refuseRepeatedNames(text, kind)
   if (!isObject(value)) throw invalid(kind, 'it is not a JSON object')
   return new Fields(value, '', kind)
 }
+
+/** Where V8 gave up: ` (line 3 column 5)`. Of its message nothing else may be shown, which has a piece of the text. */
+const placeIn = (error: unknown): string => (error instanceof Error ? (/ \(line \d+ column \d+\)$/.exec(error.message)?.[0] ?? '') : '')
 
 function invalid(kind: DocumentKind, state: string, cause?: unknown): StrataError {
   return new StrataError('invalidArgument', kind.code, `Cannot read ${kind.name}: ${state}`, cause === undefined ? {} : { cause })
@@ -128,6 +132,12 @@ export class Fields {
     const value = this.#get(name)
     if (value === undefined || typeof value === 'string') return value
     throw this.error(name, 'is not a string')
+  }
+
+  /** Refuses fields other than these, for documents whose every field has to be understood. */
+  refuseOthers(known: readonly string[]): void {
+    const other = this.names.find(name => !known.includes(name))
+    if (other !== undefined) throw this.error(undefined, `${this.#path === '' ? 'it ' : ''}has the unknown field ${quoted(other)}`)
   }
 
   boolean(name: string): boolean | undefined {

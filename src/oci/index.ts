@@ -15,8 +15,10 @@ export {
   parseDiffId,
   parseDigest,
 } from './digest.ts'
+export { type DocumentKind, type Fields, readDocument } from './document.ts'
 export { type Healthcheck, type History, type ImageConfig, parseImageConfig, type ProcessConfig } from './imageConfig.ts'
 export { ANNOTATIONS, blobPath, IMAGE_LAYOUT, IMAGE_LAYOUT_VERSION, type ImageLayout, parseImageLayout } from './imageLayout.ts'
+export { type ImagePath, parseImagePath } from './imagePath.ts'
 export { LIMITS } from './limits.ts'
 export {
   checkIsImage,
@@ -30,7 +32,18 @@ export {
   parseManifest,
   parseManifestOrIndex,
 } from './manifest.ts'
-export { isForeignLayer, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
+export { isForeignLayer, isImageConfig, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
 export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
-export { familiarForm, familiarName, formatReference, parseReference, type Reference, withDefaultTag, withTag } from './reference.ts'
+export { quoted } from './quoted.ts'
+export {
+  familiarForm,
+  familiarName,
+  formatReference,
+  isTag,
+  parseReference,
+  type Reference,
+  shortNameIn,
+  withDefaultTag,
+  withTag,
+} from './reference.ts'

@@ -55,6 +55,17 @@ export function parseReference(text: string): Reference {
   }
 }
 
+/**
+ * The name in a text that names no registry, without tag and digest: what a short-name alias may stand for
+ * (containers-registries.conf(5), "Short-Name Aliasing"). Undefined for a text that names one, and for what is no reference.
+ */
+export function shortNameIn(text: string): string | undefined {
+  const [, name = ''] = /^([^:@]*)/.exec(text) ?? []
+  const slash = name.indexOf('/')
+  const isShort = name.length <= MAX_NAME && PATH.test(name) && (slash === -1 || !isDomain(name.slice(0, slash)))
+  return isShort && !/^:\d+\//.test(text.slice(name.length)) ? name : undefined
+}
+
 /** Splits off the registry, and puts in what short names leave out. */
 function splitDomain(name: string): { readonly domain: string; readonly rest: string } {
   const slash = name.indexOf('/')
@@ -143,6 +154,11 @@ function suffix({ tag, digest }: Reference): string {
 export function withTag(reference: Reference, tag: string): Reference {
   if (!TAG.test(tag)) throw invalid(tag, 'a tag is one to 128 of letters, digits, "_", "." and "-"')
   return { ...reference, tag }
+}
+
+/** Whether a value is a tag: text that may stand after the colon of a reference. */
+export function isTag(value: unknown): value is string {
+  return typeof value === 'string' && TAG.test(value)
 }
 
 /** The reference with the tag `latest` when it has neither tag nor digest. */

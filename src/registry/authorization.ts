@@ -1,18 +1,9 @@
-import { readAtMost, SingleFlight, StrataError } from '../base/index.ts'
+import { isStrataError, SingleFlight, StrataError } from '../base/index.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
-import type { Credentials } from './credentials.ts'
-import { isLoopback } from './endpoint.ts'
-import type { HttpResponse, Send, Wrap } from './send.ts'
-
-/** A token answer is a few hundred bytes to a few KiB. */
-const MAX_TOKEN_BYTES = 256 * 1024
-/** What a token service that names no time means. distribution/distribution docs/spec/auth/token.md */
-const DEFAULT_TOKEN_SECONDS = 60
-
-interface Token {
-  readonly header: string
-  readonly expiresAtMs: number
-}
+import type { Credentials } from './authFile.ts'
+import { scopesOfRequest, unionScopes } from './scopes.ts'
+import type { HttpRequest, HttpResponse, Send, Wrap } from './send.ts'
+import { basicHeader, requestToken, type Token, unauthorized } from './tokenService.ts'
 
 export interface AuthorizationOptions {
   /** The registry that the credentials are for: only its own address gets them. */
@@ -25,139 +16,117 @@ export interface AuthorizationOptions {
 /**
  * Answers a registry's challenge: with the credentials themselves (`Basic`), or with a token that its
  * token service gives for them (`Bearer`; distribution/distribution docs/spec/auth/token.md). What has
- * worked is used for the requests that follow.
+ * worked is used for the requests that follow, and renewed before its time is over. A request that mounts a blob
+ * gets a token for both repositories, or where the source is refused one for its own.
  */
-export function withAuthorization({ origin, scope, credentials }: AuthorizationOptions): Wrap {
-  const fetching = new SingleFlight<Token>()
-  let held: Token | undefined
-  return next => async request => {
-    if (request.url.origin !== origin) return next(request)
-    const signed = (token: Token | undefined): Promise<HttpResponse> =>
-      next(token === undefined ? request : { ...request, headers: { ...request.headers, authorization: token.header } })
-    if (held !== undefined && held.expiresAtMs < Date.now()) held = undefined
-    // A body that is a stream cannot be sent twice, so such a request comes after one that has been answered.
-    const response = await signed(held)
-    if (response.status !== 401) return response
-    const challenge = chooseChallenge(response)
-    if (challenge === undefined || (request.body !== undefined && !(request.body instanceof Uint8Array))) return response
-    await response.body.discard()
-    held =
-      challenge.scheme === 'basic'
-        ? basicToken(credentials, origin)
-        : await fetching.run(scope, () => fetchToken(next, challenge, { origin, scope, credentials }))
-    return signed(held)
+export function withAuthorization(options: AuthorizationOptions): Wrap {
+  return next => {
+    const session = new Session(next, options)
+    return request => session.send(request)
   }
 }
 
-function chooseChallenge(response: HttpResponse): Challenge | undefined {
+/** What a token service has given, and what for. */
+interface Grant {
+  readonly token: Token
+  readonly scopes: readonly string[]
+}
+
+class Session {
+  readonly #next: Send
+  readonly #options: AuthorizationOptions
+  readonly #renewing = new SingleFlight<Grant>()
+  /** By the scopes that a request needs. */
+  readonly #grants = new Map<string, Grant>()
+  /** The registry's last one, which says how to get a token before a request instead of after its refusal. */
+  #challenge: Challenge | undefined
+
+  constructor(next: Send, options: AuthorizationOptions) {
+    this.#next = next
+    this.#options = options
+  }
+
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    const { origin, scope } = this.#options
+    if (request.url.origin !== origin) return this.#next(refuseDowngrade(request, origin))
+    const needed = unionScopes([scope], scopesOfRequest(request.url))
+    const held = await this.#grantBefore(needed)
+    const response = await this.#next(signed(request, held))
+    if (response.status !== 401) return response
+    const challenge = chooseChallenge(response)
+    if (challenge === undefined) return response
+    this.#challenge = challenge
+    // Others than these credentials there are none.
+    if (challenge.scheme === 'basic' && held !== undefined) return response
+    // A body that is a stream cannot be sent twice. Whoever sends it again gets a new token first.
+    if (request.body !== undefined && !(request.body instanceof Uint8Array)) {
+      this.#grants.delete(keyOf(needed))
+      return response
+    }
+    await response.body.discard()
+    return this.#next(signed(request, await this.#renew(needed, held, challenge.parameters.get('scope')?.split(' '))))
+  }
+
+  /** What a request is sent with at first: nothing until the registry has said what it wants. */
+  async #grantBefore(needed: readonly string[]): Promise<Grant | undefined> {
+    const held = this.#grants.get(keyOf(needed))
+    if (held !== undefined && held.token.expiresAtMs > Date.now()) return held
+    return this.#challenge === undefined ? undefined : this.#renew(needed, held)
+  }
+
+  /** @param used what was not, or will not be, good enough @param wanted what the registry itself says that the request needs */
+  async #renew(needed: readonly string[], used: Grant | undefined, wanted: readonly string[] = []): Promise<Grant> {
+    const key = keyOf(needed)
+    const held = this.#grants.get(key)
+    // Another request has renewed it meanwhile.
+    if (held !== undefined && held !== used && held.token.expiresAtMs > Date.now()) return held
+    // The registry knows best what the request needs; the rest of the session needs our scopes.
+    const scopes = unionScopes(needed, used?.scopes ?? [], wanted)
+    const grant = await this.#renewing.run(key, () => this.#ask(needed, scopes))
+    this.#grants.set(key, grant)
+    return grant
+  }
+
+  async #ask(needed: readonly string[], scopes: readonly string[]): Promise<Grant> {
+    const { origin, scope, credentials } = this.#options
+    const challenge = this.#challenge!
+    if (challenge.scheme === 'basic') return { token: basicToken(credentials, origin), scopes }
+    try {
+      return { token: await requestToken(this.#next, { origin, challenge, scopes, credentials }), scopes }
+    } catch (error) {
+      const own = unionScopes([scope])
+      if (keyOf(needed) === keyOf(own) || !isStrataError(error, 'unauthorized')) throw error
+      // Who may not read the source can still send the bytes.
+      return this.#renew(own, undefined)
+    }
+  }
+}
+
+const keyOf = (scopes: readonly string[]): string => scopes.join(' ')
+
+function signed(request: HttpRequest, grant: Grant | undefined): HttpRequest {
+  return grant === undefined ? request : { ...request, headers: { ...request.headers, authorization: grant.token.header } }
+}
+
+/** A registry may send uploads and downloads elsewhere, but not out of TLS. */
+function refuseDowngrade(request: HttpRequest, origin: string): HttpRequest {
+  const { protocol, host } = request.url
+  if (protocol === 'https:' || origin.startsWith('http:')) return request
+  throw new StrataError(
+    'unavailable',
+    'STRATA_REDIRECT_REFUSED',
+    `Cannot go on at "${host}", where "${new URL(origin).host}" sends us: it is not reached by https`,
+  )
+}
+
+/** The challenge of an answer that can be met. */
+export function chooseChallenge(response: HttpResponse): Challenge | undefined {
   const challenges = parseChallenges(response.headers['www-authenticate'] ?? '')
   return challenges.find(({ scheme }) => scheme === 'bearer') ?? challenges.find(({ scheme }) => scheme === 'basic')
 }
 
-function basicToken(credentials: Credentials | undefined, origin: string): Token {
+/** The credentials themselves. Throws `unauthorized` where there are none. */
+export function basicToken(credentials: Credentials | undefined, origin: string): Token {
   if (credentials?.password === undefined) throw unauthorized(origin)
   return { header: basicHeader(credentials.username, credentials.password), expiresAtMs: Infinity }
-}
-
-async function fetchToken(send: Send, challenge: Challenge, { origin, scope, credentials }: AuthorizationOptions): Promise<Token> {
-  const realm = realmOf(challenge, origin)
-  const service = challenge.parameters.get('service')
-  // The registry knows best what the request needs; the rest of the session needs our scope.
-  const scopes = [...new Set([scope, ...(challenge.parameters.get('scope')?.split(' ') ?? [])])]
-  const response =
-    credentials?.identityToken === undefined
-      ? await send(basicTokenRequest(realm, service, scopes, credentials))
-      : await send(refreshTokenRequest(realm, service, scopes, credentials.identityToken))
-  if (response.status === 401 || response.status === 403 || response.status === 400) {
-    await response.body.discard()
-    throw unauthorized(origin)
-  }
-  const bytes = await readAtMost(response.body, MAX_TOKEN_BYTES, `the token of "${realm.host}"`)
-  if (response.status !== 200) {
-    throw new StrataError('unavailable', 'STRATA_TOKEN_SERVICE', `Cannot get a token from "${realm.host}": it answers ${response.status}`)
-  }
-  return parseToken(bytes, realm)
-}
-
-function basicTokenRequest(
-  realm: URL,
-  service: string | undefined,
-  scopes: readonly string[],
-  credentials: Credentials | undefined,
-): Parameters<Send>[0] {
-  const url = new URL(realm)
-  if (service !== undefined) url.searchParams.set('service', service)
-  for (const each of scopes) url.searchParams.append('scope', each)
-  const headers: Record<string, string> = {}
-  if (credentials?.password !== undefined) {
-    url.searchParams.set('account', credentials.username)
-    headers['authorization'] = basicHeader(credentials.username, credentials.password)
-  }
-  return { method: 'GET', url, headers }
-}
-
-/** distribution/distribution docs/spec/auth/oauth.md */
-function refreshTokenRequest(
-  realm: URL,
-  service: string | undefined,
-  scopes: readonly string[],
-  identityToken: string,
-): Parameters<Send>[0] {
-  const form = new URLSearchParams({
-    grant_type: 'refresh_token',
-    client_id: 'strata',
-    refresh_token: identityToken,
-    scope: scopes.join(' '),
-  })
-  if (service !== undefined) form.set('service', service)
-  return {
-    method: 'POST',
-    url: realm,
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    body: Buffer.from(form.toString()),
-  }
-}
-
-/** A realm is where the password goes: it must be as safe as the registry itself (CVE-2026-33540). */
-function realmOf(challenge: Challenge, origin: string): URL {
-  const text = challenge.parameters.get('realm') ?? ''
-  const realm = URL.canParse(text) ? new URL(text) : undefined
-  const safe = realm?.protocol === 'https:' || (realm?.protocol === 'http:' && origin.startsWith('http:') && isLoopback(realm.hostname))
-  if (realm === undefined || !safe) {
-    throw new StrataError(
-      'unauthorized',
-      'STRATA_TOKEN_REALM',
-      `Cannot get a token for "${new URL(origin).host}": its token service is at "${text.slice(0, 200)}", which is not safe`,
-    )
-  }
-  return realm
-}
-
-function parseToken(bytes: Buffer, realm: URL): Token {
-  const invalid = (cause?: unknown): StrataError =>
-    new StrataError('unavailable', 'STRATA_TOKEN_SERVICE', `Cannot get a token from "${realm.host}": its answer has none`, { cause })
-  let answer: { token?: unknown; access_token?: unknown; expires_in?: unknown }
-  try {
-    answer = JSON.parse(bytes.toString()) as typeof answer
-  } catch (cause) {
-    throw invalid(cause)
-  }
-  const token = answer.token ?? answer.access_token
-  if (typeof token !== 'string' || token === '' || /[^\x21-\x7e]/.test(token)) throw invalid()
-  const seconds = typeof answer.expires_in === 'number' ? answer.expires_in : DEFAULT_TOKEN_SECONDS
-  // Renewed a little early: a request that is under way when the time is over would fail.
-  return { header: `Bearer ${token}`, expiresAtMs: Date.now() + seconds * 900 }
-}
-
-const basicHeader = (username: string, password: string): string => `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
-
-function unauthorized(origin: string): StrataError {
-  return new StrataError(
-    'unauthorized',
-    'STRATA_UNAUTHORIZED',
-    `Cannot use registry "${new URL(origin).host}": it wants credentials, or others than these`,
-    {
-      hint: 'Put credentials for it into config.json, as `docker login` does.',
-    },
-  )
 }

@@ -1,70 +1,72 @@
+import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { findProgram, readIfExists, runProgram, StrataError, systemError } from '../base/index.ts'
+import { isStrataError } from '../base/index.ts'
+import { type AuthFile, type Credentials, HUB_KEY, readAuthFile, registryOfKey } from './authFile.ts'
+import { findHelper, getFromHelper, helperError } from './credentialHelper.ts'
 
-/** What a registry may ask for. Never part of a message or a log. */
-export interface Credentials {
-  readonly username: string
-  readonly password?: string
-  /** A refresh token that a token service gave for a password. */
-  readonly identityToken?: string
+const NOTHING: AuthFile = { entries: new Map(), store: undefined, helpers: new Map() }
+
+export interface CredentialSources {
+  /** The repository in the registry: credentials for a namespace around it come before those of the registry. */
+  readonly path?: string
+  /** Where podman's and skopeo's `auth.json` is. Default that of this process. */
+  readonly env?: Readonly<Record<string, string | undefined>>
 }
-
-interface ConfigFile {
-  readonly auths?: Readonly<
-    Record<string, { readonly auth?: string; readonly identitytoken?: string; readonly username?: string; readonly password?: string }>
-  >
-  readonly credsStore?: string
-  readonly credHelpers?: Readonly<Record<string, string>>
-}
-
-/** The name under which docker keeps Docker Hub's credentials. */
-const HUB_KEY = 'https://index.docker.io/v1/'
-const HELPER_TIMEOUT_MS = 30_000
 
 /**
- * The credentials for a registry from docker's `config.json`: from a credential helper of that
- * registry, from the store, or from the file itself. Undefined where there are none.
+ * The user's credentials for a registry: from docker's `config.json`, where a credential helper of the registry, the store,
+ * or the file itself has them; else from an `auth.json` of podman and skopeo (containers-auth.json(5)), where they
+ * may be for a namespace only. Undefined where there are none.
  *
  * @param directory where `config.json` is
  * @param domain of a reference: `docker.io`, `localhost:5000`
- * Rejects with `invalidArgument` (STRATA_CONFIG_INVALID) when the file cannot be read, and with `unauthorized`
+ * Rejects with `invalidArgument` (STRATA_CONFIG_INVALID) when a file cannot be read, and with `unauthorized`
  * (STRATA_CREDENTIAL_HELPER) when the registry's helper is not there or fails.
  */
-export async function findCredentials(directory: string, domain: string): Promise<Credentials | undefined> {
-  const config = await readConfig(join(directory, 'config.json'))
-  const key = domain === 'docker.io' ? HUB_KEY : domain
-  const own = config.credHelpers?.[key] ?? config.credHelpers?.[domain]
-  const helper = own ?? config.credsStore
-  if (helper === undefined || helper === '') return fromFile(config, key)
-  // A file that was copied here from elsewhere names a store that is not here: it says nothing of this registry.
-  return (await askHelper(helper, { key, mayLack: own === undefined })) ?? fromFile(config, key)
+export async function findCredentials(
+  directory: string,
+  domain: string,
+  { path, env = process.env }: CredentialSources = {},
+): Promise<Credentials | undefined> {
+  const own = await dockerCredentials(await readAuthFile(join(directory, 'config.json')), domain)
+  if (own !== undefined) return own
+  for (const file of containersAuthFiles(env)) {
+    const auth = file === env['REGISTRY_AUTH_FILE'] ? await readAuthFile(file) : await readIfOurs(file)
+    const found = await containersCredentials(auth, domain, path)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
-async function readConfig(path: string): Promise<ConfigFile> {
-  const bytes = await readIfExists(path).catch((error: unknown) => {
-    throw systemError(`read "${path}"`, error)
-  })
-  if (bytes === undefined) return {}
+/** With `su` the run-time directory in the environment can be somebody else's: what is there is not for us. */
+async function readIfOurs(path: string): Promise<AuthFile> {
   try {
-    return JSON.parse(bytes.toString()) as ConfigFile
-  } catch (cause) {
-    throw new StrataError('invalidArgument', 'STRATA_CONFIG_INVALID', `Cannot read "${path}": it is not JSON`, { cause })
+    return await readAuthFile(path)
+  } catch (error) {
+    if (isStrataError(error, 'permissionDenied')) return NOTHING
+    throw error
   }
 }
 
-function fromFile(config: ConfigFile, key: string): Credentials | undefined {
-  // Older tools wrote the host with a scheme or a path.
-  const entry = Object.entries(config.auths ?? {}).find(
-    ([name]) => name === key || name.replace(/^https?:\/\//, '').replace(/\/.*$/, '') === key,
-  )?.[1]
-  if (entry === undefined) return undefined
-  const [username = '', ...rest] = Buffer.from(entry.auth ?? '', 'base64')
-    .toString()
-    .split(':')
-  const password = entry.password ?? (rest.length === 0 ? undefined : rest.join(':'))
-  const name = entry.username ?? username
-  if (entry.identitytoken !== undefined && entry.identitytoken !== '') return { username: name, identityToken: entry.identitytoken }
-  return password === undefined ? undefined : { username: name, password }
+/** The helper that docker's configuration names for a registry, and the registry's name in it. */
+export function dockerHelper({ helpers, store }: AuthFile, domain: string): { readonly name: string; readonly isOwn: boolean } | undefined {
+  const own = helpers.get(nameInConfig(domain)) ?? helpers.get(domain)
+  const name = own ?? store
+  return name === undefined || name === '' ? undefined : { name, isOwn: own !== undefined }
+}
+
+/** A registry's name in docker's `config.json`. */
+export function nameInConfig(domain: string): string {
+  return domain === 'docker.io' ? HUB_KEY : domain
+}
+
+async function dockerCredentials(file: AuthFile, domain: string): Promise<Credentials | undefined> {
+  const key = nameInConfig(domain)
+  const helper = dockerHelper(file, domain)
+  // A file that was copied here from elsewhere names a store that is not here: it says nothing of this registry.
+  const stored = helper === undefined ? undefined : await askHelper(helper.name, { key, mayLack: !helper.isOwn })
+  if (stored !== undefined || file.entries.has(key)) return stored ?? file.entries.get(key)
+  return [...file.entries].find(([name]) => registryOfKey(name) === domain)?.[1]
 }
 
 interface Question {
@@ -73,34 +75,38 @@ interface Question {
   readonly mayLack: boolean
 }
 
-/** The protocol of docker-credential-helpers: the key on standard input, JSON back. What a helper prints is in no message. */
 async function askHelper(name: string, { key, mayLack }: Question): Promise<Credentials | undefined> {
-  if (!/^[\w.-]+$/.test(name))
-    throw new StrataError('invalidArgument', 'STRATA_CONFIG_INVALID', `Cannot use credential helper "${name}": it is no program name`)
-  const program = await findProgram(`docker-credential-${name}`)
-  const failed = (state: string): StrataError =>
-    new StrataError('unauthorized', 'STRATA_CREDENTIAL_HELPER', `Cannot get credentials for "${key}": docker-credential-${name} ${state}`)
-  if (program === undefined) {
-    if (mayLack) return undefined
-    throw failed('is not installed')
-  }
-  const { code, stdout, stderr } = await runProgram(program, ['get'], { input: key, timeoutMs: HELPER_TIMEOUT_MS })
-  if (code !== 0) {
-    if (/credentials not found/i.test(stdout + stderr)) return undefined
-    throw failed(`ended with ${code}`)
-  }
-  const answer = readAnswer(stdout)
-  if (answer === undefined) throw failed('gives no JSON')
-  const { Username, Secret } = answer
-  if (Username === undefined || Secret === undefined || Secret === '') return undefined
-  return Username === '<token>' ? { username: Username, identityToken: Secret } : { username: Username, password: Secret }
+  const helper = await findHelper(name)
+  if (helper !== undefined) return getFromHelper(helper, key)
+  if (mayLack) return undefined
+  throw helperError(name, { key, state: 'is not installed' })
 }
 
-/** Undefined for what is no answer; its text may be a secret. */
-function readAnswer(text: string): { readonly Username?: string; readonly Secret?: string } | undefined {
-  try {
-    return (JSON.parse(text) as { readonly Username?: string; readonly Secret?: string } | null) ?? undefined
-  } catch {
-    return undefined
+/** Where containers' tools keep credentials, the first to be asked first. containers-auth.json(5), podman-login(1) */
+function containersAuthFiles(env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const { REGISTRY_AUTH_FILE: asked, XDG_RUNTIME_DIR: runtime, XDG_CONFIG_HOME: config, HOME: home } = env
+  if (asked !== undefined && asked !== '') return [asked]
+  const uid = process.getuid?.()
+  return [
+    ...(runtime === undefined || runtime === '' ? [] : [join(runtime, 'containers/auth.json')]),
+    ...(uid === undefined ? [] : [`/run/containers/${uid}/auth.json`]),
+    join(config === undefined || config === '' ? join(home ?? homedir(), '.config') : config, 'containers/auth.json'),
+  ]
+}
+
+/** The longest name that the repository is in decides: `host/team/app`, `host/team`, `host`. */
+async function containersCredentials(file: AuthFile, domain: string, path: string | undefined): Promise<Credentials | undefined> {
+  for (const name of namespaces(domain, path)) {
+    const helper = file.helpers.get(name)
+    if (helper !== undefined && helper !== '') return askHelper(helper, { key: name, mayLack: false })
+    const found = file.entries.get(name)
+    if (found !== undefined) return found
   }
+  // Names with a scheme are docker's, who has no namespaces.
+  return [...file.entries].find(([name]) => registryOfKey(name) === domain && (/^https?:\/\//.test(name) || !name.includes('/')))?.[1]
+}
+
+function namespaces(domain: string, path: string | undefined): readonly string[] {
+  const parts = path === undefined ? [] : path.split('/')
+  return Array.from({ length: parts.length + 1 }, (_, cut) => [domain, ...parts.slice(0, parts.length - cut)].join('/'))
 }

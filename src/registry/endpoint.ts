@@ -1,31 +1,27 @@
-import { isIPv4 } from 'node:net'
 import { StrataError } from '../base/index.ts'
 import type { Send } from './send.ts'
 
-/** Where images of docker.io really are. */
-const HOSTS: Readonly<Record<string, string>> = { 'docker.io': 'registry-1.docker.io' }
-
 /**
- * The address of a registry: https, and http only for this machine's own registries that do not speak
- * TLS. distribution-spec "Endpoints"; docker counts 127.0.0.0/8 as insecure registries.
+ * The address at which a host answers: of several, https and then plain HTTP, the first; one alone is not tried before it
+ * is used. distribution-spec "Endpoints"
  *
- * Rejects with `unavailable` when nothing answers there.
+ * Rejects with `unavailable` when nothing answers at any of them, with what went wrong at the first.
  */
-export async function findEndpoint(domain: string, send: Send): Promise<URL> {
-  const host = HOSTS[domain] ?? domain
-  const secure = new URL(`https://${host}/v2/`)
-  if (!isLoopback(secure.hostname)) return secure
-  const plain = new URL(`http://${host}/v2/`)
+export async function findEndpoint([first, ...others]: readonly [URL, ...(readonly URL[])], send: Send): Promise<URL> {
+  if (others.length === 0) return first
   try {
-    await probe(secure, send)
-    return secure
+    await probe(first, send)
+    return first
   } catch (error) {
-    try {
-      await probe(plain, send)
-      return plain
-    } catch {
-      throw error
+    for (const other of others) {
+      try {
+        await probe(other, send)
+        return other
+      } catch {
+        // The first counts.
+      }
     }
+    throw error
   }
 }
 
@@ -40,9 +36,4 @@ async function probe(url: URL, send: Send): Promise<void> {
       `Cannot reach registry "${url.host}": it answers ${response.status}`,
     )
   }
-}
-
-/** Whether a host name of a URL is this machine. */
-export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'))
 }

@@ -12,7 +12,7 @@ const KINDS: Readonly<Record<number, ErrorKind>> = {
 }
 
 const HINTS: Readonly<Record<number, string>> = {
-  401: 'Put credentials for it into config.json, as `docker login` does.',
+  401: 'Sign in with `strata login`, naming the registry as images do.',
   403: 'The credentials for this registry do not allow it.',
   404: 'Check the name; a private repository also answers like this without credentials.',
   429: 'The registry allows no more requests now; try again later.',

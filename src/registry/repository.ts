@@ -1,31 +1,59 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStream, type CallOptions, isStrataError, observed, readAtMost, StrataError, streamOf } from '../base/index.ts'
-import { type BlobSink, type BlobSource, type OpenOptions, verified } from '../content/index.ts'
+import {
+  type ByteStream,
+  type CallOptions,
+  type ErrorKind,
+  isStrataError,
+  type Logger,
+  observed,
+  readAtMost,
+  sliceOf,
+  StrataError,
+  streamOf,
+} from '../base/index.ts'
+import { type BlobSource, type OpenOptions, verified } from '../content/index.ts'
 import {
   type Descriptor,
+  describeBytes,
   type Digest,
+  digestAlgorithm,
+  digestHex,
   digestOf,
   isIndex,
   isManifest,
+  isTag,
   LIMITS,
   MEDIA_TYPES,
   parseDigest,
+  parseIndex,
   type Reference,
 } from '../oci/index.ts'
-import { withAuthorization } from './authorization.ts'
-import { type Credentials, findCredentials } from './credentials.ts'
-import { findEndpoint } from './endpoint.ts'
+import { downloadBlob } from './blobDownload.ts'
+import { locationOf, uploadBlob, type UploadHost, type UploadOptions, withDigest } from './blobUpload.ts'
+import { connectHosts } from './connectHosts.ts'
+import type { HostChoice } from './hostChoice.ts'
+import type { RegistryEnvironment } from './hosts/index.ts'
+import type { RateLimit } from './limit.ts'
 import { answerError } from './registryError.ts'
-import { withRedirects } from './redirects.ts'
 import { delayMs, withRetry } from './retry.ts'
-import { compose, type HttpResponse, httpSender, type Send } from './send.ts'
+import { compose, type HttpResponse, type Send } from './send.ts'
 
-export interface ConnectOptions {
+/** Mirrors, certificates and proxies are those of this machine's and this user's configuration, or of the places that are named. */
+export interface ConnectOptions extends Partial<RegistryEnvironment> {
   /** Where docker's `config.json` with credentials is. */
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
+  /** Shared with other connections of the process. Default: as fast as it goes. */
+  readonly rateLimit?: RateLimit
+  /** Hears of mirrors that are passed over. */
+  readonly logger?: Logger
   readonly signal?: AbortSignal
+}
+
+export interface RangeOptions extends OpenOptions {
+  /** The first byte that is not wanted any more; default the end. */
+  readonly end?: number
 }
 
 /** A manifest or index as the registry has it; its bytes are what its digest says. */
@@ -34,8 +62,12 @@ export interface RemoteManifest {
   readonly bytes: Buffer
 }
 
-/** How often one blob's broken stream is taken up again before the pull gives up. */
-const RESUMES = 5
+/** How often a push of bytes that cannot be taken up again is begun anew. */
+const REPEATS = 2
+/** What registries without the referrers API answer: the spec asks for 404, some do not know the path. */
+const NO_SUCH_API: ReadonlySet<number> = new Set([400, 404, 405, 501])
+/** What a registry says of a repository that is not for us. */
+const REFUSALS: ReadonlySet<ErrorKind> = new Set(['unauthorized', 'permissionDenied', 'notFound'])
 const MAX_TAG_PAGES = 10_000
 const MAX_TAGS_BYTES = 4 * 1024 * 1024
 
@@ -49,44 +81,55 @@ const MANIFEST_TYPES = [
 ]
 
 /**
- * Connects to the repository that a reference names, with the credentials that the user has for it.
- * Nothing is asked of it yet but which protocol it speaks.
+ * Connects to the repository that a reference names, at the registry itself and, for reading, at its mirrors; each is
+ * asked with the credentials that the user has for it.
  *
- * Rejects with `unavailable` (STRATA_REGISTRY_UNREACHABLE) when nothing answers.
+ * Rejects with `unavailable` (STRATA_REGISTRY_UNREACHABLE) when nothing answers, as far as that is found out before
+ * something is asked; with `permissionDenied` (STRATA_REGISTRY_BLOCKED) for a blocked one.
  */
 export async function connectRepository(reference: Reference, options: ConnectOptions): Promise<Repository> {
-  const http = httpSender()
-  try {
-    const base = await findEndpoint(reference.domain, http.send)
-    const credentials: Credentials | undefined = await findCredentials(options.configDirectory, reference.domain)
-    const scope = `repository:${reference.path}:${options.access === 'push' ? 'pull,push' : 'pull'}`
-    const send = compose(http.send, withRetry, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }))
-    return new Repository(reference, base, { send, close: http.close })
-  } catch (error) {
-    http.close()
-    throw error
-  }
+  const { choice, close } = await connectHosts(reference, options)
+  return new Repository(reference, choice, { close, mayUseMore: options.rateLimit === undefined })
+}
+
+interface RepositoryConnections {
+  readonly close: () => void
+  /** Whether a slow connection may be helped by others. */
+  readonly mayUseMore: boolean
 }
 
 /** One repository of a registry, by the distribution-spec: blobs, manifests, tags. */
-export class Repository implements BlobSource, BlobSink, AsyncDisposable {
+export class Repository implements BlobSource, AsyncDisposable {
   /** `host/path`, as records of blob sources have it. */
   readonly name: string
   readonly #path: string
   readonly #base: URL
+  readonly #hosts: HostChoice
   readonly #send: Send
   readonly #close: () => void
+  readonly #mayUseMore: boolean
 
-  constructor({ domain, path }: Reference, base: URL, http: { readonly send: Send; readonly close: () => void }) {
+  constructor({ domain, path }: Reference, hosts: HostChoice, connections: RepositoryConnections) {
     this.name = `${domain}/${path}`
     this.#path = path
-    this.#base = base
-    this.#send = http.send
-    this.#close = http.close
+    this.#base = hosts.base
+    this.#hosts = hosts
+    this.#send = compose(hosts.send, withRetry)
+    this.#close = connections.close
+    this.#mayUseMore = connections.mayUseMore
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#close()
+  }
+
+  /**
+   * Does `work`, and again without the mirrors that gave something for it when that turned out to be wrong.
+   *
+   * @param isLie errors that say so, beside those about bytes
+   */
+  withoutLiars<Result>(work: () => Promise<Result>, isLie?: (error: unknown) => boolean): Promise<Result> {
+    return this.#hosts.withoutLiars(work, isLie)
   }
 
   /**
@@ -127,19 +170,63 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return { descriptor: { mediaType, digest, size: bytes.length }, bytes }
   }
 
-  /** All tags, in the order of the registry. distribution-spec "Content Discovery" */
+  /**
+   * All tags, in the order of the registry. distribution-spec "Listing Tags"
+   *
+   * Rejects with `unavailable` (STRATA_REGISTRY_ANSWER) for what is no list of tags, or has no end.
+   */
   async *tags(options: CallOptions = {}): AsyncGenerator<string> {
     let page: URL | undefined = this.#url('tags/list')
-    for (let pages = 0; page !== undefined && pages < MAX_TAG_PAGES; pages += 1) {
+    for (let pages = 0; page !== undefined; pages += 1) {
+      if (pages === MAX_TAG_PAGES) throw this.#badTagList(`it has more than ${MAX_TAG_PAGES} pages`)
       const response: HttpResponse = await this.#send({ method: 'GET', url: page, headers: {}, ...signalOf(options) })
       if (response.status !== 200) throw await answerError(`list the tags of "${this.name}"`, response)
-      const { tags } = JSON.parse((await readAtMost(response.body, MAX_TAGS_BYTES)).toString()) as { tags?: readonly string[] | null }
-      yield* tags ?? []
-      const next: string | undefined = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.headers['link'] ?? '')?.[1]
-      const following: URL | undefined = next === undefined ? undefined : new URL(next, page)
-      // The rest of a list is on the same host; anything else is not followed.
-      page = following?.origin === this.#base.origin ? following : undefined
+      const tags = readTagList(await readAtMost(response.body, MAX_TAGS_BYTES, `the tags of "${this.name}"`))
+      if (tags === undefined) throw this.#badTagList('its registry gives no list of tags')
+      yield* tags
+      page = this.#nextPage(response, page)
     }
+  }
+
+  /**
+   * The manifests whose subject is `digest`: by the API, and where the registry has none by the tag that clients keep
+   * in its place. distribution-spec "Listing Referrers", "Referrers Tag Schema"
+   *
+   * Rejects with `invalidArgument` (STRATA_MANIFEST_INVALID) for a list that is no index.
+   */
+  async referrers(digest: Digest, options: CallOptions = {}): Promise<readonly Descriptor[]> {
+    const referrers: Descriptor[] = []
+    for (let page: URL | undefined = this.#url(`referrers/${digest}`); page !== undefined;) {
+      const response: HttpResponse = await this.#send({
+        method: 'GET',
+        url: page,
+        headers: { accept: MEDIA_TYPES.index },
+        ...signalOf(options),
+      })
+      if (NO_SUCH_API.has(response.status)) {
+        await response.body.discard()
+        return this.#taggedReferrers(digest, options)
+      }
+      if (response.status !== 200) throw await answerError(`list what refers to ${digest} in "${this.name}"`, response)
+      const bytes = await readAtMost(response.body, LIMITS.indexBytes, `the referrers of "${this.#nameOf(digest)}"`)
+      referrers.push(...parseIndex(bytes).manifests)
+      page = referrers.length < LIMITS.indexEntries ? this.#nextPage(response, page) : undefined
+    }
+    return referrers
+  }
+
+  async #taggedReferrers(digest: Digest, options: CallOptions): Promise<readonly Descriptor[]> {
+    try {
+      const { descriptor, bytes } = await this.manifest(referrersTag(digest), options)
+      return parseIndex(bytes, descriptor.mediaType).manifests
+    } catch (error) {
+      if (isStrataError(error, 'notFound')) return []
+      throw error
+    }
+  }
+
+  #badTagList(state: string): StrataError {
+    return new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot list the tags of "${this.name}": ${state}`)
   }
 
   async has(target: Descriptor, options: CallOptions = {}): Promise<boolean> {
@@ -150,44 +237,63 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return true
   }
 
-  async open(target: Descriptor, options: OpenOptions = {}): Promise<ByteStream> {
+  async open(target: Descriptor, options: RangeOptions = {}): Promise<ByteStream> {
     const bytes = await this.openUnverified(target, options)
-    return (options.start ?? 0) === 0 ? verified(bytes, target) : bytes
+    return (options.start ?? 0) === 0 && (options.end ?? target.size) >= target.size ? verified(bytes, target) : bytes
   }
 
-  /** As `open`, for who verifies the bytes anyway, as an ingest does. A stream that breaks is taken up again where it broke. */
-  async openUnverified(target: Descriptor, options: OpenOptions = {}): Promise<ByteStream> {
-    const start = options.start ?? 0
+  /**
+   * As `open`, for who verifies the bytes anyway, as an ingest does. A stream that breaks is taken up again where it broke, and a
+   * large blob that comes slowly is fetched over several connections.
+   */
+  async openUnverified(target: Descriptor, { start = 0, end = target.size, signal }: RangeOptions = {}): Promise<ByteStream> {
     // Registries answer 416 to who asks for what comes after the end: a fetch that was interrupted there has it all.
-    if (start > 0 && start >= target.size) return streamOf(new Uint8Array())
-    return this.#resuming(target, start, await this.#openAt(target, start, options), options)
+    if (start > 0 && start >= end) return streamOf()
+    return downloadBlob({
+      name: `${target.digest} from "${this.name}"`,
+      start,
+      end,
+      open: (from, own) => this.#openAt(target, { start: from, end }, own),
+      onShort: () => this.#hosts.passOver(this.#url(this.#pathOf(target))),
+      openRange: this.#mayUseMore ? (from, to, own) => this.#openAt(target, { start: from, end: to, exact: true }, own) : undefined,
+      signal,
+    })
   }
 
-  /** distribution-spec "Pushing blobs", in two steps: POST, then PUT of the whole. */
-  async put(target: Descriptor, bytes: ByteStream, options: CallOptions = {}): Promise<void> {
+  /** distribution-spec "Pushing blobs"; of a large blob what did not arrive is sent again, and no more. See `uploadBlob`. */
+  async put(target: Descriptor, source: BlobSource, options: UploadOptions = {}): Promise<void> {
     if (isManifest(target.mediaType) || isIndex(target.mediaType)) {
-      await this.putManifest(target.digest, { descriptor: target, bytes: await readAtMost(bytes, LIMITS.manifestBytes) }, options)
+      const bytes = await readAtMost(await source.open(target, options), LIMITS.manifestBytes)
+      await this.putManifest(target.digest, { descriptor: target, bytes }, options)
       return
     }
-    const location = await this.#beginUpload('', options)
-    if (location === undefined) return
-    const headers = { 'content-type': 'application/octet-stream', 'content-length': String(target.size) }
-    const response = await this.#send({
-      method: 'PUT',
-      url: withDigest(location, target.digest),
-      headers,
-      body: bytes,
-      ...signalOf(options),
-    })
-    if (response.status !== 201) throw await answerError(`push ${target.digest} to "${this.name}"`, response)
-    await response.body.discard()
+    const host: UploadHost = {
+      name: this.name,
+      send: this.#send,
+      begin: call => this.#beginUpload('', call),
+      has: (blob, call) => this.has(blob, call),
+    }
+    await uploadBlob(host, target, source, options)
   }
 
   /**
    * Pushes bytes whose digest is known only at their end; resolves with what they turned out to be.
+   * What breaks is sent anew: nobody knows yet whether the bytes are the same again.
    * distribution-spec "Pushing a blob in chunks", with one chunk.
    */
-  async putUnknown(mediaType: string, bytes: ByteStream, options: CallOptions = {}): Promise<Descriptor> {
+  async putUnknown(mediaType: string, open: () => Promise<ByteStream>, options: CallOptions = {}): Promise<Descriptor> {
+    for (let failures = 0; ;) {
+      try {
+        return await this.#putUnknown(mediaType, await open(), options)
+      } catch (error) {
+        failures += 1
+        if (failures > REPEATS || !isStrataError(error, 'unavailable') || options.signal?.aborted === true) throw error
+        await sleep(delayMs(failures))
+      }
+    }
+  }
+
+  async #putUnknown(mediaType: string, bytes: ByteStream, options: CallOptions): Promise<Descriptor> {
     const location = (await this.#beginUpload('', options))!
     const sha = createHash('sha256')
     let size = 0
@@ -205,7 +311,7 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     if (sent.status !== 202 && sent.status !== 204) throw await answerError(`push a layer to "${this.name}"`, sent)
     await sent.body.discard()
     const digest = parseDigest(`sha256:${sha.digest('hex')}`)
-    const end = locationOf(sent, location)
+    const end = locationOf(sent, location, this.name)
     const response = await this.#send({
       method: 'PUT',
       url: withDigest(end, digest),
@@ -217,15 +323,32 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     return { mediaType, digest, size }
   }
 
-  /** Asks for a blob of another repository of the same registry; true when it is here now. distribution-spec "Mounting a blob from another repository" */
+  /**
+   * Asks for a blob of another repository of the same registry; true when it is here now. A source that we may not read
+   * is none. distribution-spec "Mounting a blob from another repository"
+   */
   async mountFrom(repository: string, digest: Digest, options: CallOptions = {}): Promise<boolean> {
     const [domain, path] = [repository.slice(0, repository.indexOf('/')), repository.slice(repository.indexOf('/') + 1)]
     if (!this.name.startsWith(`${domain}/`) || path === this.#path) return false
-    return (await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)) === undefined
+    try {
+      return (await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)) === undefined
+    } catch (error) {
+      if (isStrataError(error) && REFUSALS.has(error.kind)) return false
+      throw error
+    }
   }
 
-  /** distribution-spec "Pushing manifests" @param tagOrDigest what the manifest shall be found under */
-  async putManifest(tagOrDigest: string, { descriptor, bytes }: RemoteManifest, options: CallOptions = {}): Promise<void> {
+  /**
+   * distribution-spec "Pushing manifests"
+   *
+   * @param tagOrDigest what the manifest shall be found under
+   * Resolves with whether the registry lists it with the referrers of its subject.
+   */
+  async putManifest(
+    tagOrDigest: string,
+    { descriptor, bytes }: RemoteManifest,
+    options: CallOptions = {},
+  ): Promise<{ readonly isListed: boolean }> {
     const response = await this.#request(
       'PUT',
       `manifests/${tagOrDigest}`,
@@ -234,6 +357,23 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     )
     if (response.status !== 201) throw await answerError(`push the manifest of "${this.#nameOf(tagOrDigest)}"`, response)
     await response.body.discard()
+    return { isListed: response.headers['oci-subject'] !== undefined }
+  }
+
+  /**
+   * Pushes a manifest that refers to another one, and sees to it that `referrers` finds it.
+   * distribution-spec "Pushing Manifests with Subject"
+   *
+   * @param referrer.descriptor with the artifactType and annotations that a list of referrers shows
+   */
+  async putReferrer(subject: Digest, referrer: RemoteManifest, options: CallOptions = {}): Promise<void> {
+    const { isListed } = await this.putManifest(referrer.descriptor.digest, referrer, options)
+    if (isListed) return
+    const before = await this.#taggedReferrers(subject, options)
+    if (before.some(({ digest }) => digest === referrer.descriptor.digest)) return
+    const manifests = [...before, referrer.descriptor]
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }))
+    await this.putManifest(referrersTag(subject), { descriptor: describeBytes(MEDIA_TYPES.index, bytes), bytes }, options)
   }
 
   /** Where to upload to; undefined when the registry has the blob already. */
@@ -241,52 +381,47 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
     const response = await this.#request('POST', `blobs/uploads/${query}`, { 'content-length': '0' }, options)
     if (response.status !== 201 && response.status !== 202) throw await answerError(`push to "${this.name}"`, response)
     await response.body.discard()
-    return response.status === 201 ? undefined : locationOf(response, this.#base)
+    return response.status === 201 ? undefined : locationOf(response, this.#base, this.name)
   }
 
-  async #openAt(target: Descriptor, start: number, options: CallOptions): Promise<ByteStream> {
-    const range: Readonly<Record<string, string>> = start === 0 ? {} : { range: `bytes=${start}-` }
-    const response = await this.#request('GET', this.#pathOf(target), { accept: target.mediaType, ...range }, options)
-    const encoding = response.headers['content-encoding'] ?? 'identity'
+  /** @param range.exact what is not exactly that range is refused; else it is cut to it */
+  async #openAt(
+    target: Descriptor,
+    { start, end, exact = false }: { readonly start: number; readonly end: number; readonly exact?: boolean },
+    signal: AbortSignal | undefined,
+  ): Promise<ByteStream> {
+    const isPart = end < target.size
+    const range: Readonly<Record<string, string>> = start === 0 && !isPart ? {} : { range: `bytes=${start}-${isPart ? end - 1 : ''}` }
+    const response = await this.#request('GET', this.#pathOf(target), { accept: target.mediaType, ...range }, signalOf({ signal }))
+    const { status, headers, body } = response
+    const encoding = headers['content-encoding'] ?? 'identity'
     if (encoding !== 'identity' && encoding !== '') {
-      await response.body.discard()
+      await body.discard()
       throw new StrataError(
         'unavailable',
         'STRATA_REGISTRY_ANSWER',
         `Cannot get ${target.digest} from "${this.name}": it comes with content encoding "${encoding}"`,
       )
     }
-    if (response.status === 200) return start === 0 ? response.body : skip(response.body, start)
-    if (response.status === 206 && new RegExp(`^bytes ${start}-`).test(response.headers['content-range'] ?? '')) return response.body
-    if (response.status === 206) await response.body.discard()
+    if (status === 200 && !exact) return start === 0 && !isPart ? body : sliceOf(body, { start, end })
+    // RFC 9110 section 14.4
+    const given = /^bytes (\d+)-(\d+)\//.exec(headers['content-range'] ?? '')
+    const isAsked = status === 206 && Number(given?.[1]) === start && (!exact || Number(given?.[2]) === end - 1)
+    if (isAsked) return isPart && !exact ? sliceOf(body, { end: end - start }) : body
+    if (status === 200 || status === 206) await body.discard()
+    // What cannot be had from there on can be had from the beginning.
+    if (!exact && start > 0 && (status === 206 || status === 416)) {
+      await body.discard()
+      return sliceOf(await this.#openAt(target, { start: 0, end }, signal), { start, end })
+    }
     throw await answerError(`get ${target.digest} from "${this.name}"`, response)
   }
 
-  async *#resuming(target: Descriptor, start: number, first: ByteStream, options: CallOptions): AsyncGenerator<Uint8Array> {
-    let at = start
-    let bytes = first
-    for (let failures = 0; ;) {
-      try {
-        for await (const chunk of bytes) {
-          at += chunk.length
-          yield chunk
-          // Progress makes up for earlier failures.
-          failures = 0
-        }
-        if (at >= target.size) return
-        throw new StrataError(
-          'unavailable',
-          'STRATA_REGISTRY_ANSWER',
-          `Cannot get ${target.digest} from "${this.name}": it ends after ${at} of ${target.size} bytes`,
-        )
-      } catch (error) {
-        if (at >= target.size) return
-        failures += 1
-        if (failures > RESUMES || !isStrataError(error, 'unavailable') || options.signal?.aborted === true) throw error
-        await sleep(delayMs(failures))
-        bytes = await this.#openAt(target, at, options)
-      }
-    }
+  /** The rest of a list is on the same host; anything else is not followed. */
+  #nextPage(response: HttpResponse, page: URL): URL | undefined {
+    const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(response.headers['link'] ?? '')?.[1]
+    const following = next === undefined || !URL.canParse(next, page.href) ? undefined : new URL(next, page)
+    return following?.origin === this.#base.origin ? following : undefined
   }
 
   #request(
@@ -317,26 +452,19 @@ export class Repository implements BlobSource, BlobSink, AsyncDisposable {
   }
 }
 
-const signalOf = ({ signal }: CallOptions): { readonly signal?: AbortSignal } => (signal === undefined ? {} : { signal })
+/** The tag of the list of what refers to a digest. distribution-spec "Referrers Tag Schema" */
+const referrersTag = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestHex(digest).slice(0, 64)}`
 
-function locationOf(response: HttpResponse, base: URL): URL {
-  const location = response.headers['location']
-  if (location === undefined || !URL.canParse(location, base.href)) {
-    throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot push to "${base.host}": it does not say where to upload to`)
-  }
-  return new URL(location, base)
-}
+const signalOf = ({ signal }: { readonly signal?: AbortSignal | undefined }): { readonly signal?: AbortSignal } =>
+  signal === undefined ? {} : { signal }
 
-function withDigest(location: URL, digest: Digest): URL {
-  const url = new URL(location)
-  url.searchParams.set('digest', digest)
-  return url
-}
-
-async function* skip(bytes: ByteStream, count: number): AsyncGenerator<Uint8Array> {
-  let left = count
-  for await (const chunk of bytes) {
-    if (left < chunk.length) yield chunk.subarray(left)
-    left = Math.max(0, left - chunk.length)
+/** Undefined for what is no list of tags. An empty list is null where Go programs write it. */
+function readTagList(bytes: Buffer): readonly string[] | undefined {
+  try {
+    const { tags } = JSON.parse(bytes.toString()) as { readonly tags?: unknown }
+    if (tags === null || tags === undefined) return []
+    return Array.isArray(tags) && tags.every(isTag) ? tags : undefined
+  } catch {
+    return undefined
   }
 }

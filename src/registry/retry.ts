@@ -7,7 +7,7 @@ const FIRST_DELAY_MS = 200
 const LONGEST_DELAY_MS = 30_000
 
 /** Statuses that say "later", not "no". RFC 9110 and RFC 6585. */
-const LATER: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
+export const LATER: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 
 /**
  * Repeats what may succeed later: requests without an answer, and answers that say so. The delay
@@ -29,7 +29,7 @@ export const withRetry: Wrap = next => async request => {
 }
 
 /** No answer came. What an answer made impossible, such as a redirect that is refused, stays so. */
-function isUnreachable(error: unknown): boolean {
+export function isUnreachable(error: unknown): boolean {
   return isStrataError(error, 'unavailable') && error.code === 'STRATA_REGISTRY_UNREACHABLE'
 }
 
@@ -48,7 +48,7 @@ export function delayMs(attempt: number): number {
 }
 
 /** `Retry-After` in milliseconds: seconds or a date. RFC 9110 section 10.2.3 */
-function retryAfterMs({ headers }: HttpResponse): number | undefined {
+export function retryAfterMs({ headers }: HttpResponse): number | undefined {
   const value = headers['retry-after']
   if (value === undefined) return undefined
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()

@@ -1,7 +1,9 @@
 import { once } from 'node:events'
-import http, { type Agent, type ClientRequest, type IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { arriving, type ByteStream, errnoOf, isStrataError, StrataError } from '../base/index.ts'
+import { type Connection, type ConnectionOptions, Connections } from './connections.ts'
+import { trustError } from './trust.ts'
 
 export interface HttpRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PATCH' | 'PUT' | 'DELETE'
@@ -14,7 +16,7 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   readonly status: number
-  /** Names in lower case; of a repeated header the first value. */
+  /** Names in lower case; of a repeated header the first value, but all challenges of `www-authenticate`. */
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: ByteStream & { discard(): Promise<void> }
 }
@@ -29,53 +31,34 @@ export function compose(send: Send, ...wraps: readonly Wrap[]): Send {
   return wraps.reduceRight((next, wrap) => wrap(next), send)
 }
 
-const CONNECT_TIMEOUT_MS = 10_000
-/** A server that sends nothing for this long is taken for dead. */
-const STALL_TIMEOUT_MS = 60_000
 /** An answer that nobody wants is read to its end when it is no longer than this: its connection can be used again. */
 const DISCARDED_BYTES = 64 * 1024
 const USER_AGENT = 'strata'
 
 /** Sends by HTTP/1.1 over pooled connections. `close` ends them. */
-export function httpSender(): { readonly send: Send; readonly close: () => void } {
-  const connections = new Connections()
-  return { send: async request => exchange(request, await connections.to(request.url)), close: () => connections.close() }
+export function httpSender(options?: ConnectionOptions): { readonly send: Send; readonly close: () => void } {
+  const connections = new Connections(options)
+  return { send: request => exchange(request, connections), close: () => connections.close() }
 }
 
-interface Connection {
-  readonly agent: Agent
-  readonly open: typeof http.request
-}
-
-class Connections {
-  readonly #agents = new Map<string, Agent>()
-
-  /** How a URL is reached. TLS is loaded by the first that needs it: its certificates take long. */
-  async to({ protocol }: URL): Promise<Connection> {
-    const { Agent, request } = protocol === 'https:' ? await import('node:https') : http
-    const agent = this.#agents.get(protocol) ?? new Agent({ keepAlive: true })
-    this.#agents.set(protocol, agent)
-    return { agent, open: request }
-  }
-
-  close(): void {
-    for (const agent of this.#agents.values()) agent.destroy()
-  }
-}
-
-async function exchange(request: HttpRequest, connection: Connection): Promise<HttpResponse> {
+async function exchange(request: HttpRequest, connections: Connections): Promise<HttpResponse> {
   const { url, body, signal } = request
+  const connection = await connections.to(url)
   try {
     const response = await answerTo(request, connection)
     return {
       status: response.statusCode!,
-      headers: Object.fromEntries(Object.entries(response.headersDistinct).map(([name, values]) => [name, values?.[0]])),
+      headers: {
+        ...Object.fromEntries(Object.entries(response.headersDistinct).map(([name, values]) => [name, values?.[0]])),
+        'www-authenticate': response.headersDistinct['www-authenticate']?.join(', '),
+      },
       body: Object.assign(readBody(response, url), { discard: () => discard(response) }),
     }
   } catch (cause) {
     // The server has closed a connection that waited for its next request, and says so only now.
-    const isStale = cause instanceof StaleConnection && (body === undefined || body instanceof Uint8Array)
-    if (isStale && signal?.aborted !== true) return exchange(request, connection)
+    const again = cause instanceof StaleConnection || connection.mayHelp(cause)
+    const isRepeatable = body === undefined || body instanceof Uint8Array
+    if (again && isRepeatable && signal?.aborted !== true) return exchange(request, connections)
     throw connectionError(url, cause, signal)
   }
 }
@@ -83,7 +66,8 @@ async function exchange(request: HttpRequest, connection: Connection): Promise<H
 class StaleConnection extends Error {}
 
 /** Sends a request; resolves when the head of the answer is there, which may be before the body is sent. */
-async function answerTo({ method, url, headers, body, signal }: HttpRequest, { agent, open }: Connection): Promise<IncomingMessage> {
+async function answerTo({ method, url, headers, body, signal }: HttpRequest, connection: Connection): Promise<IncomingMessage> {
+  const { agent, open } = connection
   signal?.throwIfAborted()
   const sent = open(url, {
     agent,
@@ -93,36 +77,48 @@ async function answerTo({ method, url, headers, body, signal }: HttpRequest, { a
   })
   // What goes wrong after the answer is told by the answer's body.
   sent.on('error', () => undefined)
-  sent.once('socket', (socket: Socket) => limitWaiting(sent, socket))
-  const answered = once(sent, 'response') as Promise<[IncomingMessage]>
+  const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  sent.once('response', resolve).once('error', reject)
+  limitWaiting(sent, connection, reject)
   void sendBody(sent, body)
   try {
-    const [response] = await answered
-    return response
+    return await answered
   } catch (error) {
     if (sent.reusedSocket && errnoOf(error) === 'ECONNRESET') throw new StaleConnection('the connection was closed', { cause: error })
     throw error
   }
 }
 
-/** Ends a request to a server that does not let us in, or does not go on. */
-function limitWaiting(request: ClientRequest, socket: Socket): void {
+/** Ends a request to a server that does not let us in, or does not go on. @param giveUp for one that has no socket yet and so tells nobody of its end */
+function limitWaiting(request: ClientRequest, { connectTimeoutMs, stallTimeoutMs }: Connection, giveUp: (error: Error) => void): void {
+  // From the start: a proxy, or a TLS handshake, may be what does not go on.
+  const timer = setTimeout(() => {
+    const error = new Error(`no connection within ${connectTimeoutMs / 1000} s`)
+    giveUp(error)
+    request.destroy(error)
+  }, connectTimeoutMs)
+  const stop = (): void => clearTimeout(timer)
+  request.once('close', stop)
   let response: IncomingMessage | undefined
   request.once('response', (answer: IncomingMessage) => {
     response = answer
   })
-  if (socket.connecting) {
-    const timer = setTimeout(() => request.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS / 1000} s`)), CONNECT_TIMEOUT_MS)
-    const stop = (): void => clearTimeout(timer)
-    socket.once('connect', stop).once('close', stop)
-  }
-  const onIdle = (): void => {
-    // Who reads slowly waits for itself.
-    if (response !== undefined && response.readableLength > 0) socket.setTimeout(STALL_TIMEOUT_MS)
-    else request.destroy(new Error(`nothing came for ${STALL_TIMEOUT_MS / 1000} s`))
-  }
-  socket.setTimeout(STALL_TIMEOUT_MS).on('timeout', onIdle)
-  request.once('close', () => socket.setTimeout(0).off('timeout', onIdle))
+  request.once('socket', (socket: Socket) => {
+    if (!isConnecting(socket)) stop()
+    else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', stop)
+    const onIdle = (): void => {
+      // Who reads slowly waits for itself.
+      if (response !== undefined && response.readableLength > 0) socket.setTimeout(stallTimeoutMs)
+      else request.destroy(new Error(`nothing came for ${stallTimeoutMs / 1000} s`))
+    }
+    socket.setTimeout(stallTimeoutMs).on('timeout', onIdle)
+    request.once('close', () => socket.setTimeout(0).off('timeout', onIdle))
+  })
+}
+
+/** A TLS connection of its own is there with the handshake; one through a proxy's tunnel comes after it. */
+function isConnecting(socket: Socket & { readonly secureConnecting?: boolean }): boolean {
+  return socket.connecting || socket.secureConnecting === true
 }
 
 /** The next chunk is asked for when this one has left the process: its memory may be used again then. */
@@ -167,6 +163,8 @@ function connectionError(url: URL, cause: unknown, signal: AbortSignal | undefin
   if (isStrataError(cause)) return cause
   if (signal?.aborted === true)
     return new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot finish the request to "${url.host}": it was cancelled`, { cause })
+  const untrusted = trustError(url, cause)
+  if (untrusted !== undefined) return untrusted
   const deepest = deepestCause(cause)
   return new StrataError('unavailable', 'STRATA_REGISTRY_UNREACHABLE', `Cannot reach registry "${url.host}": ${deepest.message}`, {
     cause,

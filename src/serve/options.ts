@@ -65,6 +65,7 @@ interface NewRoot {
   readonly repositoryDigest: Digest
   readonly images: readonly { readonly facts: ImageFacts }[]
   readonly chosen: { readonly facts: ImageFacts } | undefined
+  readonly referrers: readonly []
 }
 
 /** The stores that are served. */

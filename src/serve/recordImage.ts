@@ -39,7 +39,7 @@ export class ImageRecording {
 
   #recordOne(root: Descriptor, reference: Reference, images: readonly TakenImage[]): void {
     const chosen = images[0]
-    this.#stores.recordRoot({ reference, root, repositoryDigest: root.digest, images, chosen })
+    this.#stores.recordRoot({ reference, root, repositoryDigest: root.digest, images, chosen, referrers: [] })
   }
 
   /** Unpacks the image for this machine's platform; none where there is none, or where it is none that can be unpacked. */

@@ -99,7 +99,7 @@ export class Upstream implements AsyncDisposable {
       await stores.content.put(descriptor, streamOf(bytes), { lease })
       const of = isDigest(tagOrDigest) ? { digest: descriptor.digest } : { tag: tagOrDigest }
       const reference = this.#repositories.ownName(name, of)
-      stores.recordRoot({ reference, root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined })
+      stores.recordRoot({ reference, root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined, referrers: [] })
       this.#note(`${name}:${tagOrDigest}`)
     } catch (error) {
       if (!isStrataError(error, 'unavailable') || this.#repositories.tag(name, tagOrDigest) === undefined)

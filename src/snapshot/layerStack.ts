@@ -32,6 +32,10 @@ export class DriverLayerStack implements LayerStack {
     this.#durability = durability
   }
 
+  get importsInParallel(): boolean {
+    return this.#driver.importsInParallel
+  }
+
   async add(name: string | NameOfLayer, parent: string | undefined, layer: LayerInput): Promise<AppliedLayer> {
     this.#stop.signal.throwIfAborted()
     const id = this.#records.beginLayer(parent)

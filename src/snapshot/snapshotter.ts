@@ -86,6 +86,8 @@ export type NameOfLayer = (applied: AppliedLayer) => string
  * leaves nothing behind.
  */
 export interface LayerStack extends AsyncDisposable {
+  /** False where `add` waits for the layers below before it reads a byte. */
+  readonly importsInParallel: boolean
   /**
    * Takes the bytes of one layer, which becomes the committed state `name` on top of `parent`, which
    * is committed already or is a name of this stack. The layers may be added at once, in any order; who

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { array, assert as assertProperty, asyncProperty, oneof, string } from 'fast-check'
+import * as fc from 'fast-check'
 import { readAtMost, streamOf } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, describeBytes, type Digest, MEDIA_TYPES, parseManifestOrIndex } from '../oci/index.ts'
@@ -62,8 +62,8 @@ class Shelf extends Blobs implements GraphSink {
   }
 }
 
-const texts = array(string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 })
-const forests = array(oneof(texts, array(texts, { minLength: 1, maxLength: 3 })), { minLength: 1, maxLength: 4 })
+const texts = fc.array(fc.string({ minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 })
+const forests = fc.array(fc.oneof(texts, fc.array(texts, { minLength: 1, maxLength: 3 })), { minLength: 1, maxLength: 4 })
 
 function build(blobs: Blobs, forest: readonly (readonly (string | readonly string[])[])[]): Descriptor {
   return blobs.index(
@@ -74,8 +74,8 @@ function build(blobs: Blobs, forest: readonly (readonly (string | readonly strin
 }
 
 test('everything below the root arrives, each blob once, nothing before what it names, the root unchanged', async () => {
-  await assertProperty(
-    asyncProperty(forests, async forest => {
+  await fc.assert(
+    fc.asyncProperty(forests, async forest => {
       const source = new Blobs()
       const root = build(source, forest)
       const shelf = new Shelf()
@@ -91,8 +91,8 @@ test('everything below the root arrives, each blob once, nothing before what it 
 })
 
 test('what becomes another blob on its way is named as such all the way up', async () => {
-  await assertProperty(
-    asyncProperty(forests, async forest => {
+  await fc.assert(
+    fc.asyncProperty(forests, async forest => {
       const source = new Blobs()
       const root = build(source, forest)
       const shelf = new Shelf(bytes => Buffer.concat([Buffer.from('packed '), bytes]))

@@ -1,4 +1,4 @@
-import { type ByteStream, type CallOptions, mapConcurrently, readAtMost, streamOf } from '../base/index.ts'
+import { type ByteStream, type CallOptions, mapConcurrently, readAtMost, StrataError, streamOf } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, describeBytes, type Digest, enterIndex, isIndex, isManifest, LIMITS, parseManifestOrIndex } from '../oci/index.ts'
 
@@ -35,7 +35,7 @@ const BLOBS_AT_ONCE = 5
  * Pull, push, save, load, copy and serve are this, with another source or another sink.
  */
 export async function copyGraph(source: BlobSource, sink: GraphSink, root: Descriptor, options: CopyGraphOptions = {}): Promise<GraphRoot> {
-  const top = await readNode(source, root, [], options)
+  const top = await new DocumentReader(source, options).read(root, [])
   const taken = await takeBlobs(source, sink, leavesOf(top), options)
   return (await finish(top, taken, sink, options)).root
 }
@@ -51,20 +51,39 @@ interface Node {
 
 const isNode = (child: Node | Descriptor): child is Node => 'children' in child
 
-async function readNode(source: BlobSource, target: Descriptor, ancestors: readonly Digest[], options: CopyGraphOptions): Promise<Node> {
-  const limit = isIndex(target.mediaType) ? LIMITS.indexBytes : LIMITS.manifestBytes
-  const bytes = await readAtMost(await source.open(target, signalOf(options)), limit, `manifest ${target.digest}`)
-  const document = parseManifestOrIndex(bytes, target.mediaType)
-  if (document.kind === 'manifest') {
-    const { config, layers } = document.manifest
-    return { descriptor: target, bytes, children: [...layers, config], isFiltered: false }
+/** What the documents of one graph may have together: all of them are in memory until the root is written. */
+const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
+
+class DocumentReader {
+  readonly #source: BlobSource
+  readonly #options: CopyGraphOptions
+  #bytes = 0
+
+  constructor(source: BlobSource, options: CopyGraphOptions) {
+    this.#source = source
+    this.#options = options
   }
-  const entered = enterIndex(ancestors, target.digest)
-  const entries = document.index.manifests.filter(options.select ?? (() => true))
-  const children: (Node | Descriptor)[] = []
-  for (const entry of entries)
-    children.push(isManifest(entry.mediaType) || isIndex(entry.mediaType) ? await readNode(source, entry, entered, options) : entry)
-  return { descriptor: target, bytes, children, isFiltered: entries.length < document.index.manifests.length }
+
+  async read(target: Descriptor, ancestors: readonly Digest[]): Promise<Node> {
+    const limit = isIndex(target.mediaType) ? LIMITS.indexBytes : LIMITS.manifestBytes
+    const bytes = await readAtMost(await this.#source.open(target, signalOf(this.#options)), limit, `manifest ${target.digest}`)
+    this.#bytes += bytes.length
+    if (this.#bytes > MAX_DOCUMENT_BYTES) {
+      const state = `what it names has more than ${MAX_DOCUMENT_BYTES} bytes of manifests`
+      throw new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot copy index ${ancestors[0] ?? target.digest}: ${state}`)
+    }
+    const document = parseManifestOrIndex(bytes, target.mediaType)
+    if (document.kind === 'manifest') {
+      const { config, layers } = document.manifest
+      return { descriptor: target, bytes, children: [...layers, config], isFiltered: false }
+    }
+    const entered = enterIndex(ancestors, target.digest)
+    const entries = document.index.manifests.filter(this.#options.select ?? (() => true))
+    const children: (Node | Descriptor)[] = []
+    for (const entry of entries)
+      children.push(isManifest(entry.mediaType) || isIndex(entry.mediaType) ? await this.read(entry, entered) : entry)
+    return { descriptor: target, bytes, children, isFiltered: entries.length < document.index.manifests.length }
+  }
 }
 
 function* leavesOf(node: Node): Generator<Descriptor> {
@@ -130,6 +149,13 @@ function rewritten({ descriptor, bytes, children: before, isFiltered }: Node, ch
 /** A document that is in memory. */
 export function documentSource(bytes: Uint8Array): BlobSource {
   return { open: async (): Promise<ByteStream> => streamOf(bytes) }
+}
+
+/** A source whose root is in memory already. */
+export function withRoot(source: BlobSource, { descriptor, bytes }: GraphRoot): BlobSource {
+  return {
+    open: (target, options) => (target.digest === descriptor.digest ? documentSource(bytes).open(target) : source.open(target, options)),
+  }
 }
 
 const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })

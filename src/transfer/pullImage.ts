@@ -1,18 +1,20 @@
 import {
   type ByteStream,
   type CallOptions,
+  fileStream,
   GrowingFile,
   isStrataError,
-  mapConcurrently,
   readAtMost,
   release,
   StrataError,
   streamOf,
 } from '../base/index.ts'
-import { type BlobBatch, type DiskContentStore, verified } from '../content/index.ts'
+import type { BlobBatch, DiskContentStore, Ingest } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
+import type { FileRange } from '../layer/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { type Descriptor, type DiffId, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
+import { type Descriptor, type DiffId, type Digest, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
+import { copyGraph, type GraphSink, withRoot } from './copyGraph.ts'
 import type { ImageSource } from './imageSource.ts'
 import type { RemoteImage } from './remoteImage.ts'
 
@@ -35,6 +37,11 @@ const SMALL_LAYER_BYTES = 64 * 1024
  * bytes arrive. A blob whose fetch was interrupted goes on where it stopped. Nothing is an image yet when this
  * resolves: the caller records what it gives.
  *
+ * What several processes pull at once is fetched once: who has the ingest of a manifest, or of a layer, fetches, and the others wait
+ * for it. A process has one manifest's ingest at most, and takes it before those of layers. Who has a layer's waits for nothing but the
+ * network and the applying of that layer, never for another ingest; where applying it waits for the layers below, the ingest
+ * is left before. So somebody always goes on, and no two processes wait for each other.
+ *
  * Rejects with `dataLoss` when bytes are not what digest or DiffId say; nothing of them is kept then.
  */
 export async function pullImage(
@@ -43,9 +50,25 @@ export async function pullImage(
   stores: TransferStores,
   options: PullImageOptions,
 ): Promise<ImageFacts> {
+  const damaged = new Set<Digest>()
+  try {
+    return await pullOnce(source, image, stores, { ...options, damaged })
+  } catch (error) {
+    // What an earlier pull, or a power loss, had left was no part of the blob; it is gone now.
+    if (damaged.size === 0 || options.signal?.aborted === true) throw error
+    return await pullOnce(source, image, stores, { ...options, damaged })
+  }
+}
+
+async function pullOnce(
+  source: ImageSource,
+  image: RemoteImage,
+  stores: TransferStores,
+  options: PullImageOptions & { readonly damaged: Set<Digest> },
+): Promise<ImageFacts> {
   const { content } = stores
   const { remote, manifest, config, configBytes } = image
-  const { lease, signal } = options
+  const { damaged, lease } = options
   lease.add(...[remote.descriptor, manifest.config, ...manifest.layers].map(({ digest }) => ({ kind: 'blob', id: digest })))
   // Who pulls the same image meanwhile waits here, and then finds it.
   await using whole = await content.ingest(remote.descriptor.digest, { target: remote.descriptor, ...signalOf(options) })
@@ -59,25 +82,20 @@ export async function pullImage(
   for (const [position, layer] of manifest.layers.entries())
     if (layer.digest !== parseDigest(diffIds[position]!) && !(await content.has(layer))) missing.add(position)
   for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')
-  const arriving = new Map<string, Promise<void>>()
-  await mapConcurrently(missing, LAYERS_AT_ONCE, async (position, failed) => {
-    const layer = manifest.layers[position]!
-    // Two equal layers of one image are fetched once; the second is read from the store.
-    await arriving.get(layer.digest)
-    const pull = new LayerPull(source, stores.content, {
-      unpack,
-      small,
-      position,
-      layer,
-      report,
-      lease,
-      signal: signal === undefined ? failed : AbortSignal.any([signal, failed]),
-    })
-    const pulled = pull.run(diffIds[position]!)
-    arriving.set(layer.digest, pulled)
-    await pulled
-    report(position, 'Pull complete')
-  })
+  const sink: GraphSink = {
+    async take(target, _, call) {
+      const positions = [...missing].filter(position => manifest.layers[position]!.digest === target.digest)
+      // Two equal layers of one image are fetched once; the second is read from the store.
+      for (const position of positions) {
+        const { signal = new AbortController().signal } = call
+        const pull = new LayerPull(source, content, { unpack, small, position, layer: target, report, lease, damaged, signal })
+        await pull.run(diffIds[position]!)
+        report(position, 'Pull complete')
+      }
+      return target
+    },
+  }
+  await copyGraph(withRoot(source, remote), sink, remote.descriptor, { ...signalOf(options), blobsAtOnce: LAYERS_AT_ONCE })
   const { contentBytes } = await unpack.commit()
   await small.commit()
   content.noteTogether(() => {
@@ -86,16 +104,21 @@ export async function pullImage(
   })
   if (whole.stored === undefined) await whole.write(streamOf(remote.bytes))
   await whole.commit(remote.descriptor, { lease })
+  for (const [position, layer] of manifest.layers.entries()) if (isPlain(layer, diffIds[position]!)) content.discardIngest(layer.digest)
   return imageFacts(config, configBytes, { manifest: remote.descriptor, contentBytes })
 }
 
-/** What is known now of a layer's blob: which layer it holds, and who has it. One that is a plain tar is derived from the layer. */
+/** A layer that comes as its tar is kept once, as the layer: its blob is derived from that. */
+const isPlain = (layer: Descriptor, diffId: DiffId): boolean =>
+  layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)
+
+/** What is known now of a layer's blob: which layer it holds, and who has it. */
 function noteLayer(
   content: DiskContentStore,
   layer: Descriptor,
   { diffId, lease, repository }: { readonly diffId: DiffId; readonly lease: Lease; readonly repository: string | undefined },
 ): void {
-  if (layer.digest === parseDigest(diffId)) content.recordDerivable(layer, diffId, { lease })
+  if (isPlain(layer, diffId)) content.recordDerivable(layer, diffId, { lease })
   else content.setUncompressed(layer, diffId)
   if (repository !== undefined) content.addSource(layer.digest, repository)
 }
@@ -115,11 +138,14 @@ interface LayerPullOptions {
   readonly layer: Descriptor
   readonly report: Report
   readonly lease: Lease
+  /** Gets the digests of what had been fetched in part, and was no part of it. */
+  readonly damaged: Set<Digest>
   readonly signal: AbortSignal
 }
 
 /** Whether what arrived is no layer, or not the one that was expected; not so when it did not arrive, or the disk is full. */
 function isAboutBytes(error: unknown): error is StrataError {
+  if (isStrataError(error) && error.code === 'STRATA_REGISTRY_ANSWER') return false
   return (['dataLoss', 'invalidArgument', 'unsupported'] as const).some(kind => isStrataError(error, kind))
 }
 
@@ -143,23 +169,41 @@ class LayerPull {
   }
 
   async run(diffId: DiffId): Promise<void> {
-    const { layer, lease, signal, unpack, small, position } = this.#options
-    // A plain tar is kept once, as the layer; its blob is derived from that.
-    if (layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)) {
+    const { layer, lease, position, signal, small, unpack } = this.#options
+    const range = this.#source.rangeOf?.(layer)
+    if (range !== undefined) {
+      await this.#takeRange(range, diffId)
+      return
+    }
+    if (layer.size <= SMALL_LAYER_BYTES && !isPlain(layer, diffId)) {
+      const fetch = (): Promise<Uint8Array> => readAtMost(this.#fetched(0), SMALL_LAYER_BYTES)
+      await this.#take(streamOf(await small.obtain(layer, fetch, { signal })), diffId)
+      return
+    }
+    if (isPlain(layer, diffId) && unpack.isBottomUp) {
       await unpack.add(position, lent(this.#fetched(0)))
       return
     }
-    if (layer.size <= SMALL_LAYER_BYTES) {
-      const bytes = await this.#small()
-      await this.#take(streamOf(bytes), diffId)
-      await small.add(layer, bytes)
-      return
-    }
     await using ingest = await this.#content.ingest(layer.digest, { target: layer, signal })
-    if (ingest.stored !== undefined) {
+    if (ingest.stored !== undefined || unpack.isBottomUp) {
+      if (ingest.stored === undefined) {
+        await ingest.write(lent(this.#fetched(ingest.size)))
+        await ingest.commit(layer, { lease })
+      }
       await this.#take(await this.#content.open(layer, { signal }), diffId)
       return
     }
+    const before = ingest.size
+    try {
+      await this.#takeWhileItComes(ingest, diffId)
+    } catch (error) {
+      if (isAboutBytes(error) && before > 0) this.#options.damaged.add(layer.digest)
+      throw error
+    }
+  }
+
+  async #takeWhileItComes(ingest: Ingest, diffId: DiffId): Promise<void> {
+    const { layer, lease } = this.#options
     const growing = ingest.growing()
     // Both must have let go of the file before the ingest is left.
     const [taken, written] = await Promise.allSettled([this.#takeGrowing(growing, diffId), ingest.write(lent(this.#fetched(ingest.size)))])
@@ -169,16 +213,20 @@ class LayerPull {
       throw unusable(layer, taken.reason)
     }
     for (const outcome of [taken, written]) if (outcome.status === 'rejected') throw outcome.reason
-    await ingest.commit(layer, { lease })
+    // A plain one is left where it is until its image is whole: the next pull takes it from there when this one is killed.
+    if (!isPlain(layer, diffId)) await ingest.commit(layer, { lease })
   }
 
-  /** The whole of a small layer, verified: what of it came before an interruption is not worth a file of its own. */
-  async #small(): Promise<Buffer> {
-    const { layer, signal, small } = this.#options
-    const bytes =
-      small.find(layer.digest) ??
-      ((await this.#content.has(layer)) ? await this.#content.open(layer, { signal }) : verified(this.#fetched(0), layer))
-    return readAtMost(bytes, SMALL_LAYER_BYTES)
+  /** A layer of an archive is read where it lies. */
+  async #takeRange(range: Required<FileRange>, diffId: DiffId): Promise<void> {
+    const { layer, lease, signal, unpack, position, report } = this.#options
+    const total = range.end - range.start
+    let current = 0
+    const onRead = (bytes: number): void => report(position, 'Loading layer', { current: (current += bytes), total })
+    if (unpack.missing.includes(position)) await unpack.add(position, range, onRead)
+    else await verifyLayer(fileStream(range.path, range), diffId)
+    if (!isPlain(layer, diffId)) await this.#content.put(layer, await this.#source.open(layer), { lease, signal })
+    report(position, 'Loading layer', { current: total, total })
   }
 
   async #takeGrowing(growing: GrowingFile, diffId: DiffId): Promise<void> {

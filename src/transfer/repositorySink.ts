@@ -1,4 +1,4 @@
-import type { ByteStream, CallOptions } from '../base/index.ts'
+import { type ByteStream, type CallOptions, observed } from '../base/index.ts'
 import { compress } from '../compression/index.ts'
 import type { BlobSource, DiskContentStore } from '../content/index.ts'
 import {
@@ -25,9 +25,9 @@ export interface RepositorySinkOptions {
 }
 
 /**
- * A repository as the place where a graph goes: what the registry has is not sent. Layers that arrived compressed
- * go as they came; one that was made here is compressed on its way, and its compressed digest is remembered, so that
- * another push to where it is sends nothing.
+ * A repository as the place where a graph goes: what the registry has is not sent. Layers that arrived compressed go as
+ * they came, and one that was broken off goes on where it stopped; one that was made here is compressed on its way, from
+ * its beginning each time, and its compressed digest is remembered, so that another push to where it is sends nothing.
  */
 export class RepositorySink implements GraphSink {
   readonly #repository: Repository
@@ -40,7 +40,7 @@ export class RepositorySink implements GraphSink {
 
   async take(target: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
     if (isManifest(target.mediaType) || isIndex(target.mediaType)) {
-      await this.#repository.put(target, await source.open(target), options)
+      await this.#repository.put(target, source, options)
       return target
     }
     if (layerCompression(target.mediaType) === undefined) return this.#takeOther(target, source, options)
@@ -51,7 +51,10 @@ export class RepositorySink implements GraphSink {
 
   /** Configs, and the blobs of artifacts. */
   async #takeOther(target: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
-    if (!(await this.#repository.has(target, options))) await this.#repository.put(target, await source.open(target, options), options)
+    if (await this.#repository.has(target, options)) return target
+    const from = await this.#mount(target, options)
+    if (from === undefined) await this.#repository.put(target, source, options)
+    else options.onProgress?.({ id: digestHex(target.digest).slice(0, 12), status: `Mounted from ${from}` })
     return target
   }
 
@@ -71,8 +74,8 @@ export class RepositorySink implements GraphSink {
         return form
       }
     }
-    const bytes = counted(await source.open(layer, options), current => report('Pushing', { current, total: layer.size }))
-    const pushed = this.#isCompressed(layer) ? await this.#putCompressed(layer, bytes, options) : await this.#putAsIs(layer, bytes, options)
+    const read = counted(source, current => report('Pushing', { current, total: layer.size }))
+    const pushed = this.#isCompressed(layer) ? await this.#putCompressed(layer, read, options) : await this.#putAsIs(layer, read, options)
     report('Pushed')
     return pushed
   }
@@ -93,14 +96,17 @@ export class RepositorySink implements GraphSink {
     return this.#options.content !== undefined && this.#options.compression !== 'none' && layerCompression(layer.mediaType) === 'none'
   }
 
-  async #putAsIs(layer: Descriptor, bytes: ByteStream, options: CallOptions): Promise<Descriptor> {
-    await this.#repository.put(layer, bytes, options)
+  async #putAsIs(layer: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
+    const uploads = this.#options.content?.uploadsTo(this.#repository.name)
+    await this.#repository.put(layer, source, uploads === undefined ? options : { ...options, uploads })
     return layer
   }
 
-  async #putCompressed(layer: Descriptor, bytes: ByteStream, options: CallOptions): Promise<Descriptor> {
+  /** One that breaks is begun anew: another version of a compressor may make other bytes. */
+  async #putCompressed(layer: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
     const { content, compression } = this.#options
-    const pushed = await this.#repository.putUnknown(compressedType(layer.mediaType, compression), compress(bytes, compression), options)
+    const open = async (): Promise<ByteStream> => compress(await source.open(layer, options), compression)
+    const pushed = await this.#repository.putUnknown(compressedType(layer.mediaType, compression), open, options)
     const diffId = content?.diffIdOf(layer.digest)
     if (diffId !== undefined) content?.setUncompressed(pushed, diffId)
     return pushed
@@ -119,11 +125,12 @@ export class RepositorySink implements GraphSink {
   }
 }
 
-async function* counted(bytes: ByteStream, report: (current: number) => void): AsyncGenerator<Uint8Array> {
-  let current = 0
-  for await (const chunk of bytes) {
-    current += chunk.length
-    report(current)
-    yield chunk
+/** A source that tells how far it has been read. */
+function counted(source: BlobSource, report: (current: number) => void): BlobSource {
+  return {
+    async open(target, options) {
+      let current = options?.start ?? 0
+      return observed(await source.open(target, options), chunk => report((current += chunk.length)))
+    },
   }
 }

@@ -1,8 +1,7 @@
 import { StrataError } from '../base/index.ts'
-import type { LayerEntry, LayerIndex, LayerNode, TreeNode } from '../layer/index.ts'
+import type { LayerEntry, LayerIndex, LayerNode, ReadableTree, TreeNode } from '../layer/index.ts'
 import type { BranchNode } from './branch.ts'
 import { layerNode } from './layerNode.ts'
-import type { MergedTree } from './mergedTree.ts'
 import { lastName, parentPath } from './path.ts'
 
 /** What a layer shows besides the entries of its index, because it links to files of the layers below. */
@@ -29,7 +28,11 @@ interface Inode {
  * @param links the entries whose `linkOf` is not in this layer
  * Rejects with `invalidArgument` (STRATA_HARD_LINK_TARGET) when the target of a link is nowhere.
  */
-export async function borrowFiles(index: LayerIndex, links: readonly LayerNode[], below: MergedTree): Promise<BorrowedFiles> {
+export async function borrowFiles(
+  index: LayerIndex,
+  links: readonly LayerNode[],
+  below: Pick<ReadableTree, 'lstat'>,
+): Promise<BorrowedFiles> {
   const inodes = new Map<string, Inode>()
   for (const { path, linkOf = '' } of links) {
     const target = await resolve(linkOf, index, below)
@@ -85,7 +88,7 @@ function* namesOf(index: LayerIndex, first: string): Generator<string> {
 }
 
 /** Follows the symlinks in the directory part of a path, inside the root; one that this layer replaces leads nowhere. */
-async function resolve(path: string, index: LayerIndex, below: MergedTree): Promise<string | undefined> {
+async function resolve(path: string, index: LayerIndex, below: Pick<ReadableTree, 'lstat'>): Promise<string | undefined> {
   const pending = path.split('/').toReversed()
   const done: string[] = []
   let symlinks = 0

@@ -1,4 +1,5 @@
 export { type IndexedLayer } from './layerBranch.ts'
+export { type LazyUnion, lazyUnion, type OpenLayer } from './lazyUnion.ts'
 export { MemoryTree, type MemoryTreeOptions } from './memoryTree.ts'
 export { overlayUnion } from './overlayUnion.ts'
 export { Union } from './union.ts'

@@ -1,9 +1,8 @@
 import type { ByteStream } from '../base/index.ts'
-import { type ByteRange, type LayerIndex, type LayerNode } from '../layer/index.ts'
+import { type ByteRange, type LayerIndex, type LayerNode, type ReadableTree } from '../layer/index.ts'
 import { type BorrowedFiles, borrowFiles } from './borrowedFiles.ts'
 import type { Branch, BranchName, BranchNode } from './branch.ts'
 import { inodeOf, layerNode } from './layerNode.ts'
-import type { MergedTree } from './mergedTree.ts'
 import { lastName } from './path.ts'
 
 /** A layer that is not unpacked. */
@@ -13,15 +12,18 @@ export interface IndexedLayer {
   open(path: string, range?: ByteRange): ByteStream
 }
 
+/** What the layers below show, as far as hard links to files there ask for it. */
+export type TreeBelow = Pick<ReadableTree, 'lstat' | 'open'>
+
 /** A branch that is read from the index of a layer; contents come from wherever they are. */
 export class LayerBranch implements Branch {
   readonly #layer: IndexedLayer
-  readonly #below: () => MergedTree
-  #shown: MergedTree | undefined
+  readonly #below: () => TreeBelow
+  #shown: TreeBelow | undefined
   #links: Promise<LayerLinks> | undefined
 
   /** @param below what the branches below show, for hard links to files there */
-  constructor(layer: IndexedLayer, below: () => MergedTree) {
+  constructor(layer: IndexedLayer, below: () => TreeBelow) {
     this.#layer = layer
     this.#below = below
   }
@@ -55,7 +57,7 @@ export class LayerBranch implements Branch {
 
   async close(): Promise<void> {}
 
-  #shownBelow(): MergedTree {
+  #shownBelow(): TreeBelow {
     this.#shown ??= this.#below()
     return this.#shown
   }

@@ -183,9 +183,97 @@ describe('an index', () => {
     await engine.pull(named(':multi'), { platforms: ['linux/arm64'] })
     assert.equal((await engine.inspectImage(named(':multi'))).Architecture, 'arm64')
     // As with docker, the image that had the name is left without one.
-    assert.deepEqual((await engine.images()).map(({ tags }) => tags.length).sort(), [0, 1])
+    assert.deepEqual(
+      (await engine.images()).map(({ tags }) => tags.length).toSorted((a, b) => a - b),
+      [0, 1],
+    )
     await engine.pruneImages()
     assert.equal((await engine.images({ all: true })).length, 1)
+  })
+})
+
+describe('what is said about an image', () => {
+  /** A signature of cosign's, a list of parts that refers to the image, and a signature of that list. */
+  async function craftReferrers(
+    subject: Descriptor,
+  ): Promise<{ readonly sbom: Descriptor; readonly onSbom: Descriptor; readonly tag: string }> {
+    const config = await crafter.blob(MEDIA_TYPES.empty, Buffer.from('{}'))
+    const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config }
+    const say = async (about: Descriptor, text: string): Promise<Descriptor> => {
+      const part = await crafter.blob('application/spdx+json', Buffer.from(text))
+      const { mediaType, digest, size } = about
+      const artifactType = 'application/vnd.example.sbom'
+      const referrer = await crafter.manifest(undefined, {
+        ...manifest,
+        artifactType,
+        layers: [part],
+        subject: { mediaType, digest, size },
+      })
+      const entry = { ...referrer, artifactType, annotations: { about: text } }
+      // The registry of Debian has no referrers API.
+      await crafter.manifest(about.digest.replace(':', '-'), { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [entry] })
+      return referrer
+    }
+    const sbom = await say(subject, 'parts')
+    const payload = await crafter.blob('application/vnd.dev.cosign.simplesigning.v1+json', Buffer.from('signed'))
+    const tag = `${subject.digest.replace(':', '-')}.sig`
+    await crafter.manifest(tag, { ...manifest, layers: [payload] })
+    return { sbom, onSbom: await say(sbom, 'signature of the parts'), tag }
+  }
+
+  test('comes along when it is pulled, is listed, goes along when it is pushed, and goes with it', async () => {
+    const subject = await crafter.image('signed', [layer({ signed: 'signed' })])
+    const { sbom, onSbom, tag } = await craftReferrers(subject)
+    await engine.pull(named(':signed'))
+    await engine.pruneImages()
+    const listed = await engine.referrers(named(':signed'))
+    assert.deepEqual(
+      listed.map(({ subject, digest, tag: found }) => `${subject} ${found ?? digest}`).toSorted(),
+      [`${subject.digest} ${sbom.digest}`, `${subject.digest} ${tag}`, `${sbom.digest} ${onSbom.digest}`].toSorted(),
+    )
+    await engine.tag(named(':signed'), named(':1', 'other/signed'))
+    await engine.push(named(':1', 'other/signed'))
+    await engine.push(named(':1', 'other/signed'))
+    await engine.removeImage(named(':signed'))
+    await engine.removeImage(named(':1', 'other/signed'))
+    await engine.pruneImages()
+    assert.equal((await must('find', join(root, 'blobs'), '-type', 'f')).trim(), '')
+    await engine.pull(named(':1', 'other/signed'))
+    const again = await engine.referrers(named(':1', 'other/signed'))
+    assert.deepEqual(
+      new Set(again.map(({ digest }) => digest).filter(digest => [sbom.digest, onSbom.digest].includes(digest as never))),
+      new Set([sbom.digest, onSbom.digest]),
+    )
+    assert.deepEqual(
+      again.flatMap(each => each.tag ?? []),
+      [tag],
+    )
+    const remote = await engine.referrers(named(':1', 'other/signed'), { remote: true })
+    assert.deepEqual(remote.map(({ digest }) => digest).toSorted(), again.map(({ digest }) => digest).toSorted())
+  })
+
+  test('does not hinder a pull where it is damaged', async () => {
+    const subject = await crafter.image('odd', [layer({ odd: 'odd' })])
+    const part = await crafter.blob('application/spdx+json', Buffer.from('will be gone'))
+    const config = await crafter.blob(MEDIA_TYPES.empty, Buffer.from('{}'))
+    const referrer = await crafter.manifest(undefined, {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.manifest,
+      config,
+      layers: [part],
+      subject,
+    })
+    await crafter.manifest(subject.digest.replace(':', '-'), { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [referrer] })
+    const deleted = await fetch(`http://${named(`/blobs/${part.digest}`, 'v2/team/app')}`, { method: 'DELETE' })
+    assert.equal(deleted.status, 202)
+    const notes: string[] = []
+    await engine.pull(named(':odd'), { onProgress: ({ status }) => notes.push(status) })
+    assert.ok(
+      notes.some(note => note.startsWith(`What is said about ${subject.digest} is not kept: Cannot get ${part.digest}`)),
+      notes.join('\n'),
+    )
+    assert.deepEqual(await engine.referrers(named(':odd')), [])
+    assert.deepEqual(await Array.fromAsync(engine.check()), [])
   })
 })
 

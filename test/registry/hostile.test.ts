@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { sourceOf } from '../support/blobSources.ts'
 import { openEngine } from '../../src/engine/index.ts'
 import { describeBytes, digestOf, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository } from '../../src/registry/index.ts'
@@ -135,6 +136,66 @@ test('hostile #57: a redirect goes to no other scheme than https, or http where 
   }
 })
 
+/** Somewhere that credentials are not for: keeps what they come with, and takes uploads. */
+async function bystander(): Promise<Awaited<ReturnType<typeof lyingServer>> & { readonly seen: readonly (string | undefined)[] }> {
+  const seen: (string | undefined)[] = []
+  const server = await lyingServer((request, response) => {
+    seen.push(request.headers.authorization)
+    request.resume().on('end', () => response.writeHead(201).end())
+  })
+  return Object.assign(server, { seen })
+}
+
+test('hostile #57: an upload goes where the registry says, and the credentials do not', async () => {
+  await using elsewhere = await bystander()
+  let isRedirect = false
+  const signed: string[] = []
+  await using registry = await lyingServer((request, response) => {
+    request.resume()
+    if (request.headers.authorization === undefined) response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end()
+    else {
+      signed.push(request.method!)
+      response.writeHead(isRedirect ? 307 : 202, { location: `http://${elsewhere.address}/upload?state=1` }).end()
+    }
+  })
+  const configDirectory = await mkdtemp(join(scratch, 'config-'))
+  await writeConfig(configDirectory, { auths: { [registry.address]: { auth: Buffer.from('ann:s3cret').toString('base64') } } })
+  await using repository = await connectRepository(parseReference(`${registry.address}/app`), { configDirectory, access: 'push' })
+  const target = describeBytes(MEDIA_TYPES.layer, TAR)
+  await repository.put(target, sourceOf(TAR))
+  assert.deepEqual([signed, elsewhere.seen], [['POST'], [undefined]])
+  // Nobody is told by a redirect to send anything, with or without credentials.
+  isRedirect = true
+  await assert.rejects(repository.put(target, sourceOf(TAR)), { code: 'STRATA_REGISTRY_ANSWER' })
+  assert.equal(elsewhere.seen.length, 1)
+})
+
+test('hostile #54: what a registry calls a digest and is none is refused, and so are tags that are none', async () => {
+  let digest = ''
+  let tags: unknown
+  const manifest = Buffer.from('{"schemaVersion":2}')
+  await using server = await lyingServer((request, response) => {
+    if (request.url!.endsWith('/tags/list')) response.end(JSON.stringify({ name: 'app', tags }))
+    else response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest, 'docker-content-digest': digest }).end(manifest)
+  })
+  await using repository = await connectRepository(parseReference(`${server.address}/app`), { configDirectory: scratch, access: 'pull' })
+  const own = digestOf(manifest)
+  digest = own
+  assert.equal((await repository.manifest('1')).descriptor.digest, own)
+  for (const wrong of ['sha256:../../x', own.toUpperCase(), own.replace('sha256', 'SHA256'), 'sha1:abc', 'sha256:', 'x', `${own}/..`]) {
+    digest = wrong
+    await assert.rejects(repository.manifest('1'), { kind: 'invalidArgument' }, wrong)
+  }
+  tags = ['1', 'ok_2.x']
+  assert.deepEqual(await Array.fromAsync(repository.tags()), tags)
+  tags = null
+  assert.deepEqual(await Array.fromAsync(repository.tags()), [])
+  for (const wrong of [['../../x'], ['a', '\u001b[2J'], [''], ['a b'], [1], [null], 'x', {}, ['x'.repeat(200)]]) {
+    tags = wrong
+    await assert.rejects(Array.fromAsync(repository.tags()), { code: 'STRATA_REGISTRY_ANSWER' }, JSON.stringify(wrong))
+  }
+})
+
 test('hostile #57: a registry that redirects without end is given up', async () => {
   let asked = 0
   await using server = await lyingServer((request, response) => {
@@ -158,8 +219,10 @@ test('hostile #59: what a registry does to a range, an encoding and a length is 
     'packs it': response => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(bytes)),
   }
   for (const [title, answer] of Object.entries(partly)) {
+    let asked = 0
     await using server = await lyingServer((request, response) => {
       if (request.headers.range !== undefined) answer(response)
+      else if ((asked += 1) > 1) response.end(bytes)
       else {
         response.writeHead(200, { 'content-length': bytes.length })
         response.write(bytes.subarray(0, half), () => response.destroy())
@@ -170,7 +233,7 @@ test('hostile #59: what a registry does to a range, an encoding and a length is 
       access: 'pull',
     })
     const read = async (): Promise<Buffer> => Buffer.concat(await Array.fromAsync(await repository.open(target)))
-    if (title === 'ignores the range') assert.ok((await read()).equals(bytes))
-    else await assert.rejects(read, { name: 'StrataError', message: /^Cannot get sha256:/ }, title)
+    if (title === 'packs it') await assert.rejects(read, { name: 'StrataError', message: /^Cannot get sha256:/ }, title)
+    else assert.ok((await read()).equals(bytes), title)
   }
 })

@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { readAtMost, streamOf } from '../../src/base/index.ts'
 import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
+import { sourceOf } from '../support/blobSources.ts'
 import { lyingServer } from '../support/lyingServer.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 
@@ -45,10 +46,10 @@ describe('a Repository of a real registry', () => {
   test('takes blobs and manifests and gives them back', async () => {
     await using repository = await connect(`${registry.address}/team/app`)
     assert.equal(await repository.has(layer), false)
-    await repository.put(layer, streamOf(LAYER))
-    await repository.put(layer, streamOf(LAYER))
+    await repository.put(layer, sourceOf(LAYER))
+    await repository.put(layer, sourceOf(LAYER))
     assert.equal(await repository.has(layer), true)
-    assert.deepEqual(await repository.putUnknown(MEDIA_TYPES.config, streamOf(CONFIG)), config)
+    assert.deepEqual(await repository.putUnknown(MEDIA_TYPES.config, async () => streamOf(CONFIG)), config)
     await repository.putManifest('1', manifest)
     await repository.putManifest('2', manifest)
     assert.deepEqual(await repository.manifest('1'), manifest)
@@ -62,7 +63,7 @@ describe('a Repository of a real registry', () => {
 
   test('mountFrom() takes a blob of a neighbour without its bytes', async () => {
     await using from = await connect(`${registry.address}/from`)
-    await from.put(layer, streamOf(LAYER))
+    await from.put(layer, sourceOf(LAYER))
     await using to = await connect(`${registry.address}/to`)
     assert.equal(await to.mountFrom(from.name, layer.digest), true)
     assert.equal(await to.has(layer), true)
@@ -75,7 +76,7 @@ describe('a Repository of a real registry', () => {
 
   test('put() rejects for bytes that are not what the digest says', async () => {
     await using repository = await connect(`${registry.address}/wrong`)
-    await assert.rejects(repository.put(layer, streamOf(randomBytes(layer.size))))
+    await assert.rejects(repository.put(layer, sourceOf(randomBytes(layer.size))))
     assert.equal(await repository.has(layer), false)
   })
 })
@@ -84,7 +85,7 @@ test('connectRepository() signs in with the credentials of config.json, and only
   await using registry = await startRegistry({ basic: { username: 'ann', password: 's3cret:x' } })
   const auths = (auth: string): object => ({ auths: { [registry.address]: { auth } } })
   await using repository = await connect(`${registry.address}/app`, await configDirectoryWith(auths(basicAuth('ann', 's3cret:x'))))
-  await repository.put(layer, streamOf(LAYER))
+  await repository.put(layer, sourceOf(LAYER))
   assert.equal(await repository.has(layer), true)
   await using wrong = await connect(`${registry.address}/app`, await configDirectoryWith(auths(basicAuth('ann', 'guess'))))
   await assert.rejects(wrong.has(layer), error => {
@@ -215,4 +216,25 @@ test('requests are repeated when the registry says "later" (hostile #59)', async
   await using repository = await connect(`${server.address}/app`)
   assert.deepEqual(await repository.manifest('1'), manifest)
   assert.equal(asked, 3)
+})
+
+test('tags() gives one page after the other, from the registry alone', async () => {
+  const elsewhere: string[] = []
+  await using other = await lyingServer((request, response) => {
+    elsewhere.push(request.url!)
+    response.end('{"tags":["no"]}')
+  })
+  await using server = await lyingServer((request, response) => {
+    const last = new URL(request.url!, 'http://x').searchParams.get('last')
+    const next: Readonly<Record<string, string>> = {
+      start: '</v2/app/tags/list?last=a&n=1>; rel="next"',
+      a: `<http://${server.address}/v2/app/tags/list?last=b>; rel=next`,
+      b: `<http://${other.address}/v2/app/tags/list>; rel="next"`,
+    }
+    response.setHeader('link', next[last ?? 'start']!)
+    response.end(JSON.stringify({ name: 'app', tags: [`after-${last ?? 'start'}`] }))
+  })
+  await using repository = await connect(`${server.address}/app`)
+  assert.deepEqual(await Array.fromAsync(repository.tags()), ['after-start', 'after-a', 'after-b'])
+  assert.deepEqual(elsewhere, [])
 })

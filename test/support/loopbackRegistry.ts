@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,8 @@ export interface RegistryOptions {
   readonly basic?: { readonly username: string; readonly password: string }
   /** Sends clients to this token service; `certificate` is the path of the key that its tokens are signed with. */
   readonly token?: { readonly realm: string; readonly service: string; readonly issuer: string; readonly certificate: string }
+  /** Speaks TLS, with these PEM files; lets in only who has a certificate of one of the `clientAuthorities`, where there are some. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly clientAuthorities?: readonly string[] }
 }
 
 export interface LoopbackRegistry extends AsyncDisposable {
@@ -37,7 +39,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Loop
     version: '0.1',
     log: { level: 'error', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: join(directory, 'store') }, delete: { enabled: true } },
-    http: { addr: address },
+    http: { addr: address, ...tlsOf(options) },
     ...(await authOf(options, directory)),
   }
   // YAML is a superset of JSON.
@@ -51,7 +53,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Loop
     await rm(directory, { recursive: true, force: true })
   }
   try {
-    await answers(`http://${address}/v2/`)
+    await listens(address)
     return { address, [Symbol.asyncDispose]: dispose }
   } catch (error) {
     await dispose()
@@ -71,14 +73,24 @@ async function authOf({ basic, token }: RegistryOptions, directory: string): Pro
   return {}
 }
 
-async function answers(url: string): Promise<void> {
+function tlsOf({ tls }: RegistryOptions): object {
+  if (tls === undefined) return {}
+  const { certificate, key, clientAuthorities } = tls
+  return { tls: { certificate, key, ...(clientAuthorities === undefined ? {} : { clientcas: clientAuthorities }) } }
+}
+
+async function listens(address: string): Promise<void> {
+  const [host, port] = address.split(':')
   for (let attempt = 0; attempt < 100; attempt += 1) {
+    const socket = connect(Number(port), host)
     try {
-      await fetch(url)
+      await once(socket, 'connect')
       return
     } catch {
       await sleep(50)
+    } finally {
+      socket.destroy()
     }
   }
-  throw new Error(`Cannot start docker-registry: ${url} does not answer`)
+  throw new Error(`Cannot start docker-registry: ${address} does not answer`)
 }

@@ -40,6 +40,7 @@ function describe(info: EngineInfo, debug: boolean): string {
     ` Runtimes: ${Object.keys(info.Runtimes).sort().join(' ')}`,
     ` Default Runtime: ${info.DefaultRuntime}`,
     ...(info.SecurityOptions.length === 0 ? [] : [' Security Options:', ...info.SecurityOptions.flatMap(describeSecurity)]),
+    ...(info.SignaturePolicy === '' ? [] : [` Signature Policy: ${info.SignaturePolicy}`]),
     ` Kernel Version: ${info.KernelVersion}`,
     ` Operating System: ${info.OperatingSystem}`,
     ` OSType: ${info.OSType}`,

@@ -1,6 +1,6 @@
 import { familiarName, formatReference, parseReference } from '../../oci/index.ts'
 import { defineCommand, type Command } from '../command.ts'
-import { flag, list } from '../options.ts'
+import { flag, list, rate } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
 
 export const command: Command = defineCommand({
@@ -9,17 +9,19 @@ export const command: Command = defineCommand({
     'all-tags': flag('Every tag of the repository', { short: 'a' }),
     'disable-content-trust': flag('Accepted for compatibility', { hidden: true }),
     'all-platforms': flag('Every platform of the image'),
+    'limit-rate': rate('The most bytes per second, over all connections (500k, 2M, 1G)'),
     platform: list('Platform of the image (os[/arch[/variant]]); several keep their index', { value: 'string' }),
     quiet: flag('Print the name alone', { short: 'q' }),
   },
   operands: [1, 1],
-  async run(invocation, { 'all-platforms': allPlatforms, 'all-tags': allTags, platform, quiet }, [name = '']) {
+  async run(invocation, { 'all-platforms': allPlatforms, 'all-tags': allTags, 'limit-rate': limitRate, platform, quiet }, [name = '']) {
     const engine = await invocation.engine()
     const images = await withProgress(invocation.surroundings.stdout, quiet, onProgress =>
       engine.pull(name, {
         allTags,
         signal: invocation.interruption(),
         onProgress,
+        ...(limitRate === undefined ? {} : { limitRate }),
         platforms: allPlatforms ? 'all' : platform,
       }),
     )

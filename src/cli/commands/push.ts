@@ -1,6 +1,6 @@
 import { formatReference, parseReference, withDefaultTag } from '../../oci/index.ts'
 import { defineCommand, type Command } from '../command.ts'
-import { flag, list, oneOf } from '../options.ts'
+import { flag, list, oneOf, rate } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
 
 const COMPRESSIONS = ['gzip', 'zstd', 'none'] as const
@@ -13,17 +13,19 @@ export const command: Command = defineCommand({
       shownDefault: '"gzip"',
     }),
     'disable-content-trust': flag('Accepted for compatibility', { hidden: true }),
+    'limit-rate': rate('The most bytes per second, over all connections (500k, 2M, 1G)'),
     platform: list('Only this platform (os[/arch[/variant]]), or these', { value: 'string' }),
     quiet: flag('Print the name alone', { short: 'q' }),
   },
   operands: [1, 1],
-  async run(invocation, { 'all-tags': allTags, compression, platform, quiet }, [name = '']) {
+  async run(invocation, { 'all-tags': allTags, compression, 'limit-rate': limitRate, platform, quiet }, [name = '']) {
     const engine = await invocation.engine()
     const pushed = await withProgress(invocation.surroundings.stdout, quiet, onProgress =>
       engine.push(name, {
         allTags,
         signal: invocation.interruption(),
         onProgress,
+        ...(limitRate === undefined ? {} : { limitRate }),
         ...(compression === undefined ? {} : { compression }),
         platforms: platform,
       }),

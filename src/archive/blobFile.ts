@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { chmod, mkdir, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { type ByteStream, type Durability, publishFile, systemError } from '../base/index.ts'
+
+/** Who may read and write what is handed to others, less what the user's umask takes away. */
+const FILE_MODE = 0o666
+
+/** Writes a file of a layout or an image directory: whole or not at all, and durably. */
+export async function writeImageFile(path: string, bytes: ByteStream | Uint8Array, durability: Durability): Promise<void> {
+  try {
+    await publishFile(path, bytes, durability)
+    await chmod(path, FILE_MODE & ~process.umask())
+  } catch (error) {
+    throw systemError(`write "${path}"`, error)
+  }
+}
+
+/** Whether a file is there with so many bytes; files of layouts are only ever written whole. */
+export function hasFile(path: string, size: number): boolean {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  return stats?.isFile() === true && stats.size === size
+}
+
+/** A directory beside the one that it will take the place of. */
+export class StagedDirectory implements AsyncDisposable {
+  readonly path: string
+  readonly #place: string
+  readonly #durability: Durability
+
+  private constructor(place: string, durability: Durability) {
+    this.#place = place
+    this.#durability = durability
+    this.path = join(dirname(place), `.${basename(place)}.partial-${randomBytes(6).toString('hex')}`)
+  }
+
+  /** @param place an absolute path, whose parent exists */
+  static async create(place: string, durability: Durability): Promise<StagedDirectory> {
+    const staged = new StagedDirectory(place, durability)
+    await mkdir(staged.path)
+    return staged
+  }
+
+  /** Takes the place; what was there is removed. */
+  async publish(): Promise<void> {
+    const old = `${this.path}.old`
+    const isThere = statSync(this.#place, { throwIfNoEntry: false }) !== undefined
+    if (isThere) await rename(this.#place, old)
+    this.#durability.rename(this.path, this.#place)
+    if (isThere) await rm(old, { recursive: true, force: true })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,33 @@
+import { defineCommand, type Command } from '../command.ts'
+import { flag, list, rate } from '../options.ts'
+import { withProgress } from '../progress/progress.ts'
+
+export const command: Command = defineCommand({
+  usage: '[OPTIONS] SOURCE DESTINATION',
+  options: {
+    all: flag('The whole index, with every platform', { short: 'a' }),
+    'limit-rate': rate('The most bytes per second, over all connections (500k, 2M, 1G)'),
+    platform: list('Platform of the image (os[/arch[/variant]]); several keep their index', { value: 'string' }),
+    'preserve-digests': flag('Fail where the copy would have another digest'),
+    quiet: flag('Show no progress', { short: 'q' }),
+  },
+  operands: [2, 2],
+  async run(
+    invocation,
+    { all, 'limit-rate': limitRate, platform, 'preserve-digests': preserveDigests, quiet },
+    [source = '', destination = ''],
+  ) {
+    const engine = await invocation.engine()
+    const { manifestDigest } = await withProgress(invocation.surroundings.stderr, quiet, onProgress =>
+      engine.copy(source, destination, {
+        platforms: all ? 'all' : platform,
+        preserveDigests,
+        ...(limitRate === undefined ? {} : { limitRate }),
+        signal: invocation.interruption(),
+        onProgress,
+      }),
+    )
+    invocation.printLine(manifestDigest)
+    return 0
+  },
+})

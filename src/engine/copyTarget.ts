@@ -1,0 +1,75 @@
+import { type CallOptions, type Durability, StrataError } from '../base/index.ts'
+import type { ImageSink } from '../archive/index.ts'
+import { formatReference, type Reference } from '../oci/index.ts'
+import type { RateLimit } from '../registry/index.ts'
+import type { GraphRoot, Transport } from '../transfer/index.ts'
+import { hostPlatform } from './hostPlatform.ts'
+import type { RegistryAccess } from './registryAccess.ts'
+import type { Stores } from './stores.ts'
+
+export interface CopyTargetOptions extends CallOptions, RegistryAccess {
+  readonly durability: Durability
+  /** Counts what comes and what goes. */
+  readonly rateLimit?: RateLimit
+  /** Repositories (`host/path`) that have what is copied: of the same registry, blobs are mounted from them. */
+  readonly neighbours: readonly string[]
+}
+
+/** Opens where a graph is copied to, which is no store. */
+export async function openCopyTarget(
+  stores: Stores,
+  to: Exclude<Transport, { readonly kind: 'strata' }>,
+  options: CopyTargetOptions,
+): Promise<ImageSink> {
+  if (to.kind === 'docker') return openRemote(to.reference, options)
+  const { ArchiveTarget, ImageDirectory, LayoutDirectory } = await import('../archive/index.ts')
+  const { durability } = options
+  const archive = { durability, platform: hostPlatform() }
+  switch (to.kind) {
+    case 'dir':
+      return ImageDirectory.create(to.path, durability)
+    case 'oci':
+      return LayoutDirectory.open(to.path, { name: to.name, durability })
+    case 'oci-archive': {
+      const names = { names: [], ...(to.name === undefined ? {} : { label: to.name }) }
+      return new ArchiveTarget(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
+    }
+    case 'docker-archive': {
+      if (typeof to.image === 'number') {
+        throw new StrataError(
+          'invalidArgument',
+          'STRATA_TRANSPORT_INVALID',
+          `Cannot copy to "${to.path}": a new archive has no image @${to.image}`,
+          { hint: `Name the image: docker-archive:${to.path}:NAME[:TAG].` },
+        )
+      }
+      const names = { names: to.image === undefined ? [] : [to.image] }
+      return new ArchiveTarget(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
+    }
+    default:
+      return to satisfies never
+  }
+}
+
+async function openRemote(reference: Reference, options: CopyTargetOptions): Promise<ImageSink> {
+  const { connectRepository } = await import('../registry/index.ts')
+  const { RepositorySink } = await import('../transfer/index.ts')
+  const repository = await connectRepository(reference, { ...options, access: 'push' })
+  const sink = new RepositorySink(repository, { compression: 'none', neighbours: options.neighbours })
+  return {
+    take: (target, source, call) => sink.take(target, source, call),
+    async finish(root, call) {
+      if (reference.digest !== undefined && reference.digest !== root.descriptor.digest) throw notThatDigest(reference, root)
+      await repository.putManifest(reference.digest ?? reference.tag ?? 'latest', root, call)
+    },
+    [Symbol.asyncDispose]: async () => repository[Symbol.asyncDispose](),
+  }
+}
+
+function notThatDigest(reference: Reference, { descriptor }: GraphRoot): StrataError {
+  return new StrataError(
+    'conflict',
+    'STRATA_OTHER_DIGEST',
+    `Cannot copy to "${formatReference(reference)}": what is copied has the digest ${descriptor.digest}`,
+  )
+}

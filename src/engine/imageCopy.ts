@@ -1,0 +1,120 @@
+import { type CallOptions, type Durability, StrataError } from '../base/index.ts'
+import { type Descriptor, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import type { RateLimit } from '../registry/index.ts'
+import type { ChosenGraph, GraphRoot, Transport } from '../transfer/index.ts'
+import { takeArchivedGraph } from './archivedGraph.ts'
+import { type CopySource, openCopySource } from './copySource.ts'
+import { openCopyTarget } from './copyTarget.ts'
+import { hostPlatform, platformOf } from './hostPlatform.ts'
+import type { CopiedImage, CopyImageOptions } from './images.ts'
+import { tagRoot } from './imageTag.ts'
+import type { Stores } from './stores.ts'
+import type { RegistryAccess } from './registryAccess.ts'
+import { recordTaken } from './takenRoot.ts'
+
+export interface CopyCall extends CopyImageOptions, CallOptions, RegistryAccess {
+  readonly durability: Durability
+}
+
+interface LimitedCall extends Omit<CopyCall, 'limitRate'> {
+  readonly rateLimit?: RateLimit
+}
+
+/** Copies an image, an index or an artifact from one place to another. */
+export async function copyImage(
+  stores: Stores,
+  places: { readonly source: string; readonly destination: string },
+  { limitRate, ...call }: CopyCall,
+): Promise<CopiedImage> {
+  const { parseTransport } = await import('../transfer/index.ts')
+  const options: LimitedCall =
+    limitRate === undefined ? call : { ...call, rateLimit: new (await import('../registry/index.ts')).RateLimit(limitRate) }
+  const [from, to] = [parseTransport(places.source), parseTransport(places.destination)]
+  const { platforms = [] } = options
+  if (from.kind === 'strata' && to.kind === 'strata' && (platforms === 'all' || platforms.length === 0)) {
+    // Within one store everything is shared.
+    tagRoot(stores, from.reference, nameIn(to))
+    return { manifestDigest: stores.images.rootOf(nameIn(to))!.digest }
+  }
+  await using source = await openCopySource(stores, from, options)
+  const { digest } = to.kind === 'strata' ? await copyToStore(stores, source, to, options) : await copyToPlace(stores, source, to, options)
+  return { manifestDigest: digest }
+}
+
+type StrataPlace = Extract<Transport, { readonly kind: 'strata' }>
+
+function nameIn({ reference }: StrataPlace): Reference {
+  return withDefaultTag(parseReference(reference))
+}
+
+/** What of the source is meant. One platform's image stands for itself; several stand in their index. */
+async function choose(source: CopySource, options: LimitedCall): Promise<ChosenGraph> {
+  const { platforms = [] } = options
+  if (source.isChosen || platforms === 'all') return source
+  const { choosePlatformImage, choosePlatforms } = await import('../transfer/index.ts')
+  if (platforms.length > 0) return choosePlatforms(source.blobs, source.root, { ...callOf(options), platforms: platforms.map(platformOf) })
+  return { root: await choosePlatformImage(source.blobs, source.root, { ...callOf(options), platform: hostPlatform() }) }
+}
+
+/** The store unpacks images, and keeps an index as it is, with those of its images that are wanted. */
+async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, options: LimitedCall): Promise<Descriptor> {
+  const { takeGraph } = await import('../transfer/index.ts')
+  const name = nameIn(to)
+  const { platforms = [] } = options
+  const isPart = platforms !== 'all' && platforms.length > 1 && !source.isChosen
+  const { root } = isPart ? source : await choose(source, options)
+  await checkTrust(source, root)
+  await using lease = stores.leases.create()
+  const call = { ...callOf(options), lease, platforms: isPart ? platforms.map(platformOf) : ('all' as const) }
+  const { blobs, archive } = source
+  const all = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
+  const taken =
+    archive === undefined
+      ? { root: root.descriptor, images: await takeGraph(blobs, root, all, call) }
+      : await takeArchivedGraph(stores, { archive, root }, call)
+  if (taken.root.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
+  recordTaken(stores, [{ ...taken, names: [name] }])
+  return taken.root
+}
+
+async function copyToPlace(
+  stores: Stores,
+  source: CopySource,
+  to: Exclude<Transport, StrataPlace>,
+  options: LimitedCall,
+): Promise<Descriptor> {
+  const { copyGraph, reportedSink, withRoot } = await import('../transfer/index.ts')
+  const { root, select } = await choose(source, options)
+  await checkTrust(source, root)
+  const { onProgress, signal } = options
+  const call = signal === undefined ? {} : { signal }
+  await using target = await openCopyTarget(stores, to, {
+    ...options,
+    neighbours: source.repository === undefined ? [] : [source.repository],
+  })
+  const copied = await copyGraph(withRoot(source.blobs, root), reportedSink(target, onProgress), root.descriptor, {
+    ...call,
+    ...(select === undefined ? {} : { select }),
+  })
+  if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
+  await target.finish(copied, call)
+  return copied.descriptor
+}
+
+async function checkTrust(source: CopySource, { descriptor }: GraphRoot): Promise<void> {
+  await source.checkTrust([...new Set([descriptor.digest, source.root.descriptor.digest])])
+}
+
+function digestChanges({ descriptor }: GraphRoot): StrataError {
+  return new StrataError(
+    'conflict',
+    'STRATA_DIGEST_CHANGES',
+    `Cannot copy ${descriptor.digest} with its digest: not all of it goes along, or it is here in another form`,
+    { hint: 'Copy an index with --all, or without --preserve-digests.' },
+  )
+}
+
+/** What of the options the parts below understand. */
+function callOf({ signal, onProgress }: CallOptions): CallOptions {
+  return { ...(signal === undefined ? {} : { signal }), ...(onProgress === undefined ? {} : { onProgress }) }
+}

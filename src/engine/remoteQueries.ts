@@ -1,0 +1,112 @@
+import { type CallOptions, readAtMost, StrataError } from '../base/index.ts'
+import {
+  type Digest,
+  enterIndex,
+  formatReference,
+  type ImageIndex,
+  type ImageManifest,
+  isImageConfig,
+  LIMITS,
+  parseImageConfig,
+  parseManifestOrIndex,
+  parseReference,
+  type Platform,
+  type Reference,
+  withDefaultTag,
+} from '../oci/index.ts'
+import { aliasedReference, connectRepository, type RemoteManifest, type Repository } from '../registry/index.ts'
+import type { RemoteDocument } from './registries.ts'
+import type { RegistryAccess } from './registryAccess.ts'
+
+type RegistryCall = CallOptions & RegistryAccess
+
+/** Lists the tags of a repository in its registry. */
+export async function* listTags(text: string, options: RegistryCall): AsyncGenerator<string> {
+  const asked = await meant(text, options)
+  if (asked.tag !== undefined || asked.digest !== undefined) {
+    throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot list the tags of "${text}": it names one already`)
+  }
+  await using repository = await connectRepository(asked, { ...options, access: 'pull' })
+  yield* repository.tags(options)
+}
+
+/** What a name stands for in its registry, as it is there. */
+export async function remoteManifest(text: string, options: RegistryCall): Promise<RemoteDocument> {
+  const { reference, repository, root } = await openRoot(text, options)
+  await using _repository = repository
+  return { reference: formatReference(reference), ...root, isEntry: false }
+}
+
+/** The images that a name stands for in its registry: one, or those of an index, each fetched when it is asked for. */
+export async function* remoteManifests(text: string, options: RegistryCall): AsyncGenerator<RemoteDocument> {
+  const { reference, repository, root } = await openRoot(text, options)
+  await using _repository = repository
+  const document = parseManifestOrIndex(root.bytes, root.descriptor.mediaType)
+  if (document.kind === 'index') {
+    yield* entriesOf(document.index, enterIndex([], root.descriptor.digest), { reference, repository, options, entered: new Set() })
+    return
+  }
+  const platform = await repository.withoutLiars(() => platformOf(repository, document.manifest, options))
+  const descriptor = platform === undefined ? root.descriptor : { ...root.descriptor, platform }
+  yield { reference: formatReference(reference), descriptor, bytes: root.bytes, isEntry: false }
+}
+
+interface Root {
+  readonly reference: Reference
+  readonly repository: Repository
+  readonly root: RemoteManifest
+}
+
+async function openRoot(text: string, options: RegistryCall): Promise<Root> {
+  const reference = withDefaultTag(await meant(text, options))
+  const repository = await connectRepository(reference, { ...options, access: 'pull' })
+  try {
+    return { reference, repository, root: await repository.manifest(reference.digest ?? reference.tag!, options) }
+  } catch (error) {
+    await repository[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** A short name may be an alias; see registries.conf. */
+async function meant(text: string, options: RegistryCall): Promise<Reference> {
+  return (await aliasedReference(text, options)) ?? parseReference(text)
+}
+
+interface Walk {
+  readonly reference: Reference
+  readonly repository: Repository
+  readonly options: CallOptions
+  /** Indexes that the walk has been in. */
+  readonly entered: Set<Digest>
+}
+
+/** The images of an index, also of those inside it. */
+async function* entriesOf(index: ImageIndex, ancestors: readonly Digest[], walk: Walk): AsyncGenerator<RemoteDocument> {
+  const { reference, repository, options, entered } = walk
+  for (const entry of index.manifests) {
+    if (entered.has(entry.digest)) continue
+    const { bytes, descriptor } = await repository.manifest(entry.digest, options)
+    const document = parseManifestOrIndex(bytes, descriptor.mediaType)
+    if (document.kind === 'manifest') {
+      yield { reference: formatReference({ ...reference, digest: entry.digest }), descriptor: entry, bytes, isEntry: true }
+      continue
+    }
+    entered.add(entry.digest)
+    yield* entriesOf(document.index, enterIndex(ancestors, entry.digest), walk)
+  }
+}
+
+/** What the config of an image says; undefined for an artifact. */
+async function platformOf(repository: Repository, { config }: ImageManifest, options: CallOptions): Promise<Platform | undefined> {
+  if (!isImageConfig(config.mediaType)) return undefined
+  const image = parseImageConfig(await readAtMost(await repository.open(config, options), LIMITS.configBytes, 'the image config'))
+  const { architecture, os, variant } = image
+  return {
+    architecture,
+    os,
+    ...(image['os.version'] === undefined ? {} : { 'os.version': image['os.version'] }),
+    ...(image['os.features'] === undefined ? {} : { 'os.features': image['os.features'] }),
+    ...(variant === undefined ? {} : { variant }),
+  }
+}

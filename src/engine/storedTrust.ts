@@ -1,0 +1,90 @@
+import { type CallOptions, readAtMost } from '../base/index.ts'
+import type { ImageRecord } from '../image/index.ts'
+import { type Descriptor, type Digest, familiarName, isManifest, LIMITS, parseReference, type Reference } from '../oci/index.ts'
+import { maySign, type Signature } from '../signature/index.ts'
+import type { SignatureManifest } from '../transfer/index.ts'
+import { isPolicyRejection, type PolicyFile } from './policyFile.ts'
+import type { Stores } from './stores.ts'
+import { checkTrust, registryImage, type TrustQuestion, UNSIGNED } from './trust.ts'
+
+export interface StoredImage extends CallOptions {
+  readonly image: ImageRecord
+  /** How people mean it: a name, an id, a prefix of one. */
+  readonly text: string
+}
+
+/**
+ * Resolves when the policy allows an image that is here, under the name by which it is meant; one that is meant by its id
+ * when it is allowed under one of its names. What came from a registry is judged as if it came now, by the signatures
+ * that came along; what was made here is of the transport `containers-storage`.
+ *
+ * Rejects as checkTrust does.
+ */
+export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { image, text, signal }: StoredImage): Promise<void> {
+  const asked = stores.images.nameMeant(text)
+  const indexes = indexesOf(stores, image)
+  const origins = [...image.repositoryDigests.map(each => parseReference(each)), ...indexes.flatMap(each => originOf(stores, each))]
+  if (origins.length === 0) {
+    await checkTrust(policy, await madeHere(stores, image, asked))
+    return
+  }
+  const digests = [...new Set([image.manifest.digest, ...indexes.map(({ root }) => root.digest), ...origins.map(({ digest }) => digest!)])]
+  const signatures: AsyncIterable<Signature> = {
+    async *[Symbol.asyncIterator]() {
+      const { readSignatures } = await import('../transfer/index.ts')
+      const options = signal === undefined ? {} : { signal }
+      yield* readSignatures(stores.content, keptSignatures(stores, digests, options), options)
+    },
+  }
+  const names = asked === undefined ? [...image.names.map(each => parseReference(each)), ...origins] : [asked]
+  const rejections: unknown[] = []
+  for (const name of names) {
+    try {
+      await checkTrust(policy, { ...registryImage(name, digests, signatures), hint: HINT })
+      return
+    } catch (error) {
+      if (!isPolicyRejection(error)) throw error
+      rejections.push(error)
+    }
+  }
+  throw rejections[0]
+}
+
+const HINT = 'Signatures come along when an image is pulled: if it has been signed since, pull it again.'
+
+interface NamedIndex {
+  readonly name: string
+  readonly root: Descriptor
+}
+
+/** The indexes that are kept with this image in them. */
+function indexesOf({ images }: Stores, { manifest, isPartOfIndex }: ImageRecord): readonly NamedIndex[] {
+  if (!isPartOfIndex) return []
+  return images.roots().filter(({ root }) => images.imagesOf(root.digest).some(part => part.manifest.digest === manifest.digest))
+}
+
+/** An index by its digest in its repository, where that gave it out. */
+function originOf({ images }: Stores, { name, root }: NamedIndex): readonly Reference[] {
+  const { domain, path } = parseReference(name)
+  const origin = { domain, path, digest: root.digest }
+  return images.rootOf(origin) === undefined ? [] : [origin]
+}
+
+async function madeHere(stores: Stores, image: ImageRecord, asked: Reference | undefined): Promise<TrustQuestion> {
+  const driver = (await stores.snapshots())?.driverName ?? 'none'
+  return {
+    name: asked === undefined ? image.id : familiarName(asked),
+    place: { transport: 'containers-storage', driver, root: stores.root, meant: asked ?? image.id },
+    ...UNSIGNED,
+  }
+}
+
+async function* keptSignatures(stores: Stores, subjects: readonly Digest[], options: CallOptions): AsyncGenerator<SignatureManifest> {
+  for (const { descriptor, tag } of subjects.flatMap(subject => stores.images.referrersOf(subject))) {
+    if (!isManifest(descriptor.mediaType) || (tag === undefined && !maySign(descriptor))) continue
+    // What was said about an index of which one image is here is not held.
+    if (!(await stores.content.has(descriptor))) continue
+    const bytes = await readAtMost(await stores.content.open(descriptor, options), LIMITS.manifestBytes, `signature ${descriptor.digest}`)
+    yield { descriptor, bytes }
+  }
+}

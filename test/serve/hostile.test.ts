@@ -171,6 +171,29 @@ describe('a served store and bad clients', { concurrency: 4 }, () => {
     )
   })
 
+  test('who is refused while sending sees why, and may go on with the same connection', async () => {
+    await using served = await Served.start({ writable: true })
+    const location = await begin(served)
+    const bytes = randomBytes(8_000_000)
+    const socket = connect(Number(served.server.url.port), '127.0.0.1')
+    let answers = ''
+    socket.on('data', (chunk: Buffer) => (answers += chunk.toString('latin1')))
+    for (const [request, status] of [
+      [`PATCH ${location}`, 416],
+      ['PUT /v2/team/app/manifests/1', 413],
+      ['POST /v2/UPPER/blobs/uploads/', 400],
+    ] as const) {
+      const head = `${request} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-range: 5-8000004\r\ncontent-length: ${bytes.length}\r\n\r\n`
+      socket.write(head)
+      socket.write(bytes.subarray(0, 1_000_000))
+      while (!answers.includes(`HTTP/1.1 ${status} `)) await once(socket, 'data')
+      socket.write(bytes.subarray(1_000_000))
+    }
+    socket.end('GET /v2/ HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n')
+    await once(socket, 'close')
+    assert.match(answers, /HTTP\/1\.1 200 /)
+  })
+
   test('an upload that breaks off goes on, at the same server and at the next one', async () => {
     await using served = await Served.start({ writable: true })
     const location = await begin(served)
@@ -211,16 +234,18 @@ describe('a served store and bad clients', { concurrency: 4 }, () => {
   test('what nobody names can be pruned; what waits for its manifest stays', async () => {
     await using served = await Served.start({ writable: true })
     const config = await served.blob('team/app', Buffer.from('{}'), MEDIA_TYPES.empty)
+    const layer = await served.blob('their/app', BLOB)
+    await served.must(201, 'POST', `/v2/team/app/blobs/uploads/?mount=${layer.digest}&from=their/app`)
+    await served.must(202, 'DELETE', `/v2/their/app/blobs/${layer.digest}`)
     await served.engine.pruneImages({ all: true })
-    await served.document('team/app', { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [] }, '1')
-    const { digest } = await served.blob('team/app', BLOB)
-    await served.must(202, 'DELETE', `/v2/team/app/blobs/${digest}`)
-    await served.must(202, 'DELETE', '/v2/team/app/manifests/1')
-    const root = await served.must(200, 'GET', '/v2/team/app/tags/list')
-    const { tags } = (await root.json()) as { tags: string[] }
-    assert.deepEqual(tags, [])
-    await served.engine.pruneImages({ all: true })
-    await served.must(404, 'GET', `/v2/team/app/blobs/${digest}`)
+    const document = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [layer] }
+    const { digest } = await served.document('team/app', document, '1')
+    await served.engine.pruneImages()
+    assert.ok((await bytesOf(await served.must(200, 'GET', `/v2/team/app/blobs/${layer.digest}`))).equals(BLOB))
+    await served.must(202, 'DELETE', `/v2/team/app/manifests/${digest}`)
+    await served.must(404, 'GET', `/v2/team/app/blobs/${layer.digest}`)
+    await served.engine.pruneImages()
+    assert.deepEqual(storedFiles(join(served.root, 'root')), [])
   })
 
   test('damage never leaves as a whole answer, and a push heals it (hostile #72)', async () => {

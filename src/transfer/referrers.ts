@@ -21,8 +21,8 @@ export interface KeptReferrer {
 
 /**
  * Brings what a repository says about manifests into the store: signatures, lists of parts, attestations, and what is said
- * about those. The caller records what this resolves with. What cannot be had is told, and left out: the image is
- * whole without it.
+ * about those. The caller records what this resolves with. What is there and cannot be had is told, and left out: the
+ * image is whole without it.
  */
 export async function takeReferrers(
   repository: Repository,
@@ -34,8 +34,10 @@ export async function takeReferrers(
   const sink = new ContentSink(content, options.lease)
   const queue = new Set(subjects)
   for (const subject of queue) {
+    let isFound = false
     try {
       for await (const { descriptor, bytes, tag } of referrersOf(repository, subject, options)) {
+        isFound = true
         if (queue.has(descriptor.digest)) continue
         if (kept.length === MAX_REFERRERS) throw tooMany(repository, `there are more than ${MAX_REFERRERS}`)
         checkSize(repository, { descriptor, bytes })
@@ -46,6 +48,8 @@ export async function takeReferrers(
       }
     } catch (error) {
       if (options.signal?.aborted === true || !isStrataError(error)) throw error
+      // Many registries cannot tell.
+      if (!isFound) continue
       options.onProgress?.({ id: '', status: `What is said about ${subject} is not kept: ${error.message}` })
     }
   }

@@ -8,6 +8,21 @@ import type { ContainerInspect, Engine } from '../engine/index.ts'
 import { strata } from '../../test/cli/strataInTest.ts'
 
 describe('verbs that print', () => {
+  test('pull and push take the rate that curl would, in bytes per second', async () => {
+    const rates: unknown[] = []
+    const pull: Engine['pull'] = async (_, { limitRate } = {}) => (rates.push(limitRate), [])
+    const push: Engine['push'] = async (_, { limitRate } = {}) => (rates.push(limitRate), [])
+    for (const rate of ['500', '500k', '2M', '1G', '0']) await strata(`pull --limit-rate ${rate} a`, { pull })
+    await strata('push --limit-rate 1.5m a', { push })
+    await strata('push a', { push })
+    assert.deepEqual(rates, [500, 512_000, 2_097_152, 1_073_741_824, undefined, 1_572_864, undefined])
+    for (const rate of ['fast', '-1', '5q', ''])
+      assert.match(
+        (await strata(['pull', `--limit-rate=${rate}`, 'a'], { pull })).stderr,
+        /invalid argument .* (?:expected bytes per second|invalid size)/,
+      )
+  })
+
   test('pull ends with the digest, the status and the whole name; --quiet with the name alone', async () => {
     const image = {
       reference: 'docker.io/library/debian:12',
@@ -163,7 +178,7 @@ describe('verbs that print', () => {
   })
   test('save tells the engine what form the archive shall have; old spellings are taken', async () => {
     const seen: unknown[] = []
-    const save: Engine['save'] = async (images, { signal: _, ...options } = {}) => (seen.push([images, options]), streamOf())
+    const save: Engine['save'] = async (images, { signal: _signal, ...options } = {}) => (seen.push([images, options]), streamOf())
     await strata('save a', { save })
     await strata('save --format oci-archive --compression zstd --platform linux/amd64 --platform arm64 --since base:1 a b', { save })
     await strata('save --format docker a', { save })
@@ -177,7 +192,7 @@ describe('verbs that print', () => {
   })
   test('copy prints the digest, tells what it does on stderr, and passes on what is wanted', async () => {
     const seen: unknown[] = []
-    const copy: Engine['copy'] = async (source, destination, { signal: _, onProgress, ...options } = {}) => {
+    const copy: Engine['copy'] = async (source, destination, { signal: _signal, onProgress, ...options } = {}) => {
       onProgress?.({ id: 'Copying blob 0123456789ab', status: 'done' })
       seen.push([source, destination, options])
       return { manifestDigest: 'sha256:abc' }

@@ -73,6 +73,8 @@ import type { DiskUsage, EngineInfo, EngineVersion, NetworkInspect, StoreProblem
  * Every method rejects with a StrataError: `notFound` when a named thing is not there (with
  * `STRATA_NO_SUCH_IMAGE`, `…_CONTAINER`, `…_VOLUME`, `…_NETWORK`), `invalidArgument` for what can not
  * be parsed or is ambiguous, `conflict` when the state of a thing forbids it.
+ * Where there is a `policy.json`, the methods that bring images in and those that make containers of them reject with
+ * `permissionDenied` (STRATA_POLICY_REJECTED) for what it does not allow (docs/adr/0009-trust.md).
  * Where a method takes CallOptions, aborting its signal rejects with `cancelled` and leaves nothing
  * half-visible; progress has docker's words (`Downloading`, `Pull complete`), and a report whose `id`
  * is '' is a line for people about the whole call (`Unable to find image 'x:latest' locally`).

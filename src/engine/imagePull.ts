@@ -15,7 +15,7 @@ import type { Repository } from '../registry/index.ts'
 import { bestForHost } from './bestForHost.ts'
 import { platformOf } from './hostPlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
-import { type PolicyFile, readPolicyFile } from './policyFile.ts'
+import { type PolicyFile, readPolicyFile, isPolicyRejection } from './policyFile.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
 
@@ -37,16 +37,23 @@ export async function pullImages(
     ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
   })
   const policy = await readPolicyFile(options)
-  const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
+  const tags = options.allTags === true ? await imageTags(repository, options) : undefined
   const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
   const platforms = wantedPlatforms(options.platforms)
   const pulled: PulledImage[] = []
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    pulled.push(await repository.withoutLiars(() => pullOne(stores, reference, { ...options, platforms, repository, policy })))
+    const pull = (): Promise<PulledImage> => pullOne(stores, reference, { ...options, platforms, repository, policy })
+    pulled.push(await repository.withoutLiars(pull, isPolicyRejection))
   }
   return pulled
+}
+
+/** What is said about images comes along with them. */
+async function imageTags(repository: Repository, options: CallOptions): Promise<readonly string[]> {
+  const { isReferrersTag } = await import('../transfer/index.ts')
+  return (await Array.fromAsync(repository.tags(options))).filter(tag => !isReferrersTag(tag))
 }
 
 /** What a user asks for; nothing is this machine's platform. */

@@ -461,7 +461,8 @@ export class LocalEngine implements Engine {
     const policy = await readPolicyFile(this.#options)
     if (policy === undefined) return
     const { checkStoredTrust } = await import('./storedTrust.ts')
-    await checkStoredTrust(await this.#open(), policy, { image, text, ...(signal === undefined ? {} : { signal }) })
+    const name = await this.#nameHere(text)
+    await checkStoredTrust(await this.#open(), policy, { image, text: name, ...(signal === undefined ? {} : { signal }) })
   }
 
   async #imageFor(options: ContainerOptions, call: CallOptions): Promise<ImageRecord> {

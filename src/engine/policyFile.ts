@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errnoOf, readIfExists, StrataError, systemError } from '../base/index.ts'
+import { errnoOf, isStrataError, readIfExists, StrataError, systemError } from '../base/index.ts'
 
 /** Where configuration is that other tools share. */
 export interface PolicyDirectories {
@@ -54,3 +54,10 @@ export async function findPolicyFile(directories: PolicyDirectories): Promise<st
 
 const candidates = ({ userConfigDirectory, systemDirectory }: PolicyDirectories): readonly string[] =>
   [userConfigDirectory, systemDirectory].map(directory => join(directory, 'containers/policy.json'))
+
+/** Whether the policy says no to an image. */
+export function isPolicyRejection(error: unknown): error is StrataError {
+  return isStrataError(error, 'permissionDenied') && error.code === POLICY_REJECTED
+}
+
+export const POLICY_REJECTED = 'STRATA_POLICY_REJECTED'

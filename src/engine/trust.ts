@@ -9,7 +9,7 @@ import {
   type Signature,
   type SignedImage,
 } from '../signature/index.ts'
-import type { PolicyFile } from './policyFile.ts'
+import { POLICY_REJECTED, type PolicyFile } from './policyFile.ts'
 
 /** An image of which is asked whether it may be used. */
 export interface TrustQuestion {
@@ -63,7 +63,7 @@ export async function checkTrust(file: PolicyFile, { name, place, image, signatu
   if (verdict.isAccepted) return verdict.counted
   throw new StrataError(
     'permissionDenied',
-    'STRATA_POLICY_REJECTED',
+    POLICY_REJECTED,
     `Cannot use image "${name}": the policy "${file.path}" rejects it (${part}: ${verdict.reason})`,
     hint === undefined || !verdict.lacksSignature ? {} : { hint },
   )

@@ -29,7 +29,7 @@ export class HostChoice {
   readonly #logger: Logger
   readonly #failed = new Set<OpenableHost>()
   readonly #liars = new Set<OpenableHost>()
-  /** Mirrors that have given blobs since `trust` was called. */
+  /** Mirrors that have given blobs, or said what a tag stands for, since `work` began. */
   readonly #givers = new Set<OpenableHost>()
   /** Who answered last for a URL. */
   readonly #answered = new Map<string, OpenableHost>()
@@ -70,14 +70,16 @@ export class HostChoice {
   /**
    * Does `work`, and does it again when what it was given turned out to be not what was promised and some of it came from
    * mirrors: those are asked for nothing more.
+   *
+   * @param isLie further errors that say so
    */
-  async withoutLiars<Result>(work: () => Promise<Result>): Promise<Result> {
+  async withoutLiars<Result>(work: () => Promise<Result>, isLie: (error: unknown) => boolean = () => false): Promise<Result> {
     for (;;) {
       this.#givers.clear()
       try {
         return await work()
       } catch (error) {
-        if (!isAboutBytes(error) || this.#givers.size === 0) throw error
+        if (!(isAboutBytes(error) || isLie(error)) || this.#givers.size === 0) throw error
         for (const host of this.#givers) this.#exclude(host, error)
       }
     }
@@ -155,9 +157,14 @@ export class HostChoice {
     const path = this.#pathOf(request.url)!
     if (request.method === 'GET' && path.startsWith('manifests/')) {
       const bytes = await readAtMost(response.body, Math.max(LIMITS.manifestBytes, LIMITS.indexBytes), 'a manifest')
-      if (isWhatWasAsked(bytes, path.slice('manifests/'.length), response)) return { ...response, body: bodyOf(streamOf(bytes)) }
-      this.#exclude(host, 'a manifest is not what its digest says')
-      return undefined
+      const tagOrDigest = path.slice('manifests/'.length)
+      if (!isWhatWasAsked(bytes, tagOrDigest, response)) {
+        this.#exclude(host, 'a manifest is not what its digest says')
+        return undefined
+      }
+      // What a digest stands for cannot be a lie.
+      if (!isDigest(tagOrDigest)) this.#givers.add(host)
+      return { ...response, body: bodyOf(streamOf(bytes)) }
     }
     this.#answered.set(request.url.pathname, host)
     this.#givers.add(host)

@@ -123,9 +123,13 @@ export class Repository implements BlobSource, AsyncDisposable {
     this.#close()
   }
 
-  /** Does `work`, and again without the mirrors that gave something for it when that turned out to be wrong. */
-  withoutLiars<Result>(work: () => Promise<Result>): Promise<Result> {
-    return this.#hosts.withoutLiars(work)
+  /**
+   * Does `work`, and again without the mirrors that gave something for it when that turned out to be wrong.
+   *
+   * @param isLie errors that say so, beside those about bytes
+   */
+  withoutLiars<Result>(work: () => Promise<Result>, isLie?: (error: unknown) => boolean): Promise<Result> {
+    return this.#hosts.withoutLiars(work, isLie)
   }
 
   /**

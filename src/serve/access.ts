@@ -112,8 +112,7 @@ class AccessList implements Access {
   }
 
   admits(address: string): boolean {
-    // A socket for both families gives IPv4 addresses out as IPv6 ones.
-    const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
+    const plain = address.replace(/%.*$/, '')
     return this.#networks.check(plain, isIPv4(plain) ? 'ipv4' : 'ipv6')
   }
 

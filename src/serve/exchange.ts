@@ -84,16 +84,20 @@ export function announcedBytes({ request }: Exchange): number | undefined {
   return header === undefined ? undefined : Number(header)
 }
 
+/** A request's body. Who stops early leaves the connection as it is: the answer must still go over it. */
+export function bodyOf({ request }: Exchange): AsyncIterable<Buffer> {
+  return request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+}
+
 /** Reads a small body, within `timeoutMs`. @throws RegistryError 413 for a longer one */
 export async function readBody(exchange: Exchange, limit: number, timeoutMs: number): Promise<Buffer> {
   const tooLarge = new RegistryError('MANIFEST_INVALID', `the body has more than ${limit} bytes`, { status: 413 })
   if ((announcedBytes(exchange) ?? 0) > limit) throw tooLarge
-  const { request } = exchange
-  const timer = setTimeout(() => request.destroy(), timeoutMs)
+  const timer = setTimeout(() => exchange.request.destroy(), timeoutMs)
   try {
     const chunks: Buffer[] = []
     let size = 0
-    for await (const chunk of request as AsyncIterable<Buffer>) {
+    for await (const chunk of bodyOf(exchange)) {
       size += chunk.length
       if (size > limit) throw tooLarge
       chunks.push(chunk)

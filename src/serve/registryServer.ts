@@ -26,6 +26,8 @@ const MOST_CONNECTIONS = 1024
 const HEAD_TIMEOUT_MS = 10_000
 /** How long a connection waits for its next request. */
 const KEPT_MS = 30_000
+/** How long a refused client may take to see that it is. */
+const DISCARD_MS = 5000
 /** How long transfers that are under way may go on when the server is closed. */
 const GRACE_MS = 10_000
 /** Names are looked at this often for ones that have become hidden, also while nobody asks for any. */
@@ -163,7 +165,7 @@ class StoreServer implements RegistryServer {
     this.#uploads = new Uploads(stores, this.#repositories)
     this.#upstream = options.upstream === undefined ? undefined : new Upstream(options.upstream, context, this.#repositories)
     this.#routes = this.#makeRoutes()
-    this.#nameCheck = setInterval(() => void this.hidden, NAMES_CHECKED_MS).unref()
+    this.#nameCheck = setInterval(() => this.#checkNames(), NAMES_CHECKED_MS).unref()
     server.on('connection', (socket: Socket) => this.#admit(socket))
     server.on('clientError', (_, socket) => socket.destroy())
     server.on('request', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response))
@@ -194,6 +196,15 @@ class StoreServer implements RegistryServer {
     await this.#uploads[Symbol.asyncDispose]()
     await this.#upstream?.[Symbol.asyncDispose]()
     this.#repositories.waiting.close()
+  }
+
+  /** Whoever wants to be told of hidden names is told when they are looked at. */
+  #checkNames(): void {
+    try {
+      void this.#repositories.names
+    } catch (error) {
+      this.#context.logger.error('Cannot look at the names of the store', { error })
+    }
   }
 
   #admit(socket: Socket): void {
@@ -280,8 +291,7 @@ class StoreServer implements RegistryServer {
       response.destroy()
       return
     }
-    // What is left of the body would have to be read first.
-    if (!request.complete) response.setHeader('connection', 'close')
+    if (!request.complete) discardRest(request)
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers })
     response.end(request.method === 'HEAD' ? undefined : body)
   }
@@ -289,3 +299,13 @@ class StoreServer implements RegistryServer {
 
 /** The other end of a connection; that of TLS and that below it are the same. */
 const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+
+/**
+ * Reads what is left of a body that nobody wants. A client that still sends when its connection is closed does not get to
+ * see the answer; but none may go on for long.
+ */
+function discardRest(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.destroy(), DISCARD_MS)
+  request.once('close', () => clearTimeout(timer)).once('end', () => clearTimeout(timer))
+  request.resume()
+}

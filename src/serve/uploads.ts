@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { arriving, type ByteStream, isStrataError, SingleFlight, StrataError } from '../base/index.ts'
+import { type ByteStream, isStrataError, SingleFlight, StrataError } from '../base/index.ts'
 import { type Digest, isDigest } from '../oci/index.ts'
 import { parseContentRange } from './byteRange.ts'
-import { announcedBytes, answer, type Exchange, whileConnectionRests } from './exchange.ts'
+import { announcedBytes, answer, bodyOf, type Exchange, whileConnectionRests } from './exchange.ts'
 import type { ServedStores } from './options.ts'
 import { RegistryError } from './registryError.ts'
 import type { Repositories } from './repositories.ts'
@@ -98,7 +98,7 @@ export class Uploads implements AsyncDisposable {
       throw new RegistryError('SIZE_INVALID', 'Content-Length and Content-Range do not agree')
     if (announced === 0) return
     try {
-      await upload.append(this.#stores.content, atMost(bodyOf(exchange), length ?? Infinity))
+      await upload.append(this.#stores.content, atMost(wholeBodyOf(exchange), length ?? Infinity))
     } catch (error) {
       // What was too much is part of the file, and a full disk keeps nothing: neither can be gone on with.
       if (error instanceof RegistryError || isStrataError(error, 'resourceExhausted')) await this.#forget(upload)
@@ -183,9 +183,9 @@ function digestIn({ query }: Exchange): Digest {
 }
 
 /** A client that goes away in the middle ends the body, too, and that is no whole one: the upload can be gone on with. */
-async function* bodyOf({ request }: Exchange): AsyncGenerator<Uint8Array> {
-  yield* arriving(request)
-  if (!request.complete) throw new StrataError('cancelled', 'STRATA_CANCELLED', 'Cannot receive a blob: the client has gone')
+async function* wholeBodyOf(exchange: Exchange): AsyncGenerator<Uint8Array> {
+  yield* bodyOf(exchange)
+  if (!exchange.request.complete) throw new StrataError('cancelled', 'STRATA_CANCELLED', 'Cannot receive a blob: the client has gone')
 }
 
 async function* atMost(bytes: ByteStream, limit: number): AsyncGenerator<Uint8Array> {

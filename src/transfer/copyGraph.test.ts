@@ -130,7 +130,9 @@ test('an index that contains itself, or has a hundred levels, is refused before 
 test('an index whose manifests together would fill the memory is refused before anything is copied', async () => {
   const source = new Blobs()
   const fill = 'x'.repeat(3_000_000)
-  const manifests = Array.from({ length: 50 }, (_, n) => source.document({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [], n, fill }))
+  const manifests = Array.from({ length: 50 }, (_, n) =>
+    source.document({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [], n, fill }),
+  )
   const shelf = new Shelf()
   await assert.rejects(copyGraph(source, shelf, source.index(manifests)), { kind: 'resourceExhausted', code: 'STRATA_TOO_LARGE' })
   assert.equal(shelf.bytes.size, 0)

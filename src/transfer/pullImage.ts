@@ -4,7 +4,6 @@ import {
   fileStream,
   GrowingFile,
   isStrataError,
-  mapConcurrently,
   readAtMost,
   release,
   StrataError,
@@ -15,6 +14,7 @@ import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLaye
 import type { FileRange } from '../layer/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type DiffId, type Digest, digestHex, layerCompression, parseDigest } from '../oci/index.ts'
+import { copyGraph, type GraphSink, withRoot } from './copyGraph.ts'
 import type { ImageSource } from './imageSource.ts'
 import type { RemoteImage } from './remoteImage.ts'
 
@@ -87,29 +87,23 @@ async function pullOnce(
   for (const [position, layer] of manifest.layers.entries())
     if (layer.digest !== parseDigest(diffIds[position]!) && !(await content.has(layer))) missing.add(position)
   for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')
-  const arriving = new Map<string, Promise<void>>()
-  await mapConcurrently(missing, LAYERS_AT_ONCE, async (position, failed) => {
-    const layer = manifest.layers[position]!
-    // Two equal layers of one image are fetched once; the second is read from the store.
-    await arriving.get(layer.digest)
-    const pull = new LayerPull(source, stores.content, {
-      unpack,
-      small,
-      position,
-      layer,
-      report,
-      lease,
-      damaged,
-      signal: signal === undefined ? failed : AbortSignal.any([signal, failed]),
-    })
-    const pulled = pull.run(diffIds[position]!).catch((error: unknown) => {
-      failure.abort(error)
-      throw error
-    })
-    arriving.set(layer.digest, pulled)
-    await pulled
-    report(position, 'Pull complete')
-  })
+  const sink: GraphSink = {
+    async take(target, _, call) {
+      const positions = [...missing].filter(position => manifest.layers[position]!.digest === target.digest)
+      // Two equal layers of one image are fetched once; the second is read from the store.
+      for (const position of positions) {
+        const { signal = new AbortController().signal } = call
+        const pull = new LayerPull(source, content, { unpack, small, position, layer: target, report, lease, damaged, signal })
+        await pull.run(diffIds[position]!).catch((error: unknown) => {
+          failure.abort(error)
+          throw error
+        })
+        report(position, 'Pull complete')
+      }
+      return target
+    },
+  }
+  await copyGraph(withRoot(source, remote), sink, remote.descriptor, { ...signalOf(options), blobsAtOnce: LAYERS_AT_ONCE })
   const { contentBytes } = await unpack.commit()
   await small.commit()
   content.noteTogether(() => {

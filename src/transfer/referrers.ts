@@ -2,8 +2,9 @@ import { type CallOptions, isStrataError, StrataError, streamOf } from '../base/
 import type { DiskContentStore } from '../content/index.ts'
 import type { Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { type Descriptor, type Digest, digestAlgorithm, digestHex, isManifest, parseManifest } from '../oci/index.ts'
+import { type Descriptor, type Digest, isManifest, parseManifest } from '../oci/index.ts'
 import type { RemoteManifest, Repository } from '../registry/index.ts'
+import { signatureTag } from '../signature/index.ts'
 import { ContentSink } from './contentSink.ts'
 import { copyGraph } from './copyGraph.ts'
 import type { RepositorySink } from './repositorySink.ts'
@@ -20,8 +21,8 @@ export interface KeptReferrer {
 
 /**
  * Brings what a repository says about manifests into the store: signatures, lists of parts, attestations, and what is said
- * about those. The caller records what this resolves with. What cannot be had is told, and left out: the image is
- * whole without it.
+ * about those. The caller records what this resolves with. What is there and cannot be had is told, and left out: the
+ * image is whole without it.
  */
 export async function takeReferrers(
   repository: Repository,
@@ -33,8 +34,10 @@ export async function takeReferrers(
   const sink = new ContentSink(content, options.lease)
   const queue = new Set(subjects)
   for (const subject of queue) {
+    let isFound = false
     try {
       for await (const { descriptor, bytes, tag } of referrersOf(repository, subject, options)) {
+        isFound = true
         if (queue.has(descriptor.digest)) continue
         if (kept.length === MAX_REFERRERS) throw tooMany(repository, `there are more than ${MAX_REFERRERS}`)
         checkSize(repository, { descriptor, bytes })
@@ -45,10 +48,20 @@ export async function takeReferrers(
       }
     } catch (error) {
       if (options.signal?.aborted === true || !isStrataError(error)) throw error
+      // Many registries cannot tell.
+      if (!isFound) continue
       options.onProgress?.({ id: '', status: `What is said about ${subject} is not kept: ${error.message}` })
     }
   }
   return kept
+}
+
+/**
+ * Whether a tag is where clients keep what is said about a manifest, and so names nothing of its own: distribution-spec
+ * "Referrers Tag Schema", and cosign's signatures, attestations and lists of parts.
+ */
+export function isReferrersTag(tag: string): boolean {
+  return /^sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?$/.test(tag)
 }
 
 interface FoundReferrer extends RemoteManifest {
@@ -65,9 +78,8 @@ export async function* referrersOf(repository: Repository, subject: Digest, opti
     const { bytes } = await repository.manifest(entry.digest, options)
     yield { descriptor: entry, bytes }
   }
-  // Of a longer digest no tag can be made.
-  if (digestAlgorithm(subject) !== 'sha256') return
-  const tag = `sha256-${digestHex(subject)}.sig`
+  const tag = signatureTag(subject)
+  if (tag === undefined) return
   try {
     yield { ...(await repository.manifest(tag, options)), tag }
   } catch (error) {

@@ -60,6 +60,7 @@ async function engineWith(policy: unknown): Promise<{ readonly engine: Engine; r
   await mkdir(join(userConfigDirectory, 'containers'), { recursive: true })
   await writeFile(policyPath, typeof policy === 'string' ? policy : JSON.stringify(policy))
   const engine = await openEngine({
+    fsync: false,
     root: join(scratch, `root-${directories}`),
     userConfigDirectory,
     systemDirectory: join(scratch, 'nothing'),
@@ -421,6 +422,52 @@ test('pull() takes the signature of an index for each of its images, and that of
   }
 })
 
+test('pull() goes by the digest of a name that has a tag, too', async () => {
+  const subject = await publish()
+  await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+  const { engine } = await engineWith({
+    default: reject,
+    transports: { docker: { [`${subject.name}@${subject.image.digest}`]: [byKey(ours)] } },
+  })
+  await using _ = engine
+  assert.equal(await accepts(engine, `${subject.name}:of-no-weight@${subject.image.digest}`), true)
+  assert.equal(await accepts(engine, `${subject.name}:1`), false)
+})
+
+test('pull() of all tags takes signatures along, and not for images of their own', async () => {
+  const subject = await publish()
+  await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+  const { engine } = await engineWith({ default: [byKey(ours)] })
+  await using _ = engine
+  const pulled = await engine.pull(subject.name, { allTags: true })
+  assert.deepEqual(
+    pulled.map(({ name }) => name),
+    [`${subject.name}:1`],
+  )
+  assert.equal((await engine.referrers(`${subject.name}:1`)).length, 1)
+})
+
+test('pull() passes over a mirror that gives an image out that is not signed, and takes signatures from one that has them', async () => {
+  const subject = await publish()
+  const path = subject.name.slice(registry.address.length + 1)
+  await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+  await using mirror = await startRegistry()
+  const onMirror = new ImageCrafter(mirror.address, path)
+  await onMirror.image('1', [{ tar: tarOf({ file: 'of the mirror' }), compression: 'gzip' }])
+  const pulledDigest = async (): Promise<string | undefined> => {
+    const { engine } = await engineWith({ default: [byKey(ours)] })
+    await using _ = engine
+    const conf = `[[registry]]\nlocation = "${registry.address}"\n[[registry.mirror]]\nlocation = "${mirror.address}"\n`
+    await writeFile(join(scratch, `config-${directories}/containers/registries.conf`), conf)
+    return (await engine.pull(`${subject.name}:1`))[0]?.manifestDigest
+  }
+  assert.equal(await pulledDigest(), subject.image.digest)
+  // An older image that was signed for the same name is what no signature keeps a mirror from.
+  const older = await onMirror.image('1', [{ tar: tarOf({ file: 'older' }), compression: 'gzip' }])
+  await attachByTag(onMirror, older, [signed(ours, payloadFor(older.digest, `${subject.name}:1`))])
+  assert.equal(await pulledDigest(), older.digest)
+})
+
 test('pull() rejects everything with a policy that is there and is none, and says where it is wrong', async () => {
   const { name } = await publish()
   const wrong: Readonly<Record<string, RegExp>> = {
@@ -442,7 +489,12 @@ test('pull() uses the policy of the user, then of the machine, and without one a
   const { name } = await publish()
   const [user, system] = [join(scratch, 'places/user'), join(scratch, 'places/etc')]
   const pulls = async (): Promise<boolean> => {
-    await using engine = await openEngine({ root: join(scratch, 'places/root'), userConfigDirectory: user, systemDirectory: system })
+    await using engine = await openEngine({
+      fsync: false,
+      root: join(scratch, 'places/root'),
+      userConfigDirectory: user,
+      systemDirectory: system,
+    })
     return await accepts(engine, `${name}:1`)
   }
   const write = async (directory: string, requirements: object): Promise<void> => {
@@ -454,7 +506,12 @@ test('pull() uses the policy of the user, then of the machine, and without one a
   assert.equal(await pulls(), false)
   await write(user, acceptAll)
   assert.equal(await pulls(), true)
-  await using engine = await openEngine({ root: join(scratch, 'places/root'), userConfigDirectory: user, systemDirectory: system })
+  await using engine = await openEngine({
+    fsync: false,
+    root: join(scratch, 'places/root'),
+    userConfigDirectory: user,
+    systemDirectory: system,
+  })
   assert.equal((await engine.info()).SignaturePolicy, join(user, 'containers/policy.json'))
 })
 
@@ -475,7 +532,12 @@ test('load() and import() ask the policy about archives', async () => {
   const { name } = await publish()
   const archive = join(scratch, 'archive.tar')
   {
-    await using engine = await openEngine({ root: join(scratch, 'saving'), userConfigDirectory: scratch, systemDirectory: scratch })
+    await using engine = await openEngine({
+      fsync: false,
+      root: join(scratch, 'saving'),
+      userConfigDirectory: scratch,
+      systemDirectory: scratch,
+    })
     await engine.pull(`${name}:1`)
     await writeFile(archive, await engine.save([`${name}:1`], { format: 'oci' }))
   }
@@ -497,12 +559,19 @@ test('load() and import() ask the policy about archives', async () => {
 
 describe('an image that is here', { skip: isRoot ? false : 'making a container needs root' }, () => {
   /** The same store under one policy after the other. */
-  async function makesContainer(root: string, image: string, policy: unknown): Promise<boolean> {
+  async function makesContainer(root: string, image: string, policy: unknown, registriesConf = ''): Promise<boolean> {
     directories += 1
     const userConfigDirectory = join(scratch, `config-${directories}`)
     await mkdir(join(userConfigDirectory, 'containers'), { recursive: true })
     await writeFile(join(userConfigDirectory, 'containers/policy.json'), JSON.stringify(policy))
-    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory, systemDirectory: join(scratch, 'nothing') })
+    await writeFile(join(userConfigDirectory, 'containers/registries.conf'), registriesConf)
+    await using engine = await openEngine({
+      fsync: false,
+      root,
+      storageDriver: 'vfs',
+      userConfigDirectory,
+      systemDirectory: join(scratch, 'nothing'),
+    })
     try {
       await engine.create({ image, command: ['true'], pull: 'never' })
       return true
@@ -526,7 +595,13 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(others)] }), false)
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: reject }), false)
-    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+    await using engine = await openEngine({
+      fsync: false,
+      root,
+      storageDriver: 'vfs',
+      userConfigDirectory: scratch,
+      systemDirectory: scratch,
+    })
     await engine.pruneImages()
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
   })
@@ -537,9 +612,47 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), false)
     const userConfigDirectory = join(scratch, `config-${directories}`)
-    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory, systemDirectory: scratch })
+    await using engine = await openEngine({ fsync: false, root, storageDriver: 'vfs', userConfigDirectory, systemDirectory: scratch })
     await engine.pull(`${subject.name}:1`)
     assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+  })
+
+  test('create() has the signature that counted, however much else is said about the image', async () => {
+    const { crafter, name, image } = await publish()
+    await attachByTag(crafter, image, [signed(ours, payloadFor(image.digest, `${name}:1`))])
+    const config = await crafter.blob('application/vnd.oci.empty.v1+json', Buffer.from('{}'))
+    const said = Array.from({ length: 65 }, (_, at) => ({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.manifest,
+      artifactType: 'text/x',
+      config,
+      layers: [],
+      subject: image,
+      annotations: { at: String(at) },
+    }))
+    const manifests: object[] = []
+    for (const each of said) manifests.push({ ...(await crafter.manifest(undefined, each)), artifactType: 'text/x' })
+    await crafter.manifest(image.digest.replace(':', '-'), { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+    const root = await pulledUnder({ default: [byKey(ours)] }, `${name}:1`)
+    assert.equal(await makesContainer(root, `${name}:1`, { default: [byKey(ours)] }), true)
+  })
+
+  test('create() takes signatures that were pulled by their tag', async () => {
+    const subject = await publish()
+    const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+    {
+      await using engine = await openEngine({
+        fsync: false,
+        root,
+        storageDriver: 'vfs',
+        userConfigDirectory: scratch,
+        systemDirectory: scratch,
+      })
+      await engine.pull(`${subject.name}:${subject.image.digest.replace(':', '-')}.sig`)
+    }
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(others)] }), false)
   })
 
   test('create() knows an index by whose signature its image was taken', async () => {
@@ -563,7 +676,13 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
   test('create() judges an image by the name under which it is meant, and one meant by its id by any of its names', async () => {
     const subject = await publish()
     const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
-    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+    await using engine = await openEngine({
+      fsync: false,
+      root,
+      storageDriver: 'vfs',
+      userConfigDirectory: scratch,
+      systemDirectory: scratch,
+    })
     await engine.tag(`${subject.name}:1`, 'trusted.example/app:1')
     const id = (await engine.inspectImage(`${subject.name}:1`)).Id
     const policy = (scope: string): object => ({ default: reject, transports: { docker: { [scope]: acceptAll } } })
@@ -583,9 +702,34 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     )
   })
 
+  test('create() judges an image that is meant by an alias by its name', async () => {
+    const subject = await publish()
+    const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    {
+      await using engine = await openEngine({
+        fsync: false,
+        root,
+        storageDriver: 'vfs',
+        userConfigDirectory: scratch,
+        systemDirectory: scratch,
+      })
+      await engine.tag(`${subject.name}:1`, 'trusted.example/app:1')
+    }
+    const policy = (scope: string): object => ({ default: reject, transports: { docker: { [scope]: acceptAll } } })
+    const aliases = `[aliases]\n"shortened" = "${subject.name}"\n`
+    assert.equal(await makesContainer(root, 'shortened:1', policy(subject.name), aliases), true)
+    assert.equal(await makesContainer(root, 'shortened:1', policy('trusted.example'), aliases), false)
+  })
+
   test('create() takes what was made here, unless the policy says something of containers-storage', async () => {
     const root = join(scratch, 'made')
-    await using engine = await openEngine({ root, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+    await using engine = await openEngine({
+      fsync: false,
+      root,
+      storageDriver: 'vfs',
+      userConfigDirectory: scratch,
+      systemDirectory: scratch,
+    })
     const tar = join(scratch, 'made.tar')
     await writeFile(tar, LAYER.tar)
     await engine.import(tar, { reference: 'made:1' })

@@ -7,10 +7,9 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { openEngine } from '../../src/engine/index.ts'
 import { CURRENT_DIRECTORY, removeTree } from '../../src/host/index.ts'
-import { type Descriptor, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
+import { type Descriptor, describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { createLogger, readAtMost } from '../../src/base/index.ts'
-import { sourceOf } from '../support/blobSources.ts'
 import { must } from '../support/commands.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { lyingServer } from '../support/lyingServer.ts'
@@ -26,6 +25,8 @@ let registry: LoopbackRegistry
 let manifest: Descriptor
 let blob: Descriptor
 const BLOB = randomBytes(2_000_000)
+const INDEX = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [] }))
+const index = { descriptor: describeBytes(MEDIA_TYPES.index, INDEX), bytes: INDEX }
 
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'strata-mirrors-'))
@@ -183,9 +184,9 @@ describe('registries.conf', () => {
     await using seen = await mirror()
     const files = await registriesConf(tableOf(registry.address, [seen.address]))
     await using repository = await connectRepository(parseReference(`${registry.address}/pushed`), { ...files, access: 'push' })
-    assert.equal(await repository.has(blob), false)
-    await repository.put(blob, sourceOf(BLOB))
-    assert.equal(await repository.has(blob), true)
+    assert.equal(await repository.has(index.descriptor), false)
+    await repository.putManifest('1', index)
+    assert.equal(await repository.has(index.descriptor), true)
     assert.deepEqual(seen.asked, [])
   })
 
@@ -355,8 +356,8 @@ describe('hosts.toml', () => {
       `[host."http://${seen.address}"]\ncapabilities = ["pull", "resolve"]\n[host."http://${registry.address}"]\ncapabilities = ["push"]\n`,
     )
     await using repository = await connectRepository(parseReference('registry.example/taken'), { ...files, access: 'push' })
-    await repository.put(blob, sourceOf(BLOB))
-    assert.equal(await repository.has(blob), true)
+    await repository.putManifest('1', index)
+    assert.equal(await repository.has(index.descriptor), true)
     assert.deepEqual(seen.asked, [])
     const none = await hostsToml('registry.example', `server = "http://${registry.address}"\ncapabilities = ["pull"]\n`)
     await assert.rejects(connectRepository(parseReference('registry.example/taken'), { ...none, access: 'push' }), {

@@ -48,9 +48,11 @@ test('open() helps a slow connection with others, and fetches hardly a byte twic
 })
 
 test('open() leaves a fast connection alone, and a limited one', async () => {
-  for (const blobs of [(await fetched({})).blobs, (await fetched({}, new RateLimit(30_000_000))).blobs]) {
+  for (const rate of [undefined, 20_000_000]) {
+    const { seconds, blobs } = await fetched({}, rate === undefined ? undefined : new RateLimit(rate))
     assert.equal(blobs.length, 1)
     assert.equal(rangeOf(blobs[0]!), undefined)
+    if (rate !== undefined) assert.ok(seconds > (BLOB.length / rate) * 0.9, `${seconds} s`)
   }
 })
 

@@ -88,6 +88,7 @@ test('a cache asks again what a tag stands for, and gives out nothing that was m
   await served.engine.pull(`${upstream.address}/team/app:1`)
   await served.engine.tag(`${upstream.address}/team/app:1`, 'team/own:1')
   await served.must(404, 'GET', '/v2/team/own/manifests/1')
+  assert.deepEqual(await (await served.must(200, 'GET', '/v2/_catalog')).json(), { repositories: ['team/app'] })
   const digestNow = async (): Promise<string | null> =>
     (await served.must(200, 'HEAD', '/v2/team/app/manifests/1')).headers.get('docker-content-digest')
   assert.equal(await digestNow(), before.digest)

@@ -473,8 +473,9 @@ describe('Deleting Manifests', () => {
   test('one that an index names is not deleted, and is as it was', async () => {
     const part = await served.artifact('delete/part', 'part')
     await served.document('delete/part', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [part] }, 'all')
+    await served.artifact('delete/part', 'part', {}, 'tagged')
     await served.must(405, 'DELETE', `/v2/delete/part/manifests/${part.digest}`)
-    await served.must(200, 'GET', `/v2/delete/part/manifests/${part.digest}`)
+    for (const at of [part.digest, 'tagged']) await served.must(200, 'GET', `/v2/delete/part/manifests/${at}`)
     await served.must(202, 'DELETE', '/v2/delete/part/manifests/all')
   })
   test('a repository that does not exist is 404', async () => {

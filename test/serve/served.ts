@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Engine, openEngine, type RegistryServer, type ServeOptions } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
 
@@ -18,7 +19,6 @@ export class Served implements AsyncDisposable {
     this.server = server
   }
 
-  /** @param root a directory that stays; without one a new directory that goes */
   static async start(options: ServeOptions = {}, configDirectory = '/nonexistent'): Promise<Served> {
     const root = await mkdtemp(join(tmpdir(), 'strata-serve-'))
     const engine = await openEngine({ root: join(root, 'root'), fsync: false, configDirectory })
@@ -32,6 +32,8 @@ export class Served implements AsyncDisposable {
   /** Ends the server and starts another one of the same store on the same port. */
   async restart(options: ServeOptions): Promise<void> {
     await this.server.close()
+    // Until this process has seen that its connections are closed, it would use them.
+    await sleep(50)
     this.server = await this.engine.serve({ listen: this.address, ...options })
   }
 

@@ -254,6 +254,26 @@ test('hostile #68: pullImage() asks for nothing of a blob that had come whole wh
   assert.deepEqual((await checkStore(stores.root)).faults, [])
 })
 
+test('hostile #72: pullImage() fetches anew what it would have gone on from, when that is no part of the blob', async () => {
+  for (const plain of [false, true]) {
+    const image = publish([ONE], { plain })
+    const [target] = image.layers
+    using stores = openStores()
+    {
+      await using ingest = await stores.content.ingest(target!.digest, { target: target! })
+      await ingest.write(streamOf(Buffer.alloc(5000)))
+    }
+    const seen: string[] = []
+    await using server = await lyingServer(registryOf(image, seen))
+    await pull(stores, server.address)
+    assert.deepEqual(
+      seen.filter(each => each.startsWith(target!.digest)),
+      [`${target!.digest}bytes=5000-`, target!.digest],
+    )
+    assert.deepEqual((await checkStore(stores.root)).faults, [])
+  }
+})
+
 test('hostile #52: a download that was damaged on its way is not gone on from: the next pull has the layer', async () => {
   for (const at of [1000, -8]) {
     const image = publish([ONE])

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { arch, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { digestOf, MEDIA_TYPES } from '../../src/oci/index.ts'
+import { openEngine } from '../../src/engine/index.ts'
+import { ImageCrafter } from '../support/craftedImages.ts'
+import { checkStore, storedFiles } from '../support/storeCheck.ts'
+import { tarOf } from '../support/tars.ts'
+import { Served } from './served.ts'
+
+const STRATA = fileURLToPath(new URL('../../bin/strata', import.meta.url))
+const HERE = arch() === 'x64' ? 'amd64' : arch()
+const ELSEWHERE = HERE === 'amd64' ? 'arm64' : 'amd64'
+
+test('of an index that is pushed the image for this machine is unpacked, and all of it is given out again', async () => {
+  await using served = await Served.start({ writable: true })
+  const crafter = new ImageCrafter(served.address, 'team/app')
+  const platform = (architecture: string): object => ({ platform: { os: 'linux', architecture } })
+  const ours = await crafter.image(undefined, [{ tar: tarOf({ ours: 'x' }), compression: 'gzip' }], { architecture: HERE })
+  const theirs = await crafter.image(undefined, [{ tar: tarOf({ theirs: 'x' }), compression: 'gzip' }], { architecture: ELSEWHERE })
+  // By digest alone they are no images yet.
+  assert.deepEqual(await served.engine.images(), [])
+  const manifests = [
+    { ...ours, ...platform(HERE) },
+    { ...theirs, ...platform(ELSEWHERE) },
+  ]
+  await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+  const name = `${served.address}/team/app:all`
+  const inspected = await served.engine.inspectImage(name)
+  assert.equal(inspected.Architecture, HERE)
+  assert.equal(inspected.Descriptor?.digest, ours.digest)
+  await served.engine.pruneImages({ all: false })
+  for (const { digest } of [ours, theirs]) {
+    const answer = await served.must(200, 'GET', `/v2/team/app/manifests/${digest}`)
+    const { layers } = (await answer.json()) as { layers: { digest: string }[] }
+    await served.must(200, 'HEAD', `/v2/team/app/blobs/${layers[0]!.digest}`)
+  }
+  const { faults } = await checkStore(join(served.root, 'root'))
+  assert.deepEqual(faults, [])
+})
+
+test('an image that cannot be unpacked is kept and given out as it is, and is no image here (hostile #53)', async () => {
+  await using served = await Served.start({ writable: true })
+  const crafter = new ImageCrafter(served.address, 'team/app')
+  const tar = tarOf({ file: 'x' })
+  const layers = [{ tar, compression: 'gzip' as const }]
+  const wrongDiffId = { rootfs: { type: 'layers', diff_ids: [digestOf(Buffer.from('another layer'))] } }
+  const wrongCount = { rootfs: { type: 'layers', diff_ids: [] } }
+  for (const [tag, config] of Object.entries({ diffid: wrongDiffId, count: wrongCount, none: { rootfs: undefined } })) {
+    const { digest } = await crafter.image(tag, layers, config)
+    const answer = await served.must(200, 'HEAD', `/v2/team/app/manifests/${tag}`)
+    assert.equal(answer.headers.get('docker-content-digest'), digest)
+    await assert.rejects(served.engine.inspectImage(`${served.address}/team/app:${tag}`), { kind: 'notFound' })
+  }
+  assert.deepEqual(await served.engine.images(), [])
+  const good = await crafter.image('diffid', layers)
+  assert.equal((await served.engine.inspectImage(`${served.address}/team/app:diffid`)).Descriptor?.digest, good.digest)
+  await crafter.image('diffid', layers, wrongCount)
+  await assert.rejects(served.engine.inspectImage(`${served.address}/team/app:diffid`), { kind: 'notFound' })
+})
+
+test('a server that is killed leaves nothing half-visible; uploads go on at the next one, or are pruned', async () => {
+  const scratch = await mkdtemp(join(tmpdir(), 'strata-killed-'))
+  const root = join(scratch, 'root')
+  const start = async (): Promise<{ readonly base: string; kill(): Promise<void> }> => {
+    const server = spawn(STRATA, ['--root', root, 'serve', '--listen', ':0', '--writable'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [line] = (await once(server.stdout, 'data')) as [Buffer]
+    return {
+      base: /http:\S+/.exec(line.toString())![0],
+      async kill() {
+        server.kill('SIGKILL')
+        await once(server, 'exit')
+      },
+    }
+  }
+  try {
+    const bytes = randomBytes(1_000_000)
+    const first = await start()
+    const begun = await fetch(`${first.base}/v2/a/blobs/uploads/`, { method: 'POST' })
+    const location = begun.headers.get('location')!
+    // Of what the server has said that it has nothing is lost.
+    const sent = await fetch(first.base + location, { method: 'PATCH', body: bytes.subarray(0, 600_000) })
+    assert.equal(sent.status, 202)
+    await first.kill()
+
+    const second = await start()
+    assert.equal((await fetch(second.base + location)).headers.get('range'), '0-599999')
+    assert.equal((await fetch(`${second.base}/v2/a/blobs/${digestOf(bytes)}`)).status, 404)
+    const rest = { method: 'PUT', body: bytes.subarray(600_000), headers: { 'content-range': '600000-999999' } }
+    assert.equal((await fetch(`${second.base}${location}?digest=${digestOf(bytes)}`, rest)).status, 201)
+    assert.equal((await fetch(`${second.base}/v2/a/blobs/${digestOf(bytes)}`)).status, 200)
+    await second.kill()
+    const { faults, images } = await checkStore(root)
+    assert.deepEqual([faults, images], [[], []])
+    await using engine = await openEngine({ root })
+    await engine.pruneImages()
+    assert.deepEqual(storedFiles(root), [])
+  } finally {
+    await rm(scratch, { recursive: true })
+  }
+})

@@ -43,7 +43,7 @@ export class HostChoice {
   }
 
   readonly send: Send = async request => {
-    const notes = [...this.#liars].map(({ host }) => `${host.name} (has given something wrong)`)
+    const notes = [...this.#liars].map(({ host }) => `${host.name} (what it gave was wrong)`)
     let failure: unknown
     for (const host of this.#inTurn(request)) {
       try {
@@ -74,13 +74,20 @@ export class HostChoice {
    * @param isLie further errors that say so
    */
   async withoutLiars<Result>(work: () => Promise<Result>, isLie: (error: unknown) => boolean = () => false): Promise<Result> {
+    const suspects = new Map<OpenableHost, unknown>()
     for (;;) {
       this.#givers.clear()
       try {
-        return await work()
+        const result = await work()
+        // Only now it is known that it was not the image.
+        for (const [host, reason] of suspects) this.#tellLie(host, reason)
+        return result
       } catch (error) {
         if (!(isAboutBytes(error) || isLie(error)) || this.#givers.size === 0) throw error
-        for (const host of this.#givers) this.#exclude(host, error)
+        for (const host of this.#givers) {
+          suspects.set(host, error)
+          this.#liars.add(host)
+        }
       }
     }
   }
@@ -159,7 +166,8 @@ export class HostChoice {
       const bytes = await readAtMost(response.body, Math.max(LIMITS.manifestBytes, LIMITS.indexBytes), 'a manifest')
       const tagOrDigest = path.slice('manifests/'.length)
       if (!isWhatWasAsked(bytes, tagOrDigest, response)) {
-        this.#exclude(host, 'a manifest is not what its digest says')
+        this.#liars.add(host)
+        this.#tellLie(host, 'a manifest is not what its digest says')
         return undefined
       }
       // What a digest stands for cannot be a lie.
@@ -186,9 +194,8 @@ export class HostChoice {
     this.#failed.add(host)
   }
 
-  #exclude(host: OpenableHost, reason: unknown): void {
-    this.#logger.warn('a mirror has given something else than it was asked for', { mirror: host.host.name, reason })
-    this.#liars.add(host)
+  #tellLie({ host }: OpenableHost, reason: unknown): void {
+    this.#logger.warn('a mirror has given something else than it was asked for', { mirror: host.name, reason })
   }
 }
 

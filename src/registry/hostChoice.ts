@@ -29,6 +29,7 @@ export class HostChoice {
   readonly #logger: Logger
   readonly #failed = new Set<OpenableHost>()
   readonly #liars = new Set<OpenableHost>()
+  readonly #suspicions = new Map<OpenableHost, Error>()
   /** Mirrors that have given blobs since `trust` was called. */
   readonly #givers = new Set<OpenableHost>()
   /** Who answered last for a URL. */
@@ -72,20 +73,15 @@ export class HostChoice {
    * mirrors: those are asked for nothing more.
    */
   async withoutLiars<Result>(work: () => Promise<Result>): Promise<Result> {
-    const suspects = new Map<OpenableHost, unknown>()
     for (;;) {
       this.#givers.clear()
       try {
         const result = await work()
-        // Only now it is known that it was not the image.
-        for (const [host, reason] of suspects) this.#tellLie(host, reason)
+        this.#tellSuspicions()
         return result
       } catch (error) {
         if (!isAboutBytes(error) || this.#givers.size === 0) throw error
-        for (const host of this.#givers) {
-          suspects.set(host, error)
-          this.#liars.add(host)
-        }
+        for (const host of this.#givers) this.#exclude(host, error)
       }
     }
   }
@@ -163,8 +159,7 @@ export class HostChoice {
     if (request.method === 'GET' && path.startsWith('manifests/')) {
       const bytes = await readAtMost(response.body, Math.max(LIMITS.manifestBytes, LIMITS.indexBytes), 'a manifest')
       if (isWhatWasAsked(bytes, path.slice('manifests/'.length), response)) return { ...response, body: bodyOf(streamOf(bytes)) }
-      this.#liars.add(host)
-      this.#tellLie(host, 'a manifest is not what its digest says')
+      this.#exclude(host, 'a manifest is not what its digest says')
       return undefined
     }
     this.#answered.set(request.url.pathname, host)
@@ -185,6 +180,19 @@ export class HostChoice {
   #fail(host: OpenableHost, reason: unknown): void {
     if (host.host.isMirror && !this.#failed.has(host)) this.#logger.info('a mirror is passed over', { mirror: host.host.name, reason })
     this.#failed.add(host)
+  }
+
+  /** @param reason an error may still be the image's own fault */
+  #exclude(host: OpenableHost, reason: unknown): void {
+    this.#liars.add(host)
+    if (reason instanceof Error) this.#suspicions.set(host, reason)
+    else this.#tellLie(host, reason)
+  }
+
+  /** The image is right without them. */
+  #tellSuspicions(): void {
+    for (const [host, reason] of this.#suspicions) this.#tellLie(host, reason)
+    this.#suspicions.clear()
   }
 
   #tellLie({ host }: OpenableHost, reason: unknown): void {

@@ -27,9 +27,9 @@ export class HostChoice {
   readonly #repository: string
   readonly #hosts: readonly OpenableHost[]
   readonly #logger: Logger
+  readonly #suspicions = new Map<OpenableHost, Error>()
   readonly #failed = new Set<OpenableHost>()
   readonly #liars = new Set<OpenableHost>()
-  readonly #suspicions = new Map<OpenableHost, Error>()
   /** Mirrors that have given blobs since `trust` was called. */
   readonly #givers = new Set<OpenableHost>()
   /** Who answered last for a URL. */

@@ -27,6 +27,7 @@ export class HostChoice {
   readonly #repository: string
   readonly #hosts: readonly OpenableHost[]
   readonly #logger: Logger
+  readonly #suspicions = new Map<OpenableHost, Error>()
   readonly #failed = new Set<OpenableHost>()
   readonly #liars = new Set<OpenableHost>()
   /** Mirrors that have given blobs, or said what a tag stands for, since `work` began. */
@@ -73,21 +74,29 @@ export class HostChoice {
    *
    * @param isLie further errors that say so
    */
+<<<<<<< HEAD
   async withoutLiars<Result>(work: () => Promise<Result>, isLie: (error: unknown) => boolean = () => false): Promise<Result> {
     const suspects = new Map<OpenableHost, unknown>()
+=======
+  async withoutLiars<Result>(work: () => Promise<Result>): Promise<Result> {
+>>>>>>> HOSTS
     for (;;) {
       this.#givers.clear()
       try {
         const result = await work()
-        // Only now it is known that it was not the image.
-        for (const [host, reason] of suspects) this.#tellLie(host, reason)
+        this.#tellSuspicions()
         return result
       } catch (error) {
+<<<<<<< HEAD
         if (!(isAboutBytes(error) || isLie(error)) || this.#givers.size === 0) throw error
         for (const host of this.#givers) {
           suspects.set(host, error)
           this.#liars.add(host)
         }
+=======
+        if (!isAboutBytes(error) || this.#givers.size === 0) throw error
+        for (const host of this.#givers) this.#exclude(host, error)
+>>>>>>> HOSTS
       }
     }
   }
@@ -164,6 +173,7 @@ export class HostChoice {
     const path = this.#pathOf(request.url)!
     if (request.method === 'GET' && path.startsWith('manifests/')) {
       const bytes = await readAtMost(response.body, Math.max(LIMITS.manifestBytes, LIMITS.indexBytes), 'a manifest')
+<<<<<<< HEAD
       const tagOrDigest = path.slice('manifests/'.length)
       if (!isWhatWasAsked(bytes, tagOrDigest, response)) {
         this.#liars.add(host)
@@ -173,6 +183,11 @@ export class HostChoice {
       // What a digest stands for cannot be a lie.
       if (!isDigest(tagOrDigest)) this.#givers.add(host)
       return { ...response, body: bodyOf(streamOf(bytes)) }
+=======
+      if (isWhatWasAsked(bytes, path.slice('manifests/'.length), response)) return { ...response, body: bodyOf(streamOf(bytes)) }
+      this.#exclude(host, 'a manifest is not what its digest says')
+      return undefined
+>>>>>>> HOSTS
     }
     this.#answered.set(request.url.pathname, host)
     this.#givers.add(host)
@@ -192,6 +207,19 @@ export class HostChoice {
   #fail(host: OpenableHost, reason: unknown): void {
     if (host.host.isMirror && !this.#failed.has(host)) this.#logger.info('a mirror is passed over', { mirror: host.host.name, reason })
     this.#failed.add(host)
+  }
+
+  /** @param reason an error may still be the image's own fault */
+  #exclude(host: OpenableHost, reason: unknown): void {
+    this.#liars.add(host)
+    if (reason instanceof Error) this.#suspicions.set(host, reason)
+    else this.#tellLie(host, reason)
+  }
+
+  /** The image is right without them. */
+  #tellSuspicions(): void {
+    for (const [host, reason] of this.#suspicions) this.#tellLie(host, reason)
+    this.#suspicions.clear()
   }
 
   #tellLie({ host }: OpenableHost, reason: unknown): void {

@@ -74,12 +74,7 @@ export class HostChoice {
    *
    * @param isLie further errors that say so
    */
-<<<<<<< HEAD
   async withoutLiars<Result>(work: () => Promise<Result>, isLie: (error: unknown) => boolean = () => false): Promise<Result> {
-    const suspects = new Map<OpenableHost, unknown>()
-=======
-  async withoutLiars<Result>(work: () => Promise<Result>): Promise<Result> {
->>>>>>> HOSTS
     for (;;) {
       this.#givers.clear()
       try {
@@ -87,16 +82,8 @@ export class HostChoice {
         this.#tellSuspicions()
         return result
       } catch (error) {
-<<<<<<< HEAD
         if (!(isAboutBytes(error) || isLie(error)) || this.#givers.size === 0) throw error
-        for (const host of this.#givers) {
-          suspects.set(host, error)
-          this.#liars.add(host)
-        }
-=======
-        if (!isAboutBytes(error) || this.#givers.size === 0) throw error
         for (const host of this.#givers) this.#exclude(host, error)
->>>>>>> HOSTS
       }
     }
   }
@@ -173,21 +160,14 @@ export class HostChoice {
     const path = this.#pathOf(request.url)!
     if (request.method === 'GET' && path.startsWith('manifests/')) {
       const bytes = await readAtMost(response.body, Math.max(LIMITS.manifestBytes, LIMITS.indexBytes), 'a manifest')
-<<<<<<< HEAD
       const tagOrDigest = path.slice('manifests/'.length)
       if (!isWhatWasAsked(bytes, tagOrDigest, response)) {
-        this.#liars.add(host)
-        this.#tellLie(host, 'a manifest is not what its digest says')
+        this.#exclude(host, 'a manifest is not what its digest says')
         return undefined
       }
       // What a digest stands for cannot be a lie.
       if (!isDigest(tagOrDigest)) this.#givers.add(host)
       return { ...response, body: bodyOf(streamOf(bytes)) }
-=======
-      if (isWhatWasAsked(bytes, path.slice('manifests/'.length), response)) return { ...response, body: bodyOf(streamOf(bytes)) }
-      this.#exclude(host, 'a manifest is not what its digest says')
-      return undefined
->>>>>>> HOSTS
     }
     this.#answered.set(request.url.pathname, host)
     this.#givers.add(host)

@@ -207,6 +207,7 @@ describe('verbs that print', () => {
       ['dir:a', 'dir:b', { platforms: ['linux/arm64', 'amd64'], preserveDigests: false }],
     ])
     assert.equal((await strata('copy docker://a', { copy })).status, 1)
+    assert.match((await strata('copy --help')).stdout, /docker-archive:PATH\[:REF\|:@INDEX\]/)
   })
   test('prune asks first, and takes only y for yes', async () => {
     let calls = 0

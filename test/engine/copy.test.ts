@@ -258,10 +258,14 @@ test('copy() within one registry mounts blobs: none is read, none is sent', asyn
     assert.deepEqual(blobs, [], tag)
   }
   // From another registry each blob is read once.
-  assert.equal(await copy(place('team/app:multi'), newRepository(second), { platforms: 'all' }), index.digest)
+  await using other = await openEngine({ root: fresh(), storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+  await other.copy(place('team/app:multi'), newRepository(second), { platforms: 'all' })
   const read = blobsSince(method => method === 'GET')
   assert.equal(read.length, 6)
   assert.equal(new Set(read.map(({ path }) => path)).size, 6)
+  // What was copied to a registry before is known to be in a repository of it: no layer is read again.
+  await other.copy(place('team/app:multi'), newRepository(second), { platforms: 'all' })
+  assert.equal(blobsSince(method => method === 'GET').length, 2)
 })
 
 describe('an image layout', () => {

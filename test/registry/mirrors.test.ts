@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { mkdtemp } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -255,20 +257,28 @@ describe('hostile: mirrors that lie', () => {
     await reading(`${DEAD}/app`, files, repository =>
       assert.rejects(
         repository.withoutLiars(() => readBlob(repository)),
-        { code: 'STRATA_REGISTRY_UNREACHABLE', hint: new RegExp(`${liar.address} \\(has given something wrong\\)`) },
+        { code: 'STRATA_REGISTRY_UNREACHABLE', hint: new RegExp(`${liar.address} \\(what it gave was wrong\\)`) },
       ),
     )
   })
 
-  test('#52: what the registry itself gives is wrong: that is told', async () => {
+  test('#52: what the registry itself gives is wrong, too: that is told, and no mirror is called a liar', async () => {
     await using seen = await mirror(givesWrongBlob)
-    await reading(`${seen.address}/app`, await machineFiles(scratch), async repository => {
+    await using copy = await mirror(givesWrongBlob)
+    for (const mirrors of [[], [copy.address]]) {
+      const told: string[] = []
+      await using repository = await connectRepository(parseReference(`${seen.address}/app`), {
+        ...(await registriesConf(tableOf(seen.address, mirrors))),
+        access: 'pull',
+        logger: createLogger('warn', line => told.push(line)),
+      })
       await assert.rejects(
         repository.withoutLiars(() => readBlob(repository)),
         { code: 'STRATA_DIGEST_MISMATCH' },
       )
-    })
-    assert.equal(seen.asked.length, 1)
+      assert.deepEqual(told, [])
+    }
+    assert.deepEqual([seen.asked.length, copy.asked.length], [2, 1])
   })
 
   test('#59: a blob that breaks off in the middle goes on at the next', async () => {
@@ -347,6 +357,18 @@ describe('hosts.toml', () => {
     assert.equal(second.asked[0]!.headers['x-team'], 'a, b')
     assert.equal(first.asked[0]!.headers['x-team'], undefined)
     assert.equal(server.asked[0]!.headers['x-team'], undefined)
+  })
+
+  test('a host that does not let us in within its dial_timeout is passed over', async () => {
+    // It takes connections, and does not shake hands.
+    const silent = createServer(socket => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as { port: number }
+    const files = await hostsToml(registry.address, `[host."https://127.0.0.1:${port}"]\ndial_timeout = "100ms"\n`)
+    const begun = performance.now()
+    await reading(`${registry.address}/app`, files, repository => repository.manifest('1'))
+    assert.ok(performance.now() - begun < 5000)
+    silent.close()
   })
 
   test('pushes go to the first host that takes them', async () => {

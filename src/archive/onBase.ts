@@ -50,7 +50,8 @@ export async function onBase(archive: ArchiveSource, root: GraphRoot, stores: Ba
     stores.lease.add({ kind: 'blob', id: layer.digest }, ...(diffId === undefined ? [] : [{ kind: 'layer', id: diffId }]))
     const stored = diffId === undefined ? undefined : stores.layers.get(diffId)
     if (stored === undefined) throw since.missing(archive.title)
-    if ((await stores.content.has(layer)) || layer.digest === parseDigest(stored.diffId)) return layer
+    const isKept = stores.content.diffIdOf(layer.digest) === stored.diffId && (await stores.content.has(layer))
+    if (isKept || layer.digest === parseDigest(stored.diffId)) return layer
     const plain = { ...plainLayer(stored), mediaType: compressedType(layer.mediaType, 'none') }
     diffIds.set(plain.digest, stored.diffId)
     return plain

@@ -26,10 +26,10 @@ before(async () => {
 after(() => removeTree(CURRENT_DIRECTORY, scratch))
 
 let opened = 0
-function openStores(): Stores & Disposable {
+function openStores(storageDriver?: string): Stores & Disposable {
   const root = join(scratch, `root${(opened += 1)}`)
   const metadata = openMetadata(openRootDirectory(root))
-  const stores = new Stores({ root, storageDriver: undefined, metadata, images: new ImageStore(metadata) })
+  const stores = new Stores({ root, storageDriver, metadata, images: new ImageStore(metadata) })
   return Object.assign(stores, { [Symbol.dispose]: () => metadata.close() })
 }
 
@@ -179,6 +179,32 @@ test('hostile #53: pullImage() keeps nothing of an image whose layer is another 
   await assert.rejects(pull(stores, server.address), { kind: 'dataLoss', code: 'STRATA_DIFF_ID_MISMATCH' })
   assert.equal(stores.layers.get(parseDiffId(digestOf(ONE))), undefined, 'not even the layer that is right')
   await assertEmptied(stores)
+})
+
+test('hostile #53: pullImage() takes no blob that is here for another layer that is here too', async () => {
+  using stores = openStores()
+  for (const tar of [ONE, TWO]) {
+    await using server = await lyingServer(registryOf(publish([tar]), []))
+    await pull(stores, server.address)
+  }
+  const [blob, diffId] = [publish([ONE]).layers[0]!.digest, digestOf(TWO)]
+  await using server = await lyingServer(registryOf(publish([ONE], { diffIds: [diffId] }), []))
+  await assert.rejects(pull(stores, server.address), { kind: 'dataLoss', code: 'STRATA_DIFF_ID_MISMATCH' })
+  assert.equal(stores.content.diffIdOf(blob), digestOf(ONE))
+  assert.equal(stores.images.list().length, 2)
+})
+
+test('hostile #53: a pull ends whose lowest layer is not to be had, whichever driver waits for it', async () => {
+  const image = publish([ONE, TWO, tarOf({ top: 'top' })])
+  const isGone = (digest: string): boolean => digest === image.layers[0]!.digest
+  await using server = await lyingServer(
+    registryOf(image, [], (digest, _, response) => isGone(digest) && void response.writeHead(404).end() === undefined),
+  )
+  for (const driver of ['vfs', undefined]) {
+    using stores = openStores(driver)
+    await assert.rejects(pull(stores, server.address), { name: 'StrataError' })
+    await assertEmptied(stores)
+  }
 })
 
 test('hostile #52: pullImage() keeps nothing of a blob whose bytes are others, more or fewer', async () => {

@@ -146,6 +146,18 @@ describe('copy() keeps digests', () => {
     }
   })
 
+  test("of an image in Docker's types, which stay as they are", async () => {
+    const source = newRepository(first)
+    await skopeo(...SKOPEO_COPY, '--format', 'v2s2', remote('arm64'), source)
+    const digest = await digestAt(source)
+    for (const [title, place] of Object.entries(newPlaces())) {
+      assert.equal(await copy(source, place), digest, title)
+      const onward = newRepository(second)
+      assert.equal(await copy(place, onward), digest, title)
+      await skopeo(...SKOPEO_COPY, onward, `dir:${fresh()}`)
+    }
+  })
+
   test("of what umoci and skopeo's docker-archive hold: config and layers", async () => {
     const archive = fresh()
     await skopeo(...SKOPEO_COPY, remote('arm64'), `docker-archive:${archive}:x/y:1`)

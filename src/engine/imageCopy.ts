@@ -46,7 +46,13 @@ export async function copyImage(
 type StrataPlace = Extract<Transport, { readonly kind: 'strata' }>
 
 function nameIn({ reference }: StrataPlace): Reference {
-  return withDefaultTag(parseReference(reference))
+  const name = withDefaultTag(parseReference(reference))
+  if (name.digest === undefined) return name
+  throw new StrataError(
+    'invalidArgument',
+    'STRATA_NAME_HAS_DIGEST',
+    `Cannot copy to "strata:${reference}": a name with a digest cannot be given`,
+  )
 }
 
 /** What of the source is meant. One platform's image stands for itself; several stand in their index. */

@@ -369,6 +369,7 @@ describe('a destination that', () => {
   })
 
   test('names another digest is refused', async () => {
+    await assert.rejects(copy(remote('arm64'), `strata:named@${arm64.digest}`), { code: 'STRATA_NAME_HAS_DIGEST' })
     const place = `docker://${second.address}/digests/app@${arm64.digest}`
     await assert.rejects(copy(remote('amd64'), place), { kind: 'conflict', code: 'STRATA_OTHER_DIGEST' })
     assert.equal(await copy(remote('arm64'), place), arm64.digest)

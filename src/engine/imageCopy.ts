@@ -69,7 +69,7 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
   const { takeGraph } = await import('../transfer/index.ts')
   const name = nameIn(to)
   const { platforms = [] } = options
-  const isPart = platforms !== 'all' && platforms.length > 1 && !source.isChosen
+  const isPart = platforms !== 'all' && platforms.length > 1
   const { root } = isPart ? source : await choose(source, options)
   await checkTrust(source, root)
   await using lease = stores.leases.create()

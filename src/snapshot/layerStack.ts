@@ -81,7 +81,8 @@ export class DriverLayerStack implements LayerStack {
   async #import(layer: Pick<StackedLayer, 'id' | 'parent'>, input: LayerInput): Promise<AppliedLayer> {
     const { id, parent } = layer
     // Drivers whose states hold what is below them need the parent whole first.
-    const chain: SnapshotChain = this.#driver.importsInParallel || parent === undefined ? [id] : [id, ...(await this.#wholeChainOf(parent))]
+    const chain: SnapshotChain =
+      this.#driver.importsInParallel || parent === undefined ? [id] : [id, ...(await this.#wholeChainOf(parent, input.signal))]
     try {
       // Of one whom power loss took the same id from.
       await this.#driver.remove(id)
@@ -93,9 +94,10 @@ export class DriverLayerStack implements LayerStack {
   }
 
   /** The chain of a parent that is whole. What this stack has itself counts, also when somebody else commits the same meanwhile. */
-  async #wholeChainOf(name: string): Promise<SnapshotChain> {
+  async #wholeChainOf(name: string, signal: AbortSignal | undefined): Promise<SnapshotChain> {
     if (!this.#named.has(name) && this.#records.isCommitted(name)) return this.#records.chain(this.#records.get(name).id)
-    const below = await this.#awaited(name)
+    // The layer below may never come.
+    const below = await unlessAborted(this.#awaited(name), signal)
     await below.applied
     this.#stop.signal.throwIfAborted()
     const chain = this.#chainOf(below)
@@ -142,6 +144,16 @@ export class DriverLayerStack implements LayerStack {
     if (at.parent !== undefined) chain.push(...this.#records.chain(this.#records.get(at.parent).id))
     return chain
   }
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error)
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }
 
 function noSuchParent(name: string): StrataError {

@@ -73,7 +73,10 @@ async function pullOnce(
   await using small = content.batch({ lease })
   await small.add(manifest.config, configBytes)
   const diffIds = config.rootfs.diff_ids
-  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, ...signalOf(options) })
+  // Layers may wait for one below that does not come any more.
+  const giveUp = new AbortController()
+  const stop = signal === undefined ? giveUp.signal : AbortSignal.any([signal, giveUp.signal])
+  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, signal: stop })
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
   // A layer that came in another form is here without the blob that this manifest names.
@@ -81,7 +84,7 @@ async function pullOnce(
     if (layer.digest !== parseDigest(diffIds[position]!) && !(await content.has(layer))) missing.add(position)
   for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')
   const arriving = new Map<string, Promise<void>>()
-  await mapConcurrently(missing, LAYERS_AT_ONCE, async (position, failed) => {
+  await mapConcurrently(missing, LAYERS_AT_ONCE, async position => {
     const layer = manifest.layers[position]!
     // Two equal layers of one image are fetched once; the second is read from the store.
     await arriving.get(layer.digest)
@@ -93,10 +96,11 @@ async function pullOnce(
       report,
       lease,
       damaged,
-      signal: signal === undefined ? failed : AbortSignal.any([signal, failed]),
+      signal: stop,
     })
     const pulled = pull.run(diffIds[position]!)
     arriving.set(layer.digest, pulled)
+    pulled.catch((cause: unknown) => giveUp.abort(givenUp(layer, cause)))
     await pulled
     report(position, 'Pull complete')
   })
@@ -151,6 +155,10 @@ interface LayerPullOptions {
 function isAboutBytes(error: unknown): error is StrataError {
   if (isStrataError(error) && error.code === 'STRATA_REGISTRY_ANSWER') return false
   return (['dataLoss', 'invalidArgument', 'unsupported'] as const).some(kind => isStrataError(error, kind))
+}
+
+function givenUp({ digest }: Descriptor, cause: unknown): StrataError {
+  return new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot go on with the image: layer ${digest} did not come`, { cause })
 }
 
 function unusable({ digest }: Descriptor, cause: StrataError): StrataError {

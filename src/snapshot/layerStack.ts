@@ -96,8 +96,7 @@ export class DriverLayerStack implements LayerStack {
   /** The chain of a parent that is whole. What this stack has itself counts, also when somebody else commits the same meanwhile. */
   async #wholeChainOf(name: string, signal: AbortSignal | undefined): Promise<SnapshotChain> {
     if (!this.#named.has(name) && this.#records.isCommitted(name)) return this.#records.chain(this.#records.get(name).id)
-    // The layer below may never come.
-    const below = await unlessAborted(this.#awaited(name), signal)
+    const below = await this.#awaited(name, signal)
     await below.applied
     this.#stop.signal.throwIfAborted()
     const chain = this.#chainOf(below)
@@ -112,11 +111,14 @@ export class DriverLayerStack implements LayerStack {
     this.#expected.delete(name)
   }
 
-  async #awaited(name: string): Promise<StackedLayer> {
+  /** A layer that is here or to come; gives up with the signal, since one that could not be had never comes. */
+  async #awaited(name: string, signal: AbortSignal | undefined): Promise<StackedLayer> {
     const present = this.#named.get(name)
     if (present !== undefined) return present
     const expected = this.#expected.get(name) ?? Promise.withResolvers<StackedLayer>()
     this.#expected.set(name, expected)
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', () => expected.reject(signal.reason as Error), { once: true })
     return expected.promise
   }
 
@@ -144,16 +146,6 @@ export class DriverLayerStack implements LayerStack {
     if (at.parent !== undefined) chain.push(...this.#records.chain(this.#records.get(at.parent).id))
     return chain
   }
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }
 
 function noSuchParent(name: string): StrataError {

@@ -254,6 +254,37 @@ test('hostile #68: pullImage() asks for nothing of a blob that had come whole wh
   assert.deepEqual((await checkStore(stores.root)).faults, [])
 })
 
+test('pullImage() keeps what has come of a layer when another one turns out to be wrong', async () => {
+  const image = publish([ONE, tarOf({ other: randomBytes(400_000) })])
+  const [wrong, good] = image.layers
+  const half = good!.size / 2
+  let cameHalf = false
+  await using server = await lyingServer(
+    registryOf(image, [], (digest, _, response) => {
+      if (digest === good!.digest) {
+        response.writeHead(200, { 'content-length': good!.size })
+        response.write(image.blobs.get(digest)!.subarray(0, half))
+      } else if (digest === wrong!.digest) {
+        const bad = Buffer.from(image.blobs.get(digest)!)
+        bad[5000]! ^= 1
+        // When the other one is on its way.
+        const send = (): unknown => (cameHalf ? response.end(bad) : setTimeout(send, 20))
+        send()
+      }
+      return digest === good!.digest || digest === wrong!.digest
+    }),
+  )
+  using stores = openStores()
+  const onProgress = ({ current = 0 }: Progress): void => {
+    if (current >= Math.floor(half)) setTimeout(() => (cameHalf = true), 100)
+  }
+  await assert.rejects(pull(stores, server.address, { onProgress }), { kind: 'dataLoss' })
+  await using ingest = await stores.content.ingest(good!.digest, { target: good! })
+  assert.ok(ingest.size > 100_000, `${ingest.size} bytes`)
+  await using other = await stores.content.ingest(wrong!.digest, { target: wrong! })
+  assert.equal(other.size, 0)
+})
+
 test('pullImage() on vfs fails when a layer does not come that others wait for', async () => {
   const image = publish([ONE, TWO])
   await using server = await lyingServer(

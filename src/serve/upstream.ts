@@ -74,9 +74,19 @@ export class Upstream implements AsyncDisposable {
 
   /** All tags of a repository there; undefined when it cannot be reached. */
   async tags(name: string): Promise<readonly string[] | undefined> {
+    return this.#ask(name, repository => Array.fromAsync(repository.tags({ signal: this.#closed.signal })))
+  }
+
+  /** What is said there about a manifest; undefined when it cannot be reached. */
+  async referrers(name: string, subject: Digest): Promise<readonly Descriptor[] | undefined> {
+    return this.#ask(name, repository => repository.referrers(subject, { signal: this.#closed.signal }))
+  }
+
+  /** Asks for what changes there; undefined when nothing answers. */
+  async #ask<Result>(name: string, question: (repository: Repository) => Promise<Result>): Promise<Result | undefined> {
     try {
       await using repository = await this.#connect(name)
-      return await Array.fromAsync(repository.tags({ signal: this.#closed.signal }))
+      return await question(repository)
     } catch (error) {
       if (isStrataError(error, 'unavailable')) return undefined
       throw refusal(error, 'NAME_UNKNOWN')

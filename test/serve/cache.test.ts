@@ -102,6 +102,21 @@ test('a cache asks again what a tag stands for, and gives out nothing that was m
   assert.deepEqual(image?.digests, [`${upstream.address}/team/app@${before.digest}`])
 })
 
+test('a cache tells what is said about an image, and gives it out', async () => {
+  await using upstream = await Served.start({ writable: true })
+  await using served = await Served.start({ upstream: upstream.address })
+  const subject = await upstream.artifact('team/app', 'subject', {}, '1')
+  const referrer = await upstream.artifact('team/app', 'said', { subject, artifactType: 'application/said' })
+  const listed = async (): Promise<unknown> =>
+    ((await (await served.must(200, 'GET', `/v2/team/app/referrers/${subject.digest}`)).json()) as { manifests: unknown }).manifests
+  const expected = [{ ...referrer, artifactType: 'application/said' }]
+  assert.deepEqual(await listed(), expected)
+  await served.must(200, 'GET', `/v2/team/app/manifests/${referrer.digest}`)
+  await upstream.server.close()
+  assert.deepEqual(await listed(), expected)
+  await served.must(200, 'GET', `/v2/team/app/manifests/${referrer.digest}`)
+})
+
 test('many clients of one blob are one download, also those that join in the middle', async () => {
   const halfSent = Promise.withResolvers<void>()
   const goOn = Promise.withResolvers<void>()

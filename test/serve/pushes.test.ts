@@ -65,6 +65,22 @@ test('an image that cannot be unpacked is kept and given out as it is, and is no
   await assert.rejects(served.engine.inspectImage(`${served.address}/team/app:diffid`), { kind: 'notFound' })
 })
 
+test('what was pulled along with an image is given out along with it, by reference and by cosign’s tag', async () => {
+  await using first = await Served.start({ writable: true })
+  const crafter = new ImageCrafter(first.address, 'team/app')
+  const subject = await crafter.image('1', [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }])
+  const said = await first.artifact('team/app', 'said', { subject, artifactType: 'application/said' })
+  const tag = `${subject.digest.replace(':', '-')}.sig`
+  const signature = await first.artifact('team/app', 'signed', {}, tag)
+  await using second = await Served.start()
+  await second.engine.pull(`${first.address}/team/app:1`)
+  const answer = await second.must(200, 'GET', `/v2/team/app/referrers/${subject.digest}`)
+  assert.deepEqual(((await answer.json()) as { manifests: unknown }).manifests, [{ ...said, artifactType: 'application/said' }])
+  await second.must(200, 'GET', `/v2/team/app/manifests/${said.digest}`)
+  assert.equal((await second.must(200, 'HEAD', `/v2/team/app/manifests/${tag}`)).headers.get('docker-content-digest'), signature.digest)
+  await second.must(404, 'HEAD', `/v2/team/app/manifests/${tag}x`)
+})
+
 test('a server that is killed leaves nothing half-visible; uploads go on at the next one, or are pruned', async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'strata-killed-'))
   const root = join(scratch, 'root')

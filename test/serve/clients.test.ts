@@ -1,40 +1,22 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { MEDIA_TYPES } from '../../src/oci/index.ts'
 import { must, strata } from '../support/commands.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { checkStore } from '../support/storeCheck.ts'
 import { tarOf } from '../support/tars.ts'
 import { Served } from './served.ts'
-
-const STRATA = fileURLToPath(new URL('../../bin/strata', import.meta.url))
+import { startServing } from './serveProcess.ts'
 
 let scratch: string
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'strata-clients-'))
 })
 after(() => rm(scratch, { recursive: true, force: true }))
-
-/** `strata serve` as a process of its own. */
-async function serveProcess(
-  root: string,
-  ...flags: readonly string[]
-): Promise<{ readonly address: string; readonly process: ChildProcess; readonly errors: () => string }> {
-  const process = spawn(STRATA, ['--root', root, '--no-fsync', 'serve', '--listen', ':0', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let errors = ''
-  process.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-  const [line] = (await once(process.stdout, 'data')) as [Buffer]
-  const [, address = ''] = /^Serving on http:\/\/(127\.0\.0\.1:\d+)\n/.exec(line.toString()) ?? []
-  assert.notEqual(address, '', line.toString())
-  return { address, process, errors: () => errors }
-}
 
 async function succeeds(root: string, ...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await strata(['--root', root, '--no-fsync', ...args])
@@ -49,14 +31,12 @@ test('strata serve prints where, warns of hidden names, logs requests when asked
     await writeFile(tar, tarOf({ [`file${position}`]: 'x' }))
     await succeeds(root, 'import', tar, name)
   }
-  const { address, process, errors } = await serveProcess(root, '--verbose')
+  const { address, errors, end } = await startServing(root, '--verbose')
   const warning = 'WARNING: quay.io/team/app:1 is hidden: clients get docker.io/team/app:1 as team/app:1\n'
   assert.equal(await (await fetch(`http://${address}/v2/team/app/tags/list`)).text(), '{"name":"team/app","tags":["1"]}')
   await succeeds(root, 'tag', 'quay.io/team/app:1', 'ghcr.io/team/app:1')
   await succeeds(root, 'pull', '-q', `${address}/team/app:1`)
-  const ended = once(process, 'exit')
-  process.kill('SIGTERM')
-  assert.deepEqual(await ended, [0, null])
+  assert.equal(await end('SIGTERM'), 0)
   assert.ok(errors().startsWith(warning), errors())
   assert.match(errors(), /Z 127\.0\.0\.1 - GET \/v2\/team\/app\/tags\/list 200 \d+ \d+ms\n/)
   assert.ok(errors().includes('WARNING: ghcr.io/team/app:1 is hidden'), errors())
@@ -80,7 +60,7 @@ test('Strata pulls and pushes, and a pushed image is one of the store', async ()
   const tar = join(scratch, 'image.tar')
   await writeFile(tar, tarOf({ file: randomBytes(2_000_000), other: 'text' }))
   await succeeds(theirs, 'import', tar, 'made:1')
-  const { address, process } = await serveProcess(ours, '--writable')
+  const { address, end } = await startServing(ours, '--writable')
   await succeeds(theirs, 'tag', 'made:1', `${address}/team/made:1`)
   await succeeds(theirs, 'push', '-q', `${address}/team/made:1`)
   await succeeds(theirs, 'rmi', '-f', `${address}/team/made:1`, 'made:1')
@@ -88,8 +68,7 @@ test('Strata pulls and pushes, and a pushed image is one of the store', async ()
   assert.match(pulled, /Downloaded newer image/)
   const id = await succeeds(ours, 'inspect', `${address}/team/made:1`, '-f', '{{.Id}}')
   assert.equal(await succeeds(theirs, 'inspect', `${address}/team/made:1`, '-f', '{{.Id}}'), id)
-  process.kill('SIGINT')
-  await once(process, 'exit')
+  assert.equal(await end('SIGINT'), 0)
   for (const root of [ours, theirs]) {
     const { images, faults } = await checkStore(root)
     assert.deepEqual(faults, [])

@@ -276,7 +276,7 @@ class StoreServer implements RegistryServer {
       user,
       method: request.method ?? '',
       url: (request.url ?? '').replaceAll(/[^\x21-\x7e]/g, '?').slice(0, 1000),
-      status: response.statusCode,
+      status: response.headersSent ? response.statusCode : undefined,
       bytes: request.socket.bytesWritten - bytesBefore,
       durationMs: Math.round(performance.now() - startedAt),
     })

@@ -203,6 +203,22 @@ test('an upstream that refuses or cannot be had is told as such', async () => {
   }
 })
 
+test('while upstream allows no more requests, what it last had is given out (hostile #59)', async () => {
+  let status = 200
+  await using upstream = await lyingServer((request, response) => {
+    if (status !== 200) response.writeHead(status, { 'retry-after': '0' }).end('{}')
+    else if (request.url!.includes('/tags/')) response.end('{"tags":["1","2"]}')
+    else response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest }).end(MANIFEST)
+  })
+  await using served = await Served.start({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  status = 429
+  await served.restart({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  assert.deepEqual(await (await served.must(200, 'GET', '/v2/team/app/tags/list')).json(), { name: 'team/app', tags: ['1'] })
+  assert.deepEqual(await codesOf(await served.must(429, 'GET', '/v2/team/app/manifests/2')), ['TOOMANYREQUESTS'])
+})
+
 test('a client that leaves does not end the download', async () => {
   await using upstream = await slowUpstream((_, response) => response.writeHead(200, { 'content-length': LAYER.length }).end(LAYER))
   await using served = await Served.start({ upstream: upstream.address })

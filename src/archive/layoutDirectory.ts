@@ -36,10 +36,11 @@ export class LayoutDirectory implements ImageSink {
   /** Makes the directory where there is none. Rejects with `conflict` (STRATA_NOT_A_LAYOUT) for one that holds something else. */
   static async open(path: string, options: LayoutOptions): Promise<LayoutDirectory> {
     try {
-      await mkdir(join(path, IMAGE_LAYOUT.blobs, 'sha256'), { recursive: true })
+      await mkdir(path, { recursive: true })
       const header = await readIfExists(join(path, IMAGE_LAYOUT.header))
       if (header !== undefined) parseImageLayout(header)
       else if (readdirSync(path).some(isStrange)) throw notALayout(path)
+      await mkdir(join(path, IMAGE_LAYOUT.blobs, 'sha256'), { recursive: true })
     } catch (error) {
       throw systemError(`write image layout "${path}"`, error)
     }

@@ -5,6 +5,8 @@ import type { OptionTable, OptionValues } from './options.ts'
 export interface Command {
   /** What follows the verb in the usage line: `[OPTIONS] IMAGE [COMMAND] [ARG...]`. */
   readonly usage: string
+  /** What help tells besides the summary. */
+  readonly notes?: string
   readonly options: OptionTable
   /** How many operands it takes: at least, at most. */
   readonly operands: readonly [number, number]

@@ -46,6 +46,7 @@ export function commandHelp(path: string, command: Command, entry: CommandEntry)
   return `${[
     usageLine(path, command),
     entry.summary,
+    ...(command.notes === undefined ? [] : [wrap(command.notes, 0)]),
     ...(names.length > 1 ? [`Aliases:\n  ${names.join(', ')}`] : []),
     ...(visible ? [optionSection('Options', command.options)] : []),
   ].join('\n\n')}\n`

@@ -176,6 +176,39 @@ describe('verbs that print', () => {
       await rm(directory, { recursive: true })
     }
   })
+  test('save tells the engine what form the archive shall have; old spellings are taken', async () => {
+    const seen: unknown[] = []
+    const save: Engine['save'] = async (images, { signal: _signal, ...options } = {}) => (seen.push([images, options]), streamOf())
+    await strata('save a', { save })
+    await strata('save --format oci-archive --compression zstd --platform linux/amd64 --platform arm64 --since base:1 a b', { save })
+    await strata('save --format docker a', { save })
+    assert.deepEqual(seen, [
+      [['a'], { platforms: [] }],
+      [['a', 'b'], { platforms: ['linux/amd64', 'arm64'], compression: 'zstd', format: 'oci-archive', since: 'base:1' }],
+      [['a'], { platforms: [], format: 'docker' }],
+    ])
+    assert.equal((await strata('save --format tar a', { save })).status, 125)
+    assert.equal((await strata('save --compression xz a', { save })).status, 125)
+  })
+  test('copy prints the digest, tells what it does on stderr, and passes on what is wanted', async () => {
+    const seen: unknown[] = []
+    const copy: Engine['copy'] = async (source, destination, { signal: _signal, onProgress, ...options } = {}) => {
+      onProgress?.({ id: 'Copying blob 0123456789ab', status: 'done' })
+      seen.push([source, destination, options])
+      return { manifestDigest: 'sha256:abc' }
+    }
+    const ran = await strata('copy docker://a dir:b', { copy })
+    assert.deepEqual([ran.status, ran.stdout, ran.stderr], [0, 'sha256:abc\n', 'Copying blob 0123456789ab: done\n'])
+    assert.equal((await strata('copy -q -a --preserve-digests --limit-rate 2M oci:a:b strata:c', { copy })).stderr, '')
+    await strata('image copy --platform linux/arm64 --platform amd64 dir:a dir:b', { copy })
+    assert.deepEqual(seen, [
+      ['docker://a', 'dir:b', { platforms: [], preserveDigests: false }],
+      ['oci:a:b', 'strata:c', { platforms: 'all', preserveDigests: true, limitRate: 2 * 1024 * 1024 }],
+      ['dir:a', 'dir:b', { platforms: ['linux/arm64', 'amd64'], preserveDigests: false }],
+    ])
+    assert.equal((await strata('copy docker://a', { copy })).status, 1)
+    assert.match((await strata('copy --help')).stdout, /docker-archive:PATH\[:REF\|:@INDEX\]/)
+  })
   test('prune asks first, and takes only y for yes', async () => {
     let calls = 0
     const pruneContainers: Engine['pruneContainers'] = async () => {

@@ -23,7 +23,11 @@ export interface CopySource extends ChosenGraph, AsyncDisposable {
   readonly archive?: ArchiveSource
   /** `host/path`, where it is one of a registry. */
   readonly repository?: string
+  /** Does the copying, and again where a mirror turned out to lie. */
+  copying<Result>(work: () => Promise<Result>): Promise<Result>
 }
+
+const once = <Result>(work: () => Promise<Result>): Promise<Result> => work()
 
 export interface CopySourceOptions extends CopyImageOptions, CallOptions, RegistryAccess {
   /** Counts what comes and what goes. */
@@ -50,6 +54,7 @@ async function openRemote(reference: Reference, options: CopySourceOptions): Pro
     root,
     isChosen: false,
     repository: repository.name,
+    copying: work => repository.withoutLiars(work),
     async checkTrust(digests) {
       const policy = await readPolicyFile(options)
       if (policy === undefined) return
@@ -78,6 +83,7 @@ async function openLocal(stores: Stores, text: string, { platforms }: CopySource
     root: bytes,
     select: isSelected,
     isChosen: true,
+    copying: once,
     // It has come in, and is not used here.
     checkTrust: async () => undefined,
     [Symbol.asyncDispose]: () => lease.disposeAsync(),
@@ -101,6 +107,7 @@ async function openFiles(
     root,
     isChosen: false,
     archive: blobs,
+    copying: once,
     checkTrust: () => checkArchived(options, blobs, { root: chosen, path: from.path }),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }

@@ -21,7 +21,7 @@ export async function openCopyTarget(
   to: Exclude<Transport, { readonly kind: 'strata' }>,
   options: CopyTargetOptions,
 ): Promise<ImageSink> {
-  if (to.kind === 'docker') return openRemote(to.reference, options)
+  if (to.kind === 'docker') return openRemote(stores, to.reference, options)
   const { ArchiveTarget, ImageDirectory, LayoutDirectory } = await import('../archive/index.ts')
   const { durability } = options
   const archive = { durability, platform: hostPlatform() }
@@ -51,11 +51,12 @@ export async function openCopyTarget(
   }
 }
 
-async function openRemote(reference: Reference, options: CopyTargetOptions): Promise<ImageSink> {
+async function openRemote(stores: Stores, reference: Reference, options: CopyTargetOptions): Promise<ImageSink> {
   const { connectRepository } = await import('../registry/index.ts')
   const { RepositorySink } = await import('../transfer/index.ts')
   const repository = await connectRepository(reference, { ...options, access: 'push' })
-  const sink = new RepositorySink(repository, { compression: 'none', neighbours: options.neighbours })
+  // Which repositories have a layer is known and noted, as by a push.
+  const sink = new RepositorySink(repository, { compression: 'none', content: stores.content, neighbours: options.neighbours })
   return {
     take: (target, source, call) => sink.take(target, source, call),
     async finish(root, call) {

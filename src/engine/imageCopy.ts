@@ -37,7 +37,9 @@ export async function copyImage(
     return { manifestDigest: stores.images.rootOf(nameIn(to))!.digest }
   }
   await using source = await openCopySource(stores, from, options)
-  const { digest } = to.kind === 'strata' ? await copyToStore(stores, source, to, options) : await copyToPlace(stores, source, to, options)
+  const copy = (): Promise<Descriptor> =>
+    to.kind === 'strata' ? copyToStore(stores, source, to, options) : copyToPlace(stores, source, to, options)
+  const { digest } = await source.copying(copy)
   return { manifestDigest: digest }
 }
 

@@ -1,8 +1,18 @@
 import { type ByteStream, type CallOptions, isStrataError, type Progress, StrataError } from '../base/index.ts'
-import type { ArchiveSource } from '../archive/index.ts'
+import type { ArchivedRoot, ArchiveSource } from '../archive/index.ts'
 import { changeConfig, composeImage, takeNewLayer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { type Descriptor, familiarName, formatPlatform, type ImageConfig, isIndex, parseReference, withDefaultTag } from '../oci/index.ts'
+import {
+  checkIsImage,
+  familiarName,
+  formatPlatform,
+  type ImageConfig,
+  isIndex,
+  isManifest,
+  parseManifest,
+  parseReference,
+  withDefaultTag,
+} from '../oci/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
 import { bestForHost } from './bestForHost.ts'
 import { platformOf } from './hostPlatform.ts'
@@ -70,9 +80,9 @@ export async function loadImages(
   for (const root of roots) await checkArchived(options, archive, { root, path })
   await using lease = stores.leases.create()
   const taken: TakenRoot[] = []
-  for (const { descriptor, names } of roots) {
-    const found = await takeArchived(stores, { archive, root: descriptor }, { ...options, lease })
-    if (found !== undefined) taken.push({ ...found, names })
+  for (const root of roots) {
+    const found = await takeArchived(stores, { archive, root }, { ...options, lease })
+    if (found !== undefined) taken.push({ ...found, names: root.names })
   }
   if (taken.length === 0 && archive.roots.length > 0) {
     throw new StrataError(
@@ -95,7 +105,7 @@ export async function loadImages(
  */
 async function takeArchived(
   stores: Stores,
-  { archive, root }: { readonly archive: ArchiveSource; readonly root: Descriptor },
+  { archive, root: { descriptor, names } }: { readonly archive: ArchiveSource; readonly root: ArchivedRoot },
   options: LoadOptions & CallOptions & { readonly lease: Lease },
 ): Promise<Omit<TakenRoot, 'names'> | undefined> {
   const { isWholeIndex } = await import('../archive/index.ts')
@@ -109,14 +119,17 @@ async function takeArchived(
       if (progress.id === '' || progress.current !== undefined) onProgress?.(progress)
     },
   }
-  const named = await readRoot(archive, root)
-  const isWhole = options.platform === undefined && (await isWholeIndex(archive, root))
+  const named = await readRoot(archive, descriptor)
+  const isWhole = options.platform === undefined && (await isWholeIndex(archive, descriptor))
   try {
     const platform = platformOf(options.platform)
     const chosen = isWhole ? named : await choosePlatformImage(archive, named, { ...call, platform })
+    // Nothing would keep an artifact without a name.
+    if (names.length === 0 && isManifest(chosen.descriptor.mediaType))
+      checkIsImage(parseManifest(chosen.bytes, chosen.descriptor.mediaType))
     return await takeArchivedGraph(stores, { archive, root: chosen }, { ...call, platforms: 'all' })
   } catch (error) {
-    if (isIndex(root.mediaType) && isStrataError(error) && error.code === 'STRATA_NO_SUCH_PLATFORM') return undefined
+    if (isIndex(descriptor.mediaType) && isStrataError(error) && error.code === 'STRATA_NO_SUCH_PLATFORM') return undefined
     throw error
   }
 }

@@ -37,7 +37,7 @@ export async function pullImages(
     ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
   })
   const policy = await readPolicyFile(options)
-  const tags = options.allTags === true ? await Array.fromAsync(repository.tags(options)) : undefined
+  const tags = options.allTags === true ? await imageTags(repository, options) : undefined
   const references = tags === undefined ? [withDefaultTag(asked)] : tags.map(tag => withTag(asked, tag))
   const platforms = wantedPlatforms(options.platforms)
   const pulled: PulledImage[] = []
@@ -48,6 +48,12 @@ export async function pullImages(
     pulled.push(await repository.withoutLiars(pull, isPolicyRejection))
   }
   return pulled
+}
+
+/** What is said about images comes along with them. */
+async function imageTags(repository: Repository, options: CallOptions): Promise<readonly string[]> {
+  const { isReferrersTag } = await import('../transfer/index.ts')
+  return (await Array.fromAsync(repository.tags(options))).filter(tag => !isReferrersTag(tag))
 }
 
 /** What a user asks for; nothing is this machine's platform. */

@@ -1,7 +1,7 @@
 import { type CallOptions, readAtMost } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
 import { type Descriptor, type Digest, familiarName, isManifest, LIMITS, parseReference, type Reference } from '../oci/index.ts'
-import { maySign, type Signature } from '../signature/index.ts'
+import { maySign, type Signature, signatureTag } from '../signature/index.ts'
 import type { SignatureManifest } from '../transfer/index.ts'
 import { isPolicyRejection, type PolicyFile } from './policyFile.ts'
 import type { Stores } from './stores.ts'
@@ -29,17 +29,11 @@ export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { ima
     return
   }
   const digests = [...new Set([image.manifest.digest, ...indexes.map(({ root }) => root.digest), ...origins.map(({ digest }) => digest!)])]
-  const signatures: AsyncIterable<Signature> = {
-    async *[Symbol.asyncIterator]() {
-      const { readSignatures } = await import('../transfer/index.ts')
-      const options = signal === undefined ? {} : { signal }
-      yield* readSignatures(stores.content, keptSignatures(stores, digests, options), options)
-    },
-  }
   const names = asked === undefined ? [...image.names.map(each => parseReference(each)), ...origins] : [asked]
   const rejections: unknown[] = []
   for (const name of names) {
     try {
+      const signatures = keptSignatures(stores, name, { digests, signal })
       await checkTrust(policy, { ...registryImage(name, digests, signatures), hint: HINT })
       return
     } catch (error) {
@@ -79,11 +73,36 @@ async function madeHere(stores: Stores, image: ImageRecord, asked: Reference | u
   }
 }
 
-async function* keptSignatures(stores: Stores, subjects: readonly Digest[], options: CallOptions): AsyncGenerator<SignatureManifest> {
-  for (const { descriptor, tag } of subjects.flatMap(subject => stores.images.referrersOf(subject))) {
-    if (!isManifest(descriptor.mediaType) || (tag === undefined && !maySign(descriptor))) continue
-    // What was said about an index of which one image is here is not held.
-    if (!(await stores.content.has(descriptor))) continue
+interface KeptOptions {
+  readonly digests: readonly Digest[]
+  readonly signal: AbortSignal | undefined
+}
+
+/** The signatures that are here: those that came along, and those that were brought here by their tag. */
+function keptSignatures(stores: Stores, name: Reference, { digests, signal }: KeptOptions): AsyncIterable<Signature> {
+  const options = signal === undefined ? {} : { signal }
+  const kept = digests.flatMap(digest => [
+    ...stores.images.referrersOf(digest).flatMap(({ descriptor, tag }) => (tag !== undefined || maySign(descriptor) ? [descriptor] : [])),
+    ...taggedSignatures(stores, name, digest),
+  ])
+  return {
+    async *[Symbol.asyncIterator]() {
+      const { readSignatures } = await import('../transfer/index.ts')
+      yield* readSignatures(stores.content, manifestsOf(stores, kept, options), options)
+    },
+  }
+}
+
+function taggedSignatures({ images }: Stores, { domain, path }: Reference, digest: Digest): readonly Descriptor[] {
+  const tag = signatureTag(digest)
+  const root = tag === undefined ? undefined : images.rootOf({ domain, path, tag })
+  return root === undefined ? [] : [root]
+}
+
+async function* manifestsOf(stores: Stores, descriptors: readonly Descriptor[], options: CallOptions): AsyncGenerator<SignatureManifest> {
+  for (const descriptor of descriptors) {
+    // What was said about an index of which one image is here is not always held.
+    if (!isManifest(descriptor.mediaType) || !(await stores.content.has(descriptor))) continue
     const bytes = await readAtMost(await stores.content.open(descriptor, options), LIMITS.manifestBytes, `signature ${descriptor.digest}`)
     yield { descriptor, bytes }
   }

@@ -3,12 +3,14 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { isStrataError } from '../base/index.ts'
 import {
+  checkIsImage,
   checkManifestAgainstConfig,
   type Descriptor,
   describeBytes,
   digestOf,
   enterIndex,
   type ImageConfig,
+  isImageManifest,
   LIMITS,
   MEDIA_TYPES,
   parseDiffId,
@@ -129,6 +131,27 @@ test('hostile #54: a digest inside a document is checked before anybody makes a 
     assert.throws(() => parseIndex(json({ ...INDEX, manifests: [{ ...ENTRY, digest }] })), INVALID)
     assert.throws(() => parseManifest(json({ ...MANIFEST, subject: { ...ENTRY, digest } })), INVALID)
   }
+})
+
+test('isImageManifest() goes by the config and by the layers, in whatever compression', () => {
+  const types: Readonly<Record<string, boolean>> = {
+    [MEDIA_TYPES.layerZstd]: true,
+    [MEDIA_TYPES.dockerForeignLayer]: true,
+    'application/vnd.oci.image.layer.v1.tar+lz4': true,
+    'application/vnd.dev.cosign.simplesigning.v1+json': false,
+    'application/vnd.in-toto+json': false,
+  }
+  const config = descriptor(MEDIA_TYPES.config, '{}')
+  for (const [type, isImage] of Object.entries(types)) {
+    const manifest = parseManifest(json({ ...MANIFEST, config, layers: [descriptor(type, 'x')] }))
+    assert.equal(isImageManifest(manifest), isImage, type)
+    if (!isImage)
+      assert.throws(() => checkIsImage(manifest), {
+        code: 'STRATA_MANIFEST_NOT_AN_IMAGE',
+        message: new RegExp(`its first layer has the media type "${type.replace('+', '\\+')}"$`),
+      })
+  }
+  assert.equal(isImageManifest(parseManifest(json({ ...MANIFEST, config, layers: [] }))), true)
 })
 
 test('hostile #53: checkManifestAgainstConfig() wants a diff id for each layer', () => {

@@ -184,9 +184,15 @@ function refuseContradictions(
   }
 }
 
-/** Whether a manifest is an image's and not an artifact's. */
-export function isImageManifest({ config }: ImageManifest): boolean {
-  return isImageConfig(config.mediaType)
+/** What the media types of layers begin with, also of those in a compression that is not known here. */
+const LAYER_TYPE = /^application\/vnd\.(?:oci\.image\.layer|docker\.image\.rootfs)\./
+
+/**
+ * Whether a manifest is an image's and not an artifact's. The config alone does not tell: cosign's signatures and BuildKit's
+ * attestations have an image's config.
+ */
+export function isImageManifest({ config, layers }: ImageManifest): boolean {
+  return isImageConfig(config.mediaType) && (layers.length === 0 || layers.some(({ mediaType }) => LAYER_TYPE.test(mediaType)))
 }
 
 /**
@@ -196,10 +202,12 @@ export function isImageManifest({ config }: ImageManifest): boolean {
  */
 export function checkIsImage(manifest: ImageManifest): void {
   if (isImageManifest(manifest)) return
+  const { config, layers } = manifest
+  const [differing, { mediaType }] = isImageConfig(config.mediaType) ? ['first layer', layers[0]!] : ['config', config]
   throw new StrataError(
     'unsupported',
     'STRATA_MANIFEST_NOT_AN_IMAGE',
-    `Cannot use manifest as an image: its config has the media type ${quoted(manifest.config.mediaType)}`,
+    `Cannot use manifest as an image: its ${differing} has the media type ${quoted(mediaType)}`,
     { hint: 'It is an artifact, such as a chart or a signature; it can be copied but not run.' },
   )
 }

@@ -49,7 +49,7 @@ export class Connections {
     const proxy = proxyFor(url, variables)
     const authorities = this.#authorities
     const key = isSecure ? `https ${isOwn} ${authorities} ${proxy?.href}` : `http ${proxy?.href}`
-    const agent = this.#agents.get(key) ?? (isSecure ? this.#secureAgent({ isOwn, authorities, proxy }) : this.#plainAgent(proxy))
+    const agent = this.#agents.get(key) ?? (isSecure ? this.#secureAgent({ isOwn, authorities, proxy }) : plainAgent(proxy))
     this.#agents.set(key, agent)
     return {
       agent: await agent,
@@ -73,25 +73,20 @@ export class Connections {
   }
 
   async #secureAgent({ isOwn, authorities, proxy }: SecureAgentOptions): Promise<Agent> {
-    const { Agent } = await import('node:https')
     const trust = this.#options.trust ?? PUBLIC_TRUST
-    return new Agent({
+    const options: AgentOptions = {
       keepAlive: true,
-      ...this.#proxyOptions(proxy),
       ...(await secureContext(isOwn ? trust : { ...trust, clients: [] }, authorities)),
       rejectUnauthorized: !(isOwn && trust.skipVerify),
-    })
+    }
+    if (proxy === undefined) return new (await import('node:https')).Agent(options)
+    const { TunnelAgent } = await import('./tunnel.ts')
+    return new TunnelAgent(proxy, this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, options)
   }
+}
 
-  async #plainAgent(proxy: URL | undefined): Promise<Agent> {
-    return new http.Agent({ keepAlive: true, ...this.#proxyOptions(proxy) })
-  }
-
-  /** Node tunnels https through a proxy, and asks it for http. */
-  #proxyOptions(proxy: URL | undefined): object {
-    if (proxy === undefined) return {}
-    return { proxyEnv: { HTTP_PROXY: proxy.href, HTTPS_PROXY: proxy.href }, timeout: this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS }
-  }
+async function plainAgent(proxy: URL | undefined): Promise<Agent> {
+  return new http.Agent({ keepAlive: true, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy.href } }) })
 }
 
 interface SecureAgentOptions {

@@ -27,6 +27,7 @@ export class HostChoice {
   readonly #repository: string
   readonly #hosts: readonly OpenableHost[]
   readonly #logger: Logger
+  readonly #suspicions = new Map<OpenableHost, Error>()
   readonly #failed = new Set<OpenableHost>()
   readonly #liars = new Set<OpenableHost>()
   /** Mirrors that have given blobs, or said what a tag stands for, since `work` began. */
@@ -43,7 +44,7 @@ export class HostChoice {
   }
 
   readonly send: Send = async request => {
-    const notes = [...this.#liars].map(({ host }) => `${host.name} (has given something wrong)`)
+    const notes = [...this.#liars].map(({ host }) => `${host.name} (what it gave was wrong)`)
     let failure: unknown
     for (const host of this.#inTurn(request)) {
       try {
@@ -77,7 +78,9 @@ export class HostChoice {
     for (;;) {
       this.#givers.clear()
       try {
-        return await work()
+        const result = await work()
+        this.#tellSuspicions()
+        return result
       } catch (error) {
         if (!(isAboutBytes(error) || isLie(error)) || this.#givers.size === 0) throw error
         for (const host of this.#givers) this.#exclude(host, error)
@@ -186,9 +189,21 @@ export class HostChoice {
     this.#failed.add(host)
   }
 
+  /** @param reason an error may still be the image's own fault */
   #exclude(host: OpenableHost, reason: unknown): void {
-    this.#logger.warn('a mirror has given something else than it was asked for', { mirror: host.host.name, reason })
     this.#liars.add(host)
+    if (reason instanceof Error) this.#suspicions.set(host, reason)
+    else this.#tellLie(host, reason)
+  }
+
+  /** The image is right without them. */
+  #tellSuspicions(): void {
+    for (const [host, reason] of this.#suspicions) this.#tellLie(host, reason)
+    this.#suspicions.clear()
+  }
+
+  #tellLie({ host }: OpenableHost, reason: unknown): void {
+    this.#logger.warn('a mirror has given something else than it was asked for', { mirror: host.name, reason })
   }
 }
 

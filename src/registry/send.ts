@@ -77,26 +77,22 @@ async function answerTo({ method, url, headers, body, signal }: HttpRequest, con
   })
   // What goes wrong after the answer is told by the answer's body.
   sent.on('error', () => undefined)
-  const { promise: answered, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  sent.once('response', resolve).once('error', reject)
-  limitWaiting(sent, connection, reject)
+  limitWaiting(sent, connection)
+  const answered = once(sent, 'response') as Promise<[IncomingMessage]>
   void sendBody(sent, body)
   try {
-    return await answered
+    const [response] = await answered
+    return response
   } catch (error) {
     if (sent.reusedSocket && errnoOf(error) === 'ECONNRESET') throw new StaleConnection('the connection was closed', { cause: error })
     throw error
   }
 }
 
-/** Ends a request to a server that does not let us in, or does not go on. @param giveUp for one that has no socket yet and so tells nobody of its end */
-function limitWaiting(request: ClientRequest, { connectTimeoutMs, stallTimeoutMs }: Connection, giveUp: (error: Error) => void): void {
-  // From the start: a proxy, or a TLS handshake, may be what does not go on.
-  const timer = setTimeout(() => {
-    const error = new Error(`no connection within ${connectTimeoutMs / 1000} s`)
-    giveUp(error)
-    request.destroy(error)
-  }, connectTimeoutMs)
+/** Ends a request to a server that does not let us in, or does not go on. */
+function limitWaiting(request: ClientRequest, { connectTimeoutMs, stallTimeoutMs }: Connection): void {
+  // From the start: a TLS handshake, or one through a proxy, may be what does not go on.
+  const timer = setTimeout(() => request.destroy(new Error(`no connection within ${connectTimeoutMs / 1000} s`)), connectTimeoutMs)
   const stop = (): void => clearTimeout(timer)
   request.once('close', stop)
   let response: IncomingMessage | undefined
@@ -116,7 +112,6 @@ function limitWaiting(request: ClientRequest, { connectTimeoutMs, stallTimeoutMs
   })
 }
 
-/** A TLS connection of its own is there with the handshake; one through a proxy's tunnel comes after it. */
 function isConnecting(socket: Socket & { readonly secureConnecting?: boolean }): boolean {
   return socket.connecting || socket.secureConnecting === true
 }

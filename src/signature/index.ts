@@ -3,4 +3,4 @@ export { evaluateRequirements, type Signature, type SignedImage } from './evalua
 export { parsePolicy, requirementsFor } from './policy.ts'
 export type { ImagePlace } from './scopes.ts'
 export { MAX_PAYLOAD_BYTES } from './simpleSigning.ts'
-export { isBundle, maySign, type SignatureLayer, signatureLayers } from './signatureManifest.ts'
+export { isBundle, maySign, type SignatureLayer, signatureLayers, signatureTag } from './signatureManifest.ts'

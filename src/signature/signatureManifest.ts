@@ -1,4 +1,4 @@
-import type { Descriptor, ImageManifest } from '../oci/index.ts'
+import { type Descriptor, type Digest, digestAlgorithm, digestHex, type ImageManifest } from '../oci/index.ts'
 
 /** Of the layers that are payloads, and of the artifact that cosign makes where it uses referrers. cosign SIGNATURE_SPEC.md "Payload and mediaType" */
 const PAYLOAD_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json'
@@ -15,6 +15,14 @@ export interface SignatureLayer {
   readonly descriptor: Descriptor
   /** Base64. */
   readonly signature: string
+}
+
+/**
+ * The tag below which cosign keeps the signatures of a manifest; undefined for a digest that is too long for a tag.
+ * cosign SIGNATURE_SPEC.md "Tag-based Discovery"
+ */
+export function signatureTag(digest: Digest): string | undefined {
+  return digestAlgorithm(digest) === 'sha256' ? `sha256-${digestHex(digest)}.sig` : undefined
 }
 
 /** Whether what refers to an image may be a signature of it, by what a list says of it. */

@@ -81,7 +81,8 @@ export class DriverLayerStack implements LayerStack {
   async #import(layer: Pick<StackedLayer, 'id' | 'parent'>, input: LayerInput): Promise<AppliedLayer> {
     const { id, parent } = layer
     // Drivers whose states hold what is below them need the parent whole first.
-    const chain: SnapshotChain = this.#driver.importsInParallel || parent === undefined ? [id] : [id, ...(await this.#wholeChainOf(parent))]
+    const chain: SnapshotChain =
+      this.#driver.importsInParallel || parent === undefined ? [id] : [id, ...(await this.#wholeChainOf(parent, input.signal))]
     try {
       // Of one whom power loss took the same id from.
       await this.#driver.remove(id)
@@ -93,9 +94,9 @@ export class DriverLayerStack implements LayerStack {
   }
 
   /** The chain of a parent that is whole. What this stack has itself counts, also when somebody else commits the same meanwhile. */
-  async #wholeChainOf(name: string): Promise<SnapshotChain> {
+  async #wholeChainOf(name: string, signal: AbortSignal | undefined): Promise<SnapshotChain> {
     if (!this.#named.has(name) && this.#records.isCommitted(name)) return this.#records.chain(this.#records.get(name).id)
-    const below = await this.#awaited(name)
+    const below = await this.#awaited(name, signal)
     await below.applied
     this.#stop.signal.throwIfAborted()
     const chain = this.#chainOf(below)
@@ -110,11 +111,14 @@ export class DriverLayerStack implements LayerStack {
     this.#expected.delete(name)
   }
 
-  async #awaited(name: string): Promise<StackedLayer> {
+  /** A layer that is here or to come; gives up with the signal, since one that could not be had never comes. */
+  async #awaited(name: string, signal: AbortSignal | undefined): Promise<StackedLayer> {
     const present = this.#named.get(name)
     if (present !== undefined) return present
     const expected = this.#expected.get(name) ?? Promise.withResolvers<StackedLayer>()
     this.#expected.set(name, expected)
+    signal?.throwIfAborted()
+    signal?.addEventListener('abort', () => expected.reject(signal.reason as Error), { once: true })
     return expected.promise
   }
 

@@ -127,6 +127,20 @@ test('an index that contains itself, or has a hundred levels, is refused before 
   assert.equal(shelf.bytes.size, 0)
 })
 
+test('an index whose manifests together would fill the memory is refused before anything is copied', async () => {
+  const source = new Blobs()
+  const fill = 'x'.repeat(3_000_000)
+  const manifests = Array.from({ length: 50 }, (_, n) =>
+    source.document({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [], n, fill }),
+  )
+  const shelf = new Shelf()
+  await assert.rejects(copyGraph(source, shelf, source.index(manifests)), { kind: 'resourceExhausted', code: 'STRATA_TOO_LARGE' })
+  assert.equal(shelf.bytes.size, 0)
+  // One that is named again and again is read again and again.
+  const wide = source.index(Array.from({ length: 10_000 }, () => source.index([manifests[0]!])))
+  await assert.rejects(copyGraph(source, shelf, wide), { code: 'STRATA_TOO_LARGE' })
+})
+
 test('the first failure ends the copy', async () => {
   const source = new Blobs()
   const root = source.image(['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])

@@ -68,14 +68,19 @@ async function pullOnce(
 ): Promise<ImageFacts> {
   const { content } = stores
   const { remote, manifest, config, configBytes } = image
-  const { damaged, lease } = options
+  const { damaged, lease, signal } = options
   lease.add(...[remote.descriptor, manifest.config, ...manifest.layers].map(({ digest }) => ({ kind: 'blob', id: digest })))
   // Who pulls the same image meanwhile waits here, and then finds it.
   await using whole = await content.ingest(remote.descriptor.digest, { target: remote.descriptor, ...signalOf(options) })
   await using small = content.batch({ lease })
   await small.add(manifest.config, configBytes)
   const diffIds = config.rootfs.diff_ids
-  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, ...signalOf(options) })
+  // A layer that waits for one below must hear that there comes none.
+  const failure = new AbortController()
+  await using unpack = ImageUnpack.begin(diffIds, stores, {
+    lease,
+    signal: signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal]),
+  })
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
   // A layer that came in another form is here without the blob that this manifest names.
@@ -89,7 +94,10 @@ async function pullOnce(
       for (const position of positions) {
         const { signal = new AbortController().signal } = call
         const pull = new LayerPull(source, content, { unpack, small, position, layer: target, report, lease, damaged, signal })
-        await pull.run(diffIds[position]!)
+        await pull.run(diffIds[position]!).catch((error: unknown) => {
+          failure.abort(error)
+          throw error
+        })
         report(position, 'Pull complete')
       }
       return target

@@ -2,8 +2,9 @@ import { type CallOptions, isStrataError, StrataError, streamOf } from '../base/
 import type { DiskContentStore } from '../content/index.ts'
 import type { Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { type Descriptor, type Digest, digestAlgorithm, digestHex, isManifest, parseManifest } from '../oci/index.ts'
+import { type Descriptor, type Digest, isManifest, parseManifest } from '../oci/index.ts'
 import type { RemoteManifest, Repository } from '../registry/index.ts'
+import { signatureTag } from '../signature/index.ts'
 import { ContentSink } from './contentSink.ts'
 import { copyGraph } from './copyGraph.ts'
 import type { RepositorySink } from './repositorySink.ts'
@@ -55,6 +56,14 @@ export async function takeReferrers(
   return kept
 }
 
+/**
+ * Whether a tag is where clients keep what is said about a manifest, and so names nothing of its own: distribution-spec
+ * "Referrers Tag Schema", and cosign's signatures, attestations and lists of parts.
+ */
+export function isReferrersTag(tag: string): boolean {
+  return /^sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?$/.test(tag)
+}
+
 interface FoundReferrer extends RemoteManifest {
   readonly tag?: string
 }
@@ -69,9 +78,8 @@ export async function* referrersOf(repository: Repository, subject: Digest, opti
     const { bytes } = await repository.manifest(entry.digest, options)
     yield { descriptor: entry, bytes }
   }
-  // Of a longer digest no tag can be made.
-  if (digestAlgorithm(subject) !== 'sha256') return
-  const tag = `sha256-${digestHex(subject)}.sig`
+  const tag = signatureTag(subject)
+  if (tag === undefined) return
   try {
     yield { ...(await repository.manifest(tag, options)), tag }
   } catch (error) {

@@ -2,9 +2,9 @@ import { type CallOptions, isStrataError, StrataError, streamOf } from '../base/
 import type { DiskContentStore } from '../content/index.ts'
 import type { Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { type Descriptor, type Digest, digestAlgorithm, digestHex, isManifest, parseManifest } from '../oci/index.ts'
+import { type Descriptor, type Digest, isManifest, parseManifest } from '../oci/index.ts'
 import type { RemoteManifest, Repository } from '../registry/index.ts'
-import { maySign, type Signature } from '../signature/index.ts'
+import { maySign, type Signature, signatureTag } from '../signature/index.ts'
 import { ContentSink } from './contentSink.ts'
 import { copyGraph } from './copyGraph.ts'
 import { readSignatures } from './readSignatures.ts'
@@ -79,11 +79,9 @@ export class RemoteSignatures implements AsyncIterable<Signature> {
   }
 
   async *#tagged(digest: Digest): AsyncGenerator<RemoteManifest> {
-    // A longer digest makes no tag.
-    if (digestAlgorithm(digest) !== 'sha256') return
-    const tag = `sha256-${digestHex(digest)}.sig`
-    const manifest = await this.#find(tag)
-    if (manifest === undefined) return
+    const tag = signatureTag(digest)
+    const manifest = tag === undefined ? undefined : await this.#find(tag)
+    if (tag === undefined || manifest === undefined) return
     this.#tags.set(manifest.descriptor.digest, tag)
     yield manifest
   }

@@ -434,6 +434,19 @@ test('pull() goes by the digest of a name that has a tag, too', async () => {
   assert.equal(await accepts(engine, `${subject.name}:1`), false)
 })
 
+test('pull() of all tags takes signatures along, and not for images of their own', async () => {
+  const subject = await publish()
+  await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+  const { engine } = await engineWith({ default: [byKey(ours)] })
+  await using _ = engine
+  const pulled = await engine.pull(subject.name, { allTags: true })
+  assert.deepEqual(
+    pulled.map(({ name }) => name),
+    [`${subject.name}:1`],
+  )
+  assert.equal((await engine.referrers(`${subject.name}:1`)).length, 1)
+})
+
 test('pull() passes over a mirror that gives an image out that is not signed, and takes signatures from one that has them', async () => {
   const subject = await publish()
   const path = subject.name.slice(registry.address.length + 1)
@@ -622,6 +635,24 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     await crafter.manifest(image.digest.replace(':', '-'), { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
     const root = await pulledUnder({ default: [byKey(ours)] }, `${name}:1`)
     assert.equal(await makesContainer(root, `${name}:1`, { default: [byKey(ours)] }), true)
+  })
+
+  test('create() takes signatures that were pulled by their tag', async () => {
+    const subject = await publish()
+    const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+    {
+      await using engine = await openEngine({
+        fsync: false,
+        root,
+        storageDriver: 'vfs',
+        userConfigDirectory: scratch,
+        systemDirectory: scratch,
+      })
+      await engine.pull(`${subject.name}:${subject.image.digest.replace(':', '-')}.sig`)
+    }
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(others)] }), false)
   })
 
   test('create() knows an index by whose signature its image was taken', async () => {

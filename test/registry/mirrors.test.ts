@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { mkdtemp } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { openEngine } from '../../src/engine/index.ts'
 import { CURRENT_DIRECTORY, removeTree } from '../../src/host/index.ts'
-import { type Descriptor, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
+import { type Descriptor, describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { createLogger, readAtMost } from '../../src/base/index.ts'
-import { sourceOf } from '../support/blobSources.ts'
 import { must } from '../support/commands.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { lyingServer } from '../support/lyingServer.ts'
@@ -26,6 +27,8 @@ let registry: LoopbackRegistry
 let manifest: Descriptor
 let blob: Descriptor
 const BLOB = randomBytes(2_000_000)
+const INDEX = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [] }))
+const index = { descriptor: describeBytes(MEDIA_TYPES.index, INDEX), bytes: INDEX }
 
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'strata-mirrors-'))
@@ -183,9 +186,9 @@ describe('registries.conf', () => {
     await using seen = await mirror()
     const files = await registriesConf(tableOf(registry.address, [seen.address]))
     await using repository = await connectRepository(parseReference(`${registry.address}/pushed`), { ...files, access: 'push' })
-    assert.equal(await repository.has(blob), false)
-    await repository.put(blob, sourceOf(BLOB))
-    assert.equal(await repository.has(blob), true)
+    assert.equal(await repository.has(index.descriptor), false)
+    await repository.putManifest('1', index)
+    assert.equal(await repository.has(index.descriptor), true)
     assert.deepEqual(seen.asked, [])
   })
 
@@ -254,20 +257,28 @@ describe('hostile: mirrors that lie', () => {
     await reading(`${DEAD}/app`, files, repository =>
       assert.rejects(
         repository.withoutLiars(() => readBlob(repository)),
-        { code: 'STRATA_REGISTRY_UNREACHABLE', hint: new RegExp(`${liar.address} \\(has given something wrong\\)`) },
+        { code: 'STRATA_REGISTRY_UNREACHABLE', hint: new RegExp(`${liar.address} \\(what it gave was wrong\\)`) },
       ),
     )
   })
 
-  test('#52: what the registry itself gives is wrong: that is told', async () => {
+  test('#52: what the registry itself gives is wrong, too: that is told, and no mirror is called a liar', async () => {
     await using seen = await mirror(givesWrongBlob)
-    await reading(`${seen.address}/app`, await machineFiles(scratch), async repository => {
+    await using copy = await mirror(givesWrongBlob)
+    for (const mirrors of [[], [copy.address]]) {
+      const told: string[] = []
+      await using repository = await connectRepository(parseReference(`${seen.address}/app`), {
+        ...(await registriesConf(tableOf(seen.address, mirrors))),
+        access: 'pull',
+        logger: createLogger('warn', line => told.push(line)),
+      })
       await assert.rejects(
         repository.withoutLiars(() => readBlob(repository)),
         { code: 'STRATA_DIGEST_MISMATCH' },
       )
-    })
-    assert.equal(seen.asked.length, 1)
+      assert.deepEqual(told, [])
+    }
+    assert.deepEqual([seen.asked.length, copy.asked.length], [2, 1])
   })
 
   test('#59: a blob that breaks off in the middle goes on at the next', async () => {
@@ -348,6 +359,18 @@ describe('hosts.toml', () => {
     assert.equal(server.asked[0]!.headers['x-team'], undefined)
   })
 
+  test('a host that does not let us in within its dial_timeout is passed over', async () => {
+    // It takes connections, and does not shake hands.
+    const silent = createServer(socket => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as { port: number }
+    const files = await hostsToml(registry.address, `[host."https://127.0.0.1:${port}"]\ndial_timeout = "100ms"\n`)
+    const begun = performance.now()
+    await reading(`${registry.address}/app`, files, repository => repository.manifest('1'))
+    assert.ok(performance.now() - begun < 5000)
+    silent.close()
+  })
+
   test('pushes go to the first host that takes them', async () => {
     await using seen = await mirror()
     const files = await hostsToml(
@@ -355,8 +378,8 @@ describe('hosts.toml', () => {
       `[host."http://${seen.address}"]\ncapabilities = ["pull", "resolve"]\n[host."http://${registry.address}"]\ncapabilities = ["push"]\n`,
     )
     await using repository = await connectRepository(parseReference('registry.example/taken'), { ...files, access: 'push' })
-    await repository.put(blob, sourceOf(BLOB))
-    assert.equal(await repository.has(blob), true)
+    await repository.putManifest('1', index)
+    assert.equal(await repository.has(index.descriptor), true)
     assert.deepEqual(seen.asked, [])
     const none = await hostsToml('registry.example', `server = "http://${registry.address}"\ncapabilities = ["pull"]\n`)
     await assert.rejects(connectRepository(parseReference('registry.example/taken'), { ...none, access: 'push' }), {

@@ -11,7 +11,6 @@ import type { TLSSocket } from 'node:tls'
 import { isStrataError, runProgram } from '../../src/base/index.ts'
 import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, httpSender } from '../../src/registry/index.ts'
-import { sourceOf } from '../support/blobSources.ts'
 import { type KeyPair, makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 import { type MachineFiles, machineFiles } from '../support/machineFiles.ts'
@@ -41,8 +40,8 @@ after(async () => {
   await rm(scratch, { recursive: true, force: true })
 })
 
-const BLOB = Buffer.from('some bytes')
-const blob = describeBytes(MEDIA_TYPES.layer, BLOB)
+const INDEX = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [] }))
+const index = { descriptor: describeBytes(MEDIA_TYPES.index, INDEX), bytes: INDEX }
 
 type Variables = Readonly<Record<string, string>>
 
@@ -50,8 +49,8 @@ type Variables = Readonly<Record<string, string>>
 async function use(domain: string, files: MachineFiles, variables: Variables = {}): Promise<void> {
   for (const access of ['push', 'pull'] as const) {
     await using repository = await connectRepository(parseReference(`${domain}/app`), { ...files, variables, access })
-    if (access === 'push') await repository.put(blob, sourceOf(BLOB))
-    assert.equal(await repository.has(blob), true)
+    if (access === 'push') await repository.putManifest('1', index)
+    assert.deepEqual(await repository.manifest('1'), index)
   }
 }
 
@@ -117,7 +116,7 @@ describe('a registry with a private authority', () => {
     const program = `import { connectRepository } from ${JSON.stringify(import.meta.resolve('../../src/registry/index.ts'))}
       import { parseReference } from ${JSON.stringify(import.meta.resolve('../../src/oci/index.ts'))}
       await using repository = await connectRepository(parseReference('${secure.address}/app'), { ...${JSON.stringify(files)}, access: 'pull' })
-      console.log(await repository.has(${JSON.stringify(blob)}))`
+      console.log(await repository.has(${JSON.stringify(index.descriptor)}))`
     const run = (env: Variables): ReturnType<typeof runProgram> =>
       runProgram(process.execPath, ['--input-type=module', '--eval', program], { env: { PATH: process.env['PATH'] ?? '', ...env } })
     await use(secure.address, await machineFiles(scratch, { [`etc/containers/certs.d/${secure.address}/ca.crt`]: ca() }))
@@ -136,6 +135,9 @@ describe('a registry with a private authority', () => {
       { [`etc/containerd/certs.d/${secure.address}/hosts.toml`]: 'skip_verify = true' },
     ])
       await use(secure.address, await machineFiles(scratch, files))
+    // A name counts by the addresses that it has.
+    const network = await machineFiles(scratch, { 'etc/docker/daemon.json': { 'insecure-registries': ['127.0.0.0/8'] } })
+    await use(secure.address.replace('127.0.0.1', 'localhost'), network)
     const others = { 'etc/docker/daemon.json': { 'insecure-registries': [mutual.address, '10.0.0.0/8'] } }
     await assert.rejects(use(secure.address, await machineFiles(scratch, others)), { code: 'STRATA_REGISTRY_UNTRUSTED' })
   })
@@ -183,7 +185,7 @@ describe('a registry that wants to know its clients', () => {
     const read = async (toml: string): Promise<boolean> => {
       const files = await machineFiles(scratch, { ...certificates, [`${directory}/hosts.toml`]: toml })
       await using repository = await connectRepository(parseReference(`${redirecting.address}/app`), { ...files, access: 'pull' })
-      return await repository.has(blob)
+      return await repository.has(index.descriptor)
     }
     assert.equal(await read('ca = "ca.pem"\nclient = [["client.cert", "client.key"]]'), true)
     assert.deepEqual([...new Set(redirecting.clients)], ['client'])
@@ -221,7 +223,7 @@ describe('a registry behind a proxy', () => {
     assert.deepEqual([...new Set(proxy.asked)], ['CONNECT registry.test:443'])
     const insecure = { 'etc/docker/daemon.json': { 'insecure-registries': ['registry.test'] } }
     await use('registry.test', await machineFiles(scratch, insecure), variables)
-    assert.ok(proxy.asked.includes(`HEAD http://registry.test/v2/app/blobs/${blob.digest}`))
+    assert.ok(proxy.asked.includes('PUT http://registry.test/v2/app/manifests/1'))
   })
 
   test('is not asked through it when NO_PROXY says so, and this machine never', async () => {
@@ -251,7 +253,7 @@ describe('a registry behind a proxy', () => {
 })
 
 test('hostile #59: a host that lets nobody in, or says nothing, is given up', async () => {
-  const sockets = createSocketServer().listen(0, '127.0.0.1')
+  const sockets = createSocketServer(socket => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1')
   await once(sockets, 'listening')
   const { port } = sockets.address() as { port: number }
   const silent = createServer((_, response) => response.writeHead(200).write('x')).listen(0, '127.0.0.1')
@@ -270,6 +272,11 @@ test('hostile #59: a host that lets nobody in, or says nothing, is given up', as
     const proxied = httpSender({ ...patience, variables: { HTTPS_PROXY: `http://127.0.0.1:${port}` } })
     await assert.rejects(proxied.send(request('https://registry.test/')), { code: 'STRATA_REGISTRY_UNREACHABLE' })
     proxied.close()
+    // The proxy leads to one that does not shake hands.
+    await using proxy = await proxyServer(`127.0.0.1:${port}`)
+    const beyond = httpSender({ ...patience, variables: { HTTPS_PROXY: `http://${proxy.address}` } })
+    await assert.rejects(beyond.send(request('https://registry.test/')), { code: 'STRATA_REGISTRY_UNREACHABLE' })
+    beyond.close()
   } finally {
     silent.closeAllConnections()
     silent.close()

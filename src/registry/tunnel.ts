@@ -1,0 +1,66 @@
+import http, { type IncomingMessage } from 'node:http'
+import https, { type AgentOptions } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { connect, type ConnectionOptions } from 'node:tls'
+
+type Connected = (error: Error | null, stream: Duplex) => void
+
+/**
+ * TLS through a proxy that is asked to CONNECT. RFC 9110 section 9.3.6
+ *
+ * Node's own Agents can do that, too (`proxyEnv`), but keep a connection that hangs in the handshake behind the proxy
+ * for themselves, so that nobody can end it.
+ */
+export class TunnelAgent extends https.Agent {
+  readonly #proxy: URL
+  readonly #timeoutMs: number
+
+  /** @param proxy http or https @param timeoutMs until the proxy has let us through */
+  constructor(proxy: URL, timeoutMs: number, options: AgentOptions) {
+    super(options)
+    this.#proxy = proxy
+    this.#timeoutMs = timeoutMs
+  }
+
+  override createConnection(options: ConnectionOptions, callback?: Connected): undefined {
+    const { hostname, protocol, port, username, password } = this.#proxy
+    const [host = '', targetPort] = [options.host, options.port]
+    const target = `${host.includes(':') ? `[${host}]` : host}:${targetPort}`
+    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+    const asked = (protocol === 'https:' ? https : http).request({
+      agent: false,
+      method: 'CONNECT',
+      hostname: hostname.replace(/^\[|\]$/g, ''),
+      port,
+      path: target,
+      headers: {
+        host: target,
+        ...(credentials === ':' ? {} : { 'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}` }),
+      },
+    })
+    const fail = (error: Error): void => callback?.(error, undefined as unknown as Duplex)
+    const timer = setTimeout(
+      () => asked.destroy(new Error(`the proxy does not answer within ${this.#timeoutMs / 1000} s`)),
+      this.#timeoutMs,
+    )
+    asked.once('close', () => clearTimeout(timer))
+    asked.once('error', fail)
+    // A proxy that refuses answers as to any other request, or as to this one.
+    asked.once('response', (response: IncomingMessage) => {
+      response.destroy()
+      fail(refusal(response))
+    })
+    asked.once('connect', (response: IncomingMessage, socket: Duplex) => {
+      clearTimeout(timer)
+      if (response.statusCode === 200) callback?.(null, connect({ ...options, socket }))
+      else {
+        socket.destroy()
+        fail(refusal(response))
+      }
+    })
+    asked.end()
+    return undefined
+  }
+}
+
+const refusal = ({ statusCode }: IncomingMessage): Error => new Error(`its proxy answers ${statusCode}`)

@@ -1,4 +1,4 @@
-import { type ByteStream, fileStream, isStrataError, StrataError, streamOf } from '../base/index.ts'
+import { type ByteStream, fileStream, interruptible, isStrataError, StrataError, streamOf } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { type OpenOptions, skipBytes, verified } from '../content/index.ts'
 import { type Descriptor, type Digest, isForeignLayer, type Reference } from '../oci/index.ts'
@@ -72,7 +72,12 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
   }
 
   /** Rejects with `dataLoss` (STRATA_ARCHIVE_INCOMPLETE) for a blob that is not there. */
-  async open(target: Descriptor, { start = 0 }: OpenOptions = {}): Promise<ByteStream> {
+  async open(target: Descriptor, { signal, start = 0 }: OpenOptions = {}): Promise<ByteStream> {
+    const bytes = this.#open(target, start)
+    return signal === undefined ? bytes : interruptible(bytes, signal)
+  }
+
+  #open(target: Descriptor, start: number): ByteStream {
     const place = this.#locate(target.digest)
     if (place === undefined) throw this.#absent(target)
     if (start > 0 && 'extent' in place && place.isPacked !== true) {

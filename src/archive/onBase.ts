@@ -48,9 +48,11 @@ export async function onBase(archive: ArchiveSource, root: GraphRoot, stores: Ba
     const diffId = diffIds.get(layer.digest)
     // Held first, looked for afterwards.
     stores.lease.add({ kind: 'blob', id: layer.digest }, ...(diffId === undefined ? [] : [{ kind: 'layer', id: diffId }]))
+    const isThatLayer = diffId === undefined || stores.content.diffIdOf(layer.digest) === diffId
+    if (isThatLayer && (await stores.content.has(layer))) return layer
     const stored = diffId === undefined ? undefined : stores.layers.get(diffId)
     if (stored === undefined) throw since.missing(archive.title)
-    if ((await stores.content.has(layer)) || layer.digest === parseDigest(stored.diffId)) return layer
+    if (layer.digest === parseDigest(stored.diffId)) return layer
     const plain = { ...plainLayer(stored), mediaType: compressedType(layer.mediaType, 'none') }
     diffIds.set(plain.digest, stored.diffId)
     return plain

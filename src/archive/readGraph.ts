@@ -33,6 +33,8 @@ export async function readGraph(source: ArchiveSource, target: Descriptor, ances
   }
   const entered = enterIndex(ancestors, target.digest)
   const graphs: ArchivedGraph[] = []
-  for (const entry of document.index.manifests) graphs.push(await readGraph(source, entry, entered))
+  // What is named twice need not be read twice.
+  const entries = new Map(document.index.manifests.map(entry => [entry.digest, entry]))
+  for (const entry of entries.values()) graphs.push(await readGraph(source, entry, entered))
   return { manifests: graphs.flatMap(({ manifests }) => manifests), isWhole: graphs.every(({ isWhole }) => isWhole) }
 }

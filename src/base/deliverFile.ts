@@ -1,21 +1,21 @@
 import { createWriteStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import type { Durability } from './durability.ts'
 import { errnoOf, StrataError, systemError } from './errors.ts'
 import { publishFile } from './files.ts'
 import type { ByteStream } from './streams.ts'
 
 /**
- * Writes a file that a user named. A regular file appears when it is whole, in place of one that is there; a device or a FIFO is
- * written to as it is, since renaming would replace it.
+ * Writes a file that a user named. A regular file appears when it is whole, in place of one that is there, also behind a link; a device,
+ * a FIFO, and what stands for an open file (`/dev/stdout`) is written to as it is, since renaming would replace it.
  *
  * @param open makes the bytes; called only when there is a place for them
  */
 export async function deliverFile(path: string, open: () => Promise<ByteStream>, durability: Durability): Promise<void> {
-  const isRegular = await isRegularOrAbsent(path)
+  const place = await regularPlace(path)
   const bytes = await open()
   try {
-    if (isRegular) await publishFile(path, bytes, durability)
+    if (place !== undefined) await publishFile(place, bytes, durability)
     // Node's streams take longer to load than many a command runs.
     else await (await import('node:stream/promises')).pipeline(bytes, createWriteStream(path))
   } catch (error) {
@@ -23,13 +23,17 @@ export async function deliverFile(path: string, open: () => Promise<ByteStream>,
   }
 }
 
-async function isRegularOrAbsent(path: string): Promise<boolean> {
+/** Where the kernel has names for open files. */
+const OPEN_FILES = /^\/(?:dev|proc)\//
+
+/** The path of a regular file, or of one that is to be made; undefined for what is no such file. */
+async function regularPlace(path: string): Promise<string | undefined> {
   try {
     const facts = await stat(path)
     if (facts.isDirectory()) throw new StrataError('invalidArgument', 'STRATA_EISDIR', `Cannot write "${path}": it is a directory`)
-    return facts.isFile()
+    return !facts.isFile() || OPEN_FILES.test(path) ? undefined : await realpath(path)
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return true
+    if (errnoOf(error) === 'ENOENT') return path
     throw systemError(`write "${path}"`, error)
   }
 }

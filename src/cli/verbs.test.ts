@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, open, readFile, readlink, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -171,6 +171,17 @@ describe('verbs that print', () => {
       assert.equal((await strata(`save -o ${join(directory, 'none.tar')} x`, { save: failing })).status, 1)
       await assert.rejects(readFile(join(directory, 'none.tar')), { code: 'ENOENT' })
       assert.equal((await strata('save -o /dev/null a', { save })).status, 0)
+      const link = join(directory, 'link.tar')
+      await symlink('app.tar', link)
+      const other: Engine['save'] = async () => streamOf(Buffer.from('other'))
+      assert.equal((await strata(`save -o ${link} a`, { save: other })).status, 0)
+      assert.equal(await readlink(link), 'app.tar')
+      assert.equal(await readFile(path, 'utf8'), 'other')
+      // What stands for an open file is no place to rename to.
+      const handle = await open(join(directory, 'open.tar'), 'w')
+      assert.equal((await strata(`save -o /proc/self/fd/${handle.fd} a`, { save })).status, 0)
+      await handle.close()
+      assert.equal(await readFile(join(directory, 'open.tar'), 'utf8'), 'ABCD')
       assert.match((await strata(`save -o ${directory} a`, { save })).stderr, /it is a directory/)
     } finally {
       await rm(directory, { recursive: true })
@@ -206,6 +217,8 @@ describe('verbs that print', () => {
       ['oci:a:b', 'strata:c', { platforms: 'all', preserveDigests: true, limitRate: 2 * 1024 * 1024 }],
       ['dir:a', 'dir:b', { platforms: ['linux/arm64', 'amd64'], preserveDigests: false }],
     ])
+    seen.length = 0
+    assert.equal((await strata('copy -q docker://a oci-archive:/dev/stdout:x', { copy })).stdout, '')
     assert.equal((await strata('copy docker://a', { copy })).status, 1)
     assert.match((await strata('copy --help')).stdout, /docker-archive:PATH\[:REF\|:@INDEX\]/)
   })

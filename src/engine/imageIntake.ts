@@ -80,7 +80,8 @@ export async function loadImages(
   for (const root of roots) await checkArchived(options, archive, { root, path })
   await using lease = stores.leases.create()
   const taken: TakenRoot[] = []
-  for (const root of roots) {
+  for (const same of Map.groupBy(roots, ({ descriptor }) => descriptor.digest).values()) {
+    const root = { ...same[0]!, names: same.flatMap(({ names }) => names) }
     const found = await takeArchived(stores, { archive, root }, { ...options, lease })
     if (found !== undefined) taken.push({ ...found, names: root.names })
   }

@@ -51,8 +51,12 @@ interface Node {
 
 const isNode = (child: Node | Descriptor): child is Node => 'children' in child
 
-/** What the documents of one graph may have together: all of them are in memory until the root is written. */
+/**
+ * What the documents of one graph may take together, each at least so much: all of them are in memory until the root is written, and one
+ * that is named again and again is read again and again. An index of as many images as an index may have fits.
+ */
 const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
+const LEAST_DOCUMENT_BYTES = 8 * 1024
 
 class DocumentReader {
   readonly #source: BlobSource
@@ -67,9 +71,9 @@ class DocumentReader {
   async read(target: Descriptor, ancestors: readonly Digest[]): Promise<Node> {
     const limit = isIndex(target.mediaType) ? LIMITS.indexBytes : LIMITS.manifestBytes
     const bytes = await readAtMost(await this.#source.open(target, signalOf(this.#options)), limit, `manifest ${target.digest}`)
-    this.#bytes += bytes.length
+    this.#bytes += Math.max(bytes.length, LEAST_DOCUMENT_BYTES)
     if (this.#bytes > MAX_DOCUMENT_BYTES) {
-      const state = `what it names has more than ${MAX_DOCUMENT_BYTES} bytes of manifests`
+      const state = `it names more manifests than ${MAX_DOCUMENT_BYTES} bytes of memory hold`
       throw new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot copy index ${ancestors[0] ?? target.digest}: ${state}`)
     }
     const document = parseManifestOrIndex(bytes, target.mediaType)

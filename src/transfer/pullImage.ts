@@ -81,9 +81,13 @@ async function pullOnce(
   await using unpack = ImageUnpack.begin(diffIds, stores, { lease, signal: stop })
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
-  // A layer that came in another form is here without the blob that this manifest names.
-  for (const [position, layer] of manifest.layers.entries())
-    if (layer.digest !== parseDigest(diffIds[position]!) && !(await content.has(layer))) missing.add(position)
+  // A layer that came in another form is here without the blob that this manifest names; and a blob that is here may hold another
+  // layer than the config says: what is not known to belong together is read.
+  for (const [position, layer] of manifest.layers.entries()) {
+    const diffId = diffIds[position]!
+    if (layer.digest === parseDigest(diffId)) continue
+    if (content.diffIdOf(layer.digest) !== diffId || !(await content.has(layer))) missing.add(position)
+  }
   for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')
   const sink: GraphSink = {
     async take(target) {

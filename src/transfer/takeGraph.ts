@@ -71,7 +71,7 @@ class GraphTaker {
     const { manifests } = document.index
     const chosen = new Set(this.#choose(manifests).map(({ digest }) => digest))
     const taken: TakenImage[] = []
-    for (const entry of manifests) {
+    for (const entry of new Map(manifests.map(each => [each.digest, each])).values()) {
       const about = subjectOfAttestation(entry)
       if (chosen.has(entry.digest)) taken.push(...(await this.take({ descriptor: entry, bytes: await this.#read(entry) }, entered)))
       else if (this.#options.platforms === 'all' || (about !== undefined && chosen.has(about))) await this.#takeBlobs(entry)

@@ -94,6 +94,16 @@ test('isWholeIndex() tells an index of several images that are all there', async
   assert.equal(await isWholeIndex(archive, root), false)
 })
 
+test('hostile #55: an index that names one index again and again is read once for each', async () => {
+  const layout = new Layout()
+  let root = layout.image('amd64')
+  for (let level = 0; level < 3; level += 1) root = layout.index(Array.from({ length: 5_000 }, () => root))
+  await using archive = await layout.open([root])
+  const before = performance.now()
+  assert.equal(await isWholeIndex(archive, root), false)
+  assert.ok(performance.now() - before < 5_000)
+})
+
 test('rootsToLoad() takes the wanted one of platforms that stand side by side in index.json, and no attestation', async () => {
   const layout = new Layout()
   for (const [name, familiar] of [

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type CopyImageOptions, type Engine, openEngine } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, digestHex, digestOf, type ImageIndex, MEDIA_TYPES } from '../../src/oci/index.ts'
-import { must } from '../support/commands.ts'
+import { must, STRATA } from '../support/commands.ts'
 import { type Exchange, faultyProxy } from '../support/faultyProxy.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
@@ -141,6 +143,18 @@ describe('copy() keeps digests', () => {
       const found = await digestAt(place)
       assert.equal(await copy(place, newRepository(second), { platforms: 'all' }), found, place)
       assert.equal(await copy(place, `strata:skopeo/r${(repositories += 1)}`, { platforms: 'all' }), found, place)
+    }
+  })
+
+  test("of an image in Docker's types, which stay as they are", async () => {
+    const source = newRepository(first)
+    await skopeo(...SKOPEO_COPY, '--format', 'v2s2', remote('arm64'), source)
+    const digest = await digestAt(source)
+    for (const [title, place] of Object.entries(newPlaces())) {
+      assert.equal(await copy(source, place), digest, title)
+      const onward = newRepository(second)
+      assert.equal(await copy(place, onward), digest, title)
+      await skopeo(...SKOPEO_COPY, onward, `dir:${fresh()}`)
     }
   })
 
@@ -341,8 +355,9 @@ describe('a destination that', () => {
   })
 
   test('holds an older copy is replaced at once', async () => {
-    const [directory, archive] = [fresh(), fresh()]
-    mkdirSync(directory)
+    const parent = fresh()
+    const [directory, archive] = [join(parent, 'directory'), join(parent, 'archive')]
+    mkdirSync(directory, { recursive: true })
     await copy(remote('multi'), `dir:${directory}`, { platforms: 'all' })
     await copy(remote('arm64'), `dir:${directory}`)
     assert.equal(await digestAt(`dir:${directory}`), arm64.digest)
@@ -350,6 +365,7 @@ describe('a destination that', () => {
     await copy(remote('amd64'), `oci-archive:${archive}:x`)
     await copy(remote('arm64'), `oci-archive:${archive}:x`)
     assert.equal(await digestAt(`oci-archive:${archive}:x`), arm64.digest)
+    assert.deepEqual(readdirSync(parent).toSorted(), ['archive', 'directory'])
   })
 
   test('names another digest is refused', async () => {
@@ -457,6 +473,31 @@ describe('a source that is damaged leaves nothing at the destination:', () => {
     return existsSync(directory)
       ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(name => name.includes('partial'))
       : []
+  }
+})
+
+test('a copy that is killed is nowhere to be seen, and a layout keeps what had come', async () => {
+  await using slow = await faultyProxy(first.address, { bytesPerSecond: 150_000 })
+  for (const kind of ['dir', 'oci', 'oci-archive']) {
+    const parent = fresh()
+    await mkdir(parent)
+    const args = ['--root', fresh(), 'copy', `docker://${slow.address}/team/app:amd64`, `${kind}:${parent}/it`]
+    const child = spawn(STRATA, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    // The small blobs are there, the large ones are under way.
+    let told = ''
+    for await (const chunk of child.stderr) if ((told += String(chunk)).includes('config') || kind === 'oci-archive') break
+    child.kill('SIGKILL')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    const seen = readdirSync(parent).filter(name => !name.startsWith('.'))
+    if (kind === 'oci') assert.ok(!existsSync(join(parent, 'it/index.json')) && existsSync(join(parent, 'it/blobs')), kind)
+    else
+      assert.deepEqual(
+        seen.filter(name => !name.includes('partial')),
+        [],
+        kind,
+      )
+    assert.equal(await copy(remote('amd64'), `${kind}:${parent}/it`), amd64.digest)
+    assert.equal(await digestAt(`${kind}:${parent}/it`), amd64.digest)
   }
 })
 

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { type ProgramResult, runProgram } from '../../src/base/index.ts'
 
-const STRATA = fileURLToPath(new URL('../../bin/strata', import.meta.url))
+/** This installation's own command. */
+export const STRATA: string = fileURLToPath(new URL('../../bin/strata', import.meta.url))
 
 /** Runs `strata …` as a user does. */
 export function strata(args: readonly string[], input?: string | Uint8Array): Promise<ProgramResult> {

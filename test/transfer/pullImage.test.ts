@@ -181,6 +181,35 @@ test('hostile #53: pullImage() keeps nothing of an image whose layer is another 
   await assertEmptied(stores)
 })
 
+test('hostile #53: pullImage() takes no blob that is here for another layer that is here too', async () => {
+  using stores = openStores()
+  for (const tar of [ONE, TWO]) {
+    await using server = await lyingServer(registryOf(publish([tar]), []))
+    await pull(stores, server.address)
+  }
+  const [blob, diffId] = [publish([ONE]).layers[0]!.digest, digestOf(TWO)]
+  await using server = await lyingServer(registryOf(publish([ONE], { diffIds: [diffId] }), []))
+  await assert.rejects(pull(stores, server.address), { kind: 'dataLoss', code: 'STRATA_DIFF_ID_MISMATCH' })
+  assert.equal(stores.content.diffIdOf(blob), digestOf(ONE))
+  assert.equal(stores.images.list().length, 2)
+})
+
+test('hostile #53: a pull ends whose lowest layer is not to be had, whichever driver waits for it', async () => {
+  const image = publish([ONE, TWO, tarOf({ top: 'top' })])
+  await using server = await lyingServer(
+    registryOf(image, [], (digest, _, response) => {
+      if (digest !== image.layers[0]!.digest) return false
+      response.writeHead(404).end()
+      return true
+    }),
+  )
+  for (const driver of ['vfs', undefined]) {
+    using stores = openStores(driver)
+    await assert.rejects(pull(stores, server.address), { name: 'StrataError' })
+    await assertEmptied(stores)
+  }
+})
+
 test('hostile #52: pullImage() keeps nothing of a blob whose bytes are others, more or fewer', async () => {
   const image = publish([ONE, TWO])
   const lies: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {

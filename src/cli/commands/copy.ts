@@ -2,6 +2,9 @@ import { defineCommand, type Command } from '../command.ts'
 import { flag, list, rate } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
 
+/** Where the archive itself goes to stdout. */
+const TO_STDOUT = /^(?:docker|oci)-archive:\/dev\/stdout(?::|$)/
+
 export const command: Command = defineCommand({
   usage: '[OPTIONS] SOURCE DESTINATION',
   notes:
@@ -31,7 +34,7 @@ export const command: Command = defineCommand({
         onProgress,
       }),
     )
-    invocation.printLine(manifestDigest)
+    if (!TO_STDOUT.test(destination)) invocation.printLine(manifestDigest)
     return 0
   },
 })

@@ -6,7 +6,7 @@ import { withProgress } from '../progress/progress.ts'
 export const command: Command = defineCommand({
   usage: '[OPTIONS]',
   options: {
-    input: text('Archive to read; default stdin', { short: 'i' }),
+    input: text('Archive or directory to read; default stdin', { short: 'i' }),
     platform: text('Only this platform (os[/arch[/variant]])'),
     quiet: flag('Show no progress', { short: 'q' }),
   },

@@ -38,8 +38,10 @@ const command: BuildOptions = {
 const builtinsWhenUsed: Plugin = {
   name: 'built-in modules when they are used',
   setup(esbuild) {
-    esbuild.onResolve({ filter: /^node:/ }, ({ path, pluginData, kind }) => {
-      if (!isBuiltin(path) || pluginData === 'itself') return undefined
+    // Packages also write them without `node:`.
+    esbuild.onResolve({ filter: /^(?:node:)?[a-z_/]+$/ }, ({ path: written, pluginData, kind }) => {
+      if (!isBuiltin(written) || pluginData === 'itself') return undefined
+      const path = written.startsWith('node:') ? written : `node:${written}`
       // Who imports it where it is used has it then, with all its names.
       return kind === 'dynamic-import' ? { path, external: true } : { path, namespace: 'builtin' }
     })

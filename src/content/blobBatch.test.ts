@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -164,6 +164,35 @@ test('obtain() fetches once what several batches want at the same time, and each
   assert.equal(fetched, blobs.length)
   for (const each of blobs) await assertKept(opened, each)
   assert.deepEqual(opened.ingests(), [])
+})
+
+test('obtain() of one blob twice at the same time fetches it once, and keeps no file open', async () => {
+  using opened = openNew()
+  let fetched = 0
+  {
+    await using batch = opened.content.batch()
+    const fetch = async (): Promise<Buffer> => {
+      fetched += 1
+      await sleep(20)
+      return ONE.bytes
+    }
+    await Promise.all([batch.obtain(ONE.target, fetch), batch.obtain(ONE.target, fetch)])
+    await batch.commit()
+  }
+  await assertKept(opened, ONE)
+  assert.equal(fetched, 1)
+  const open = readdirSync('/proc/self/fd').flatMap(fd => {
+    try {
+      return [readlinkSync(join('/proc/self/fd', fd))]
+    } catch {
+      // The directory's own.
+      return []
+    }
+  })
+  assert.deepEqual(
+    open.filter(path => path.includes(scratch) && !path.includes('meta.db')),
+    [],
+  )
 })
 
 test('batch() holds its blobs for a lease, those too that are here already, whose files stay', async () => {

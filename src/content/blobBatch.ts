@@ -127,6 +127,7 @@ export class BlobBatch implements AsyncDisposable {
 
   async #take(target: Descriptor, bytes: Uint8Array, file: SmallFile): Promise<void> {
     const { digest, size, mediaType } = target
+    if (this.#files.has(digest)) return
     const children = isDocument(mediaType) ? childrenOf(bytes, mediaType) : []
     this.#files.set(digest, { verified: { path: file.path, digest, size, mediaType, children }, file })
     this.#bytes += size

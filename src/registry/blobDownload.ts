@@ -81,7 +81,8 @@ async function* resuming(download: BlobDownload, first: ByteStream): AsyncGenera
       // Whatever there is against a range, one connection may still do.
       const isPassing = isShared || isStrataError(error, 'unavailable')
       if (failures > RESUMES || !isPassing || signal?.aborted === true) throw error
-      await sleep(delayMs(failures))
+      // To open it tells who has cancelled it.
+      await sleep(delayMs(failures), undefined, signal === undefined ? {} : { signal }).catch(() => undefined)
       bytes = await open(at, signal)
     } finally {
       await stream.return?.()

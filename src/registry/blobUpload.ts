@@ -95,7 +95,8 @@ class BlobUpload {
         const isAnew = resumed !== undefined && isAnswer(error, ['invalidArgument', 'notFound'])
         const isPassing = isUnreachable(error) || isAnswer(error, known === undefined ? LATER_KINDS : PASSING_KINDS)
         if (failures > RESUMES || this.#options.signal?.aborted === true || !(isAnew || isPassing)) throw error
-        await sleep(this.#waitMs ?? delayMs(failures))
+        const { signal } = this.#options
+        await sleep(this.#waitMs ?? delayMs(failures), undefined, signal === undefined ? {} : { signal })
         this.#waitMs = undefined
         upload = (isAnew && !this.#isBehind) || known === undefined || this.#isSmall ? undefined : await this.#status(known.location)
         if (upload !== undefined && upload.offset > known!.offset) failures = 0

@@ -38,7 +38,8 @@ export interface ServedRequest {
   readonly method: string
   /** Path and query, printable. */
   readonly url: string
-  readonly status: number
+  /** Undefined where the client went before there was an answer. */
+  readonly status: number | undefined
   /** Bytes that were sent, head and all; fewer than announced where the connection was cut. */
   readonly bytes: number
   readonly durationMs: number

@@ -5,6 +5,7 @@ import type { ServedStores } from './options.ts'
 import { type ReferrerOf, referrerOf } from './referrer.ts'
 import { RegistryError } from './registryError.ts'
 import type { Repositories } from './repositories.ts'
+import type { Upstream } from './upstream.ts'
 
 /** Manifests whose subject is remembered; one entry is small where there is none. */
 const REMEMBERED = 50_000
@@ -15,12 +16,14 @@ const PAGE_BYTES = LIMITS.indexBytes / 2
 export class Referrers {
   readonly #stores: ServedStores
   readonly #repositories: Repositories
+  readonly #upstream: Upstream | undefined
   /** What each manifest says about another; what a digest stands for never changes. */
   readonly #known = new Map<Digest, ReferrerOf | undefined>()
 
-  constructor(stores: ServedStores, repositories: Repositories) {
+  constructor(stores: ServedStores, repositories: Repositories, upstream: Upstream | undefined) {
     this.#stores = stores
     this.#repositories = repositories
+    this.#upstream = upstream
   }
 
   /** distribution-spec "Listing Referrers" */
@@ -44,12 +47,13 @@ export class Referrers {
 
   /** Every manifest of the repository that names the subject, however it came here. In the order of their digests. */
   async #referrersOf(name: string, subject: Digest): Promise<readonly Descriptor[]> {
-    const found: Descriptor[] = []
+    const found = new Map<Digest, Descriptor>()
+    for (const descriptor of (await this.#upstream?.referrers(name, subject)) ?? []) found.set(descriptor.digest, descriptor)
     for (const digest of this.#repositories.reach(name)) {
       const referrer = await this.read(digest)
-      if (referrer?.subject === subject) found.push(referrer.descriptor)
+      if (referrer?.subject === subject) found.set(digest, referrer.descriptor)
     }
-    return found.sort((a, b) => (a.digest < b.digest ? -1 : 1))
+    return [...found.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
   }
 
   /** What a manifest says about another one; undefined for what says nothing, or is no manifest, or cannot be read. */

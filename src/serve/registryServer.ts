@@ -220,7 +220,7 @@ class StoreServer implements RegistryServer {
   #makeRoutes(): readonly Route[] {
     const { stores } = this.#context
     const [repositories, uploads, upstream] = [this.#repositories, this.#uploads, this.#upstream]
-    const referrers = new Referrers(stores, repositories)
+    const referrers = new Referrers(stores, repositories, upstream)
     const recording = new ImageRecording(this.#context)
     const manifests = new Manifests({ stores, repositories, recording, referrers, upstream })
     const blobs = new Blobs({ stores, repositories, upstream })
@@ -276,7 +276,7 @@ class StoreServer implements RegistryServer {
       user,
       method: request.method ?? '',
       url: (request.url ?? '').replaceAll(/[^\x21-\x7e]/g, '?').slice(0, 1000),
-      status: response.statusCode,
+      status: response.headersSent ? response.statusCode : undefined,
       bytes: request.socket.bytesWritten - bytesBefore,
       durationMs: Math.round(performance.now() - startedAt),
     })

@@ -80,8 +80,16 @@ export class Repositories {
     return repository
   }
 
+  /** What a tag stands for: one of a name, or one below which something is said about what is here (signatures of cosign). */
   tag(name: string, tag: string): ServedTag | undefined {
-    return this.find(name)?.tags.get(tag)
+    const named = this.find(name)?.tags.get(tag)
+    // Those have the digest that they are about in them.
+    if (named !== undefined || !tag.startsWith('sha256-')) return named
+    for (const digest of this.reach(name)) {
+      const referrer = this.#stores.images.referrersOf(digest).find(each => each.tag === tag)
+      if (referrer !== undefined) return { name: this.ownName(name, { tag }), root: referrer.descriptor }
+    }
+    return undefined
   }
 
   /** Whether a repository gives a blob or manifest out; its bytes need not be here. */

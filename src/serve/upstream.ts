@@ -74,11 +74,21 @@ export class Upstream implements AsyncDisposable {
 
   /** All tags of a repository there; undefined when it cannot be reached. */
   async tags(name: string): Promise<readonly string[] | undefined> {
+    return this.#ask(name, repository => Array.fromAsync(repository.tags({ signal: this.#closed.signal })))
+  }
+
+  /** What is said there about a manifest; undefined when it cannot be reached. */
+  async referrers(name: string, subject: Digest): Promise<readonly Descriptor[] | undefined> {
+    return this.#ask(name, repository => repository.referrers(subject, { signal: this.#closed.signal }))
+  }
+
+  /** Asks for what changes there; undefined when nothing answers. */
+  async #ask<Result>(name: string, question: (repository: Repository) => Promise<Result>): Promise<Result | undefined> {
     try {
       await using repository = await this.#connect(name)
-      return await Array.fromAsync(repository.tags({ signal: this.#closed.signal }))
+      return await question(repository)
     } catch (error) {
-      if (isStrataError(error, 'unavailable')) return undefined
+      if (saysLater(error)) return undefined
       throw refusal(error, 'NAME_UNKNOWN')
     }
   }
@@ -102,8 +112,7 @@ export class Upstream implements AsyncDisposable {
       stores.recordRoot({ reference, root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined, referrers: [] })
       this.#note(`${name}:${tagOrDigest}`)
     } catch (error) {
-      if (!isStrataError(error, 'unavailable') || this.#repositories.tag(name, tagOrDigest) === undefined)
-        throw refusal(error, 'MANIFEST_UNKNOWN')
+      if (!saysLater(error) || this.#repositories.tag(name, tagOrDigest) === undefined) throw refusal(error, 'MANIFEST_UNKNOWN')
       // What was here last is better than nothing.
       this.#context.logger.warn('The upstream registry cannot be reached: what it last had is given out', { repository: name, error })
       this.#note(`${name}:${tagOrDigest}`)
@@ -144,12 +153,17 @@ export class Upstream implements AsyncDisposable {
   }
 }
 
+/** Whether upstream has no answer now, which says nothing about what it has. */
+function saysLater(error: unknown): boolean {
+  return isStrataError(error, 'unavailable') || (isStrataError(error, 'resourceExhausted') && error.code === 'STRATA_REGISTRY_ANSWER')
+}
+
 /** What a client is told of upstream's no. */
 function refusal(error: unknown, unknown: RegistryErrorCode): unknown {
   if (isStrataError(error, 'notFound')) return new RegistryError(unknown, 'the upstream registry does not have it')
   if (isStrataError(error, 'permissionDenied') || isStrataError(error, 'unauthorized'))
     return new RegistryError('DENIED', 'the upstream registry does not give it to this cache')
-  if (isStrataError(error, 'resourceExhausted') && error.code === 'STRATA_REGISTRY_ANSWER')
+  if (saysLater(error) && isStrataError(error, 'resourceExhausted'))
     return new RegistryError('TOOMANYREQUESTS', 'the upstream registry allows no more requests now')
   return error
 }

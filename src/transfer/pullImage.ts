@@ -75,12 +75,10 @@ async function pullOnce(
   await using small = content.batch({ lease })
   await small.add(manifest.config, configBytes)
   const diffIds = config.rootfs.diff_ids
-  // A layer that waits for one below must hear that there comes none.
-  const failure = new AbortController()
-  await using unpack = ImageUnpack.begin(diffIds, stores, {
-    lease,
-    signal: signal === undefined ? failure.signal : AbortSignal.any([signal, failure.signal]),
-  })
+  // Layers may wait for one below that does not come any more.
+  const giveUp = new AbortController()
+  const stop = signal === undefined ? giveUp.signal : AbortSignal.any([signal, giveUp.signal])
+  await using unpack = ImageUnpack.begin(diffIds, stores, { lease, signal: stop })
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
   // A layer that came in another form is here without the blob that this manifest names; and a blob that is here may hold another
@@ -92,14 +90,13 @@ async function pullOnce(
   }
   for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')
   const sink: GraphSink = {
-    async take(target, _, call) {
+    async take(target) {
       const positions = [...missing].filter(position => manifest.layers[position]!.digest === target.digest)
       // Two equal layers of one image are fetched once; the second is read from the store.
       for (const position of positions) {
-        const { signal = new AbortController().signal } = call
-        const pull = new LayerPull(source, content, { unpack, small, position, layer: target, report, lease, damaged, signal })
+        const pull = new LayerPull(source, content, { unpack, small, position, layer: target, report, lease, damaged, signal: stop })
         await pull.run(diffIds[position]!).catch((error: unknown) => {
-          failure.abort(error)
+          giveUp.abort(givenUp(target, error))
           throw error
         })
         report(position, 'Pull complete')
@@ -107,7 +104,12 @@ async function pullOnce(
       return target
     },
   }
-  await copyGraph(withRoot(source, remote), sink, remote.descriptor, { ...signalOf(options), blobsAtOnce: LAYERS_AT_ONCE })
+  try {
+    await copyGraph(withRoot(source, remote), sink, remote.descriptor, { ...signalOf(options), blobsAtOnce: LAYERS_AT_ONCE })
+  } catch (error) {
+    // Whichever layer ends first: the one that failed tells more than those that were stopped because of it.
+    throw giveUp.signal.aborted ? (giveUp.signal.reason as StrataError).cause : error
+  }
   const { contentBytes } = await unpack.commit()
   await small.commit()
   content.noteTogether(() => {
@@ -159,6 +161,10 @@ interface LayerPullOptions {
 function isAboutBytes(error: unknown): error is StrataError {
   if (isStrataError(error) && error.code === 'STRATA_REGISTRY_ANSWER') return false
   return (['dataLoss', 'invalidArgument', 'unsupported'] as const).some(kind => isStrataError(error, kind))
+}
+
+function givenUp({ digest }: Descriptor, cause: unknown): StrataError {
+  return new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot go on with the image: layer ${digest} did not come`, { cause })
 }
 
 function unusable({ digest }: Descriptor, cause: StrataError): StrataError {

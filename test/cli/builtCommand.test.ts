@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { hash } from 'bcryptjs'
 import { busyboxRootfs } from '../../scripts/fixtures/rootFilesystems.ts'
 import { type ProgramResult, runProgram } from '../../src/base/index.ts'
 import { mountsBelow, unmount } from '../../src/host/index.ts'
+import { startServing } from '../serve/serveProcess.ts'
 import { must } from '../support/commands.ts'
 import { whyNot } from '../container/workshop.ts'
 
@@ -56,4 +58,16 @@ test('the built command writes the id of a container where it is told to', { ski
   const { code, stderr } = await strata('run', '--rm', '--cidfile', file, '--network', 'none', 'bb:1', 'true')
   assert.deepEqual([code, stderr], [0, ''])
   assert.match(readFileSync(file, 'utf8'), /^[0-9a-f]{64}$/)
+})
+
+test('the built command compares passwords of those who are to be served', async () => {
+  const htpasswd = join(root, 'htpasswd')
+  await writeFile(htpasswd, `ann:${await hash('pw', 4)}`)
+  const server = await startServing(join(root, 'served'), '--htpasswd', htpasswd)
+  const statusFor = async (password: string): Promise<number> => {
+    const headers = { authorization: `Basic ${Buffer.from(`ann:${password}`).toString('base64')}` }
+    return (await fetch(`http://${server.address}/v2/`, { headers })).status
+  }
+  assert.deepEqual([await statusFor('pw'), await statusFor('guess')], [200, 401])
+  assert.equal(await server.end('SIGTERM'), 0)
 })

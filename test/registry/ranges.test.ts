@@ -10,8 +10,8 @@ import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistr
 
 /* Large blobs over several connections, from a real registry behind a slow network. */
 
-const BLOB = randomBytes(24_000_000)
-const BYTES_PER_SECOND = 8_000_000
+const BLOB = randomBytes(18_000_000)
+const BYTES_PER_SECOND = 12_000_000
 
 let registry: LoopbackRegistry
 let target: Descriptor

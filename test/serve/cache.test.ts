@@ -102,6 +102,21 @@ test('a cache asks again what a tag stands for, and gives out nothing that was m
   assert.deepEqual(image?.digests, [`${upstream.address}/team/app@${before.digest}`])
 })
 
+test('a cache tells what is said about an image, and gives it out', async () => {
+  await using upstream = await Served.start({ writable: true })
+  await using served = await Served.start({ upstream: upstream.address })
+  const subject = await upstream.artifact('team/app', 'subject', {}, '1')
+  const referrer = await upstream.artifact('team/app', 'said', { subject, artifactType: 'application/said' })
+  const listed = async (): Promise<unknown> =>
+    ((await (await served.must(200, 'GET', `/v2/team/app/referrers/${subject.digest}`)).json()) as { manifests: unknown }).manifests
+  const expected = [{ ...referrer, artifactType: 'application/said' }]
+  assert.deepEqual(await listed(), expected)
+  await served.must(200, 'GET', `/v2/team/app/manifests/${referrer.digest}`)
+  await upstream.server.close()
+  assert.deepEqual(await listed(), expected)
+  await served.must(200, 'GET', `/v2/team/app/manifests/${referrer.digest}`)
+})
+
 test('many clients of one blob are one download, also those that join in the middle', async () => {
   const halfSent = Promise.withResolvers<void>()
   const goOn = Promise.withResolvers<void>()
@@ -186,6 +201,22 @@ test('an upstream that refuses or cannot be had is told as such', async () => {
     await served.must(expected, 'GET', '/v2/team/app/manifests/1')
     await served.must(404, 'GET', `/v2/team/app/blobs/${layer.digest}`)
   }
+})
+
+test('while upstream allows no more requests, what it last had is given out (hostile #59)', async () => {
+  let status = 200
+  await using upstream = await lyingServer((request, response) => {
+    if (status !== 200) response.writeHead(status, { 'retry-after': '0' }).end('{}')
+    else if (request.url!.includes('/tags/')) response.end('{"tags":["1","2"]}')
+    else response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest }).end(MANIFEST)
+  })
+  await using served = await Served.start({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  status = 429
+  await served.restart({ upstream: upstream.address })
+  await served.must(200, 'GET', '/v2/team/app/manifests/1')
+  assert.deepEqual(await (await served.must(200, 'GET', '/v2/team/app/tags/list')).json(), { name: 'team/app', tags: ['1'] })
+  assert.deepEqual(await codesOf(await served.must(429, 'GET', '/v2/team/app/manifests/2')), ['TOOMANYREQUESTS'])
 })
 
 test('a client that leaves does not end the download', async () => {

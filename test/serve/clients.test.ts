@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { readdirSync, statSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { MEDIA_TYPES } from '../../src/oci/index.ts'
 import { must, strata } from '../support/commands.ts'
@@ -13,6 +15,7 @@ import { ImageCrafter } from '../support/craftedImages.ts'
 import { checkStore } from '../support/storeCheck.ts'
 import { tarOf } from '../support/tars.ts'
 import { Served } from './served.ts'
+import { startServing } from './serveProcess.ts'
 
 const STRATA = fileURLToPath(new URL('../../bin/strata', import.meta.url))
 
@@ -21,20 +24,6 @@ before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'strata-clients-'))
 })
 after(() => rm(scratch, { recursive: true, force: true }))
-
-/** `strata serve` as a process of its own. */
-async function serveProcess(
-  root: string,
-  ...flags: readonly string[]
-): Promise<{ readonly address: string; readonly process: ChildProcess; readonly errors: () => string }> {
-  const process = spawn(STRATA, ['--root', root, '--no-fsync', 'serve', '--listen', ':0', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let errors = ''
-  process.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-  const [line] = (await once(process.stdout, 'data')) as [Buffer]
-  const [, address = ''] = /^Serving on http:\/\/(127\.0\.0\.1:\d+)\n/.exec(line.toString()) ?? []
-  assert.notEqual(address, '', line.toString())
-  return { address, process, errors: () => errors }
-}
 
 async function succeeds(root: string, ...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await strata(['--root', root, '--no-fsync', ...args])
@@ -49,17 +38,16 @@ test('strata serve prints where, warns of hidden names, logs requests when asked
     await writeFile(tar, tarOf({ [`file${position}`]: 'x' }))
     await succeeds(root, 'import', tar, name)
   }
-  const { address, process, errors } = await serveProcess(root, '--verbose')
+  const server = await startServing(root, '--verbose')
+  const { address } = server
   const warning = 'WARNING: quay.io/team/app:1 is hidden: clients get docker.io/team/app:1 as team/app:1\n'
   assert.equal(await (await fetch(`http://${address}/v2/team/app/tags/list`)).text(), '{"name":"team/app","tags":["1"]}')
   await succeeds(root, 'tag', 'quay.io/team/app:1', 'ghcr.io/team/app:1')
   await succeeds(root, 'pull', '-q', `${address}/team/app:1`)
-  const ended = once(process, 'exit')
-  process.kill('SIGTERM')
-  assert.deepEqual(await ended, [0, null])
-  assert.ok(errors().startsWith(warning), errors())
-  assert.match(errors(), /Z 127\.0\.0\.1 - GET \/v2\/team\/app\/tags\/list 200 \d+ \d+ms\n/)
-  assert.ok(errors().includes('WARNING: ghcr.io/team/app:1 is hidden'), errors())
+  assert.equal(await server.end('SIGTERM'), 0)
+  assert.ok(server.errors().startsWith(warning), server.errors())
+  assert.match(server.errors(), /Z 127\.0\.0\.1 - GET \/v2\/team\/app\/tags\/list 200 \d+ \d+ms\n/)
+  assert.ok(server.errors().includes('WARNING: ghcr.io/team/app:1 is hidden'), server.errors())
 })
 
 test('strata serve refuses what is wrong with its flags', async () => {
@@ -80,7 +68,8 @@ test('Strata pulls and pushes, and a pushed image is one of the store', async ()
   const tar = join(scratch, 'image.tar')
   await writeFile(tar, tarOf({ file: randomBytes(2_000_000), other: 'text' }))
   await succeeds(theirs, 'import', tar, 'made:1')
-  const { address, process } = await serveProcess(ours, '--writable')
+  const server = await startServing(ours, '--writable')
+  const { address } = server
   await succeeds(theirs, 'tag', 'made:1', `${address}/team/made:1`)
   await succeeds(theirs, 'push', '-q', `${address}/team/made:1`)
   await succeeds(theirs, 'rmi', '-f', `${address}/team/made:1`, 'made:1')
@@ -88,13 +77,38 @@ test('Strata pulls and pushes, and a pushed image is one of the store', async ()
   assert.match(pulled, /Downloaded newer image/)
   const id = await succeeds(ours, 'inspect', `${address}/team/made:1`, '-f', '{{.Id}}')
   assert.equal(await succeeds(theirs, 'inspect', `${address}/team/made:1`, '-f', '{{.Id}}'), id)
-  process.kill('SIGINT')
-  await once(process, 'exit')
+  assert.equal(await server.end('SIGINT'), 0)
   for (const root of [ours, theirs]) {
     const { images, faults } = await checkStore(root)
     assert.deepEqual(faults, [])
     assert.equal(images.length, 1)
   }
+})
+
+test('a push of Strata’s that is killed goes on where it stopped', async () => {
+  const theirs = join(scratch, 'killed')
+  const tar = join(scratch, 'large.tar')
+  await writeFile(tar, tarOf({ file: randomBytes(12_000_000) }))
+  const requests: string[] = []
+  await using served = await Served.start({
+    writable: true,
+    onRequest: ({ method, url, status }) => requests.push(`${method} ${url.replace(/[^/]*$/, '')} ${status}`),
+  })
+  await succeeds(theirs, 'import', tar, `${served.address}/team/large:1`)
+  const push = ['--root', theirs, '--no-fsync', 'push', '-q', '--compression', 'none']
+  const killed = spawn(STRATA, [...push, '--limit-rate', '4M', `${served.address}/team/large:1`], { stdio: 'ignore' })
+  const directory = join(served.root, 'root', 'ingest')
+  const arrived = (): number => Math.max(0, ...readdirSync(directory).map(name => statSync(join(directory, name)).size))
+  while (arrived() < 4_000_000) await sleep(20)
+  killed.kill('SIGKILL')
+  await once(killed, 'exit')
+  requests.length = 0
+  await succeeds(theirs, ...push.slice(3), `${served.address}/team/large:1`)
+  // How far it is was asked, and nothing was begun anew.
+  assert.ok(requests.includes('GET /v2/team/large/blobs/uploads/ 204'), requests.join('\n'))
+  assert.ok(!requests.some(each => each.startsWith('POST')), requests.join('\n'))
+  const [image] = await served.engine.images()
+  assert.deepEqual(image?.tags, [`${served.address}/team/large:1`])
 })
 
 test('skopeo inspects, lists, copies and syncs', async () => {

@@ -273,6 +273,16 @@ describe('Pushing Manifests', () => {
     const tooMany = Array.from({ length: 200 }, (_, position) => `tag=t${position}`).join('&')
     await served.must(414, 'PUT', `/v2/team/app/manifests/${manifest.digest}?${tooMany}`, { headers: TYPE, body: manifestText })
   })
+  test('by a digest of another algorithm it is found under that, and under its tags', async () => {
+    const digest = sha512(Buffer.from(manifestText))
+    const { headers } = await put(`${digest}?tag=longer`, manifestText)
+    assert.equal(headers.get('docker-content-digest'), digest)
+    for (const at of [digest, 'longer']) {
+      const answer = await served.must(200, 'GET', `/v2/team/app/manifests/${at}`)
+      assert.equal(answer.headers.get('docker-content-digest'), digest)
+      assert.equal(await answer.text(), manifestText)
+    }
+  })
   test('a digest that is not that of the body is refused', async () => {
     const answer = await served.must(400, 'PUT', `/v2/team/app/manifests/${NOWHERE}`, { headers: TYPE, body: manifestText })
     assert.deepEqual(await codesOf(answer), ['DIGEST_INVALID'])

@@ -1,20 +1,17 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { digestOf, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { openEngine } from '../../src/engine/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { checkStore, storedFiles } from '../support/storeCheck.ts'
 import { tarOf } from '../support/tars.ts'
 import { Served } from './served.ts'
+import { startServing } from './serveProcess.ts'
 
-const STRATA = fileURLToPath(new URL('../../bin/strata', import.meta.url))
 const HERE = arch() === 'x64' ? 'amd64' : arch()
 const ELSEWHERE = HERE === 'amd64' ? 'arm64' : 'amd64'
 
@@ -65,37 +62,42 @@ test('an image that cannot be unpacked is kept and given out as it is, and is no
   await assert.rejects(served.engine.inspectImage(`${served.address}/team/app:diffid`), { kind: 'notFound' })
 })
 
+test('what was pulled along with an image is given out along with it, by reference and by cosign’s tag', async () => {
+  await using first = await Served.start({ writable: true })
+  const crafter = new ImageCrafter(first.address, 'team/app')
+  const subject = await crafter.image('1', [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }])
+  const said = await first.artifact('team/app', 'said', { subject, artifactType: 'application/said' })
+  const tag = `${subject.digest.replace(':', '-')}.sig`
+  const signature = await first.artifact('team/app', 'signed', {}, tag)
+  await using second = await Served.start()
+  await second.engine.pull(`${first.address}/team/app:1`)
+  const answer = await second.must(200, 'GET', `/v2/team/app/referrers/${subject.digest}`)
+  assert.deepEqual(((await answer.json()) as { manifests: unknown }).manifests, [{ ...said, artifactType: 'application/said' }])
+  await second.must(200, 'GET', `/v2/team/app/manifests/${said.digest}`)
+  assert.equal((await second.must(200, 'HEAD', `/v2/team/app/manifests/${tag}`)).headers.get('docker-content-digest'), signature.digest)
+  await second.must(404, 'HEAD', `/v2/team/app/manifests/${tag}x`)
+})
+
 test('a server that is killed leaves nothing half-visible; uploads go on at the next one, or are pruned', async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'strata-killed-'))
   const root = join(scratch, 'root')
-  const start = async (): Promise<{ readonly base: string; kill(): Promise<void> }> => {
-    const server = spawn(STRATA, ['--root', root, 'serve', '--listen', ':0', '--writable'], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const [line] = (await once(server.stdout, 'data')) as [Buffer]
-    return {
-      base: /http:\S+/.exec(line.toString())![0],
-      async kill() {
-        server.kill('SIGKILL')
-        await once(server, 'exit')
-      },
-    }
-  }
   try {
     const bytes = randomBytes(1_000_000)
-    const first = await start()
-    const begun = await fetch(`${first.base}/v2/a/blobs/uploads/`, { method: 'POST' })
+    const first = await startServing(root, '--writable')
+    const begun = await fetch(`http://${first.address}/v2/a/blobs/uploads/`, { method: 'POST' })
     const location = begun.headers.get('location')!
     // Of what the server has said that it has nothing is lost.
-    const sent = await fetch(first.base + location, { method: 'PATCH', body: bytes.subarray(0, 600_000) })
+    const sent = await fetch(`http://${first.address}${location}`, { method: 'PATCH', body: bytes.subarray(0, 600_000) })
     assert.equal(sent.status, 202)
-    await first.kill()
+    await first.end('SIGKILL')
 
-    const second = await start()
-    assert.equal((await fetch(second.base + location)).headers.get('range'), '0-599999')
-    assert.equal((await fetch(`${second.base}/v2/a/blobs/${digestOf(bytes)}`)).status, 404)
+    const second = await startServing(root, '--writable')
+    assert.equal((await fetch(`http://${second.address}${location}`)).headers.get('range'), '0-599999')
+    assert.equal((await fetch(`http://${second.address}/v2/a/blobs/${digestOf(bytes)}`)).status, 404)
     const rest = { method: 'PUT', body: bytes.subarray(600_000), headers: { 'content-range': '600000-999999' } }
-    assert.equal((await fetch(`${second.base}${location}?digest=${digestOf(bytes)}`, rest)).status, 201)
-    assert.equal((await fetch(`${second.base}/v2/a/blobs/${digestOf(bytes)}`)).status, 200)
-    await second.kill()
+    assert.equal((await fetch(`http://${second.address}${location}?digest=${digestOf(bytes)}`, rest)).status, 201)
+    assert.equal((await fetch(`http://${second.address}/v2/a/blobs/${digestOf(bytes)}`)).status, 200)
+    await second.end('SIGKILL')
     const { faults, images } = await checkStore(root)
     assert.deepEqual([faults, images], [[], []])
     await using engine = await openEngine({ root })

@@ -7,10 +7,7 @@ import http, { createServer, type IncomingMessage, type ServerResponse } from 'n
  * real one (`127.0.0.1:5000`), which gets the blobs when they are whole. Debian's docker-registry itself cancels an upload that
  * is asked for after a break: its location holds the offset that it expects.
  */
-export async function uploadKeeper(
-  registry: string,
-  { forgets = false }: { readonly forgets?: boolean } = {},
-): Promise<{ readonly address: string } & AsyncDisposable> {
+export async function uploadKeeper(registry: string): Promise<{ readonly address: string } & AsyncDisposable> {
   const uploads = new Map<string, Buffer[]>()
   const server = createServer((request, response) => {
     request.on('error', () => undefined)
@@ -40,7 +37,7 @@ export async function uploadKeeper(
       return
     }
     const chunks = uploads.get(id)
-    if (chunks === undefined || (forgets && request.method === 'GET')) {
+    if (chunks === undefined) {
       response.writeHead(404).end()
       return
     }

@@ -143,7 +143,7 @@ const PULLS: Readonly<Record<string, Case>> = {
   },
 }
 
-describe('hostile #52, #59', { concurrency: 3 }, () => {
+describe('hostile #52, #59', { concurrency: 6 }, () => {
   for (const [title, { fault, says }] of Object.entries(PULLS)) {
     test(`pull from a registry that ${title} ${says === undefined ? 'heals' : 'is told, and nothing wrong is kept'}`, async () => {
       await using proxy = await faultyProxy(registry.address, { fault })
@@ -197,7 +197,7 @@ function isFirst({ method, path, others }: Exchange, wanted: string): boolean {
   return method === wanted && others === 0 && path.includes('/uploads/')
 }
 
-describe('hostile #59', { concurrency: 3 }, () => {
+describe('hostile #59', { concurrency: 6 }, () => {
   for (const [title, { fault, says }] of Object.entries(PUSHES)) {
     test(`push to a registry that ${title} ${says === undefined ? 'heals' : 'is told'}`, async () => {
       const { engine, root } = await openNew()

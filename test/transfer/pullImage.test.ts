@@ -5,6 +5,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { isStrataError, type Progress, streamOf } from '../../src/base/index.ts'
 import { collectGarbage } from '../../src/engine/garbage.ts'
@@ -26,8 +27,7 @@ before(async () => {
 after(() => removeTree(CURRENT_DIRECTORY, scratch))
 
 let opened = 0
-function openStores(storageDriver?: string): Stores & Disposable {
-  const root = join(scratch, `root${(opened += 1)}`)
+function openStores(root = join(scratch, `root${(opened += 1)}`), storageDriver?: string): Stores & Disposable {
   const metadata = openMetadata(openRootDirectory(root))
   const stores = new Stores({ root, storageDriver, metadata, images: new ImageStore(metadata) })
   return Object.assign(stores, { [Symbol.dispose]: () => metadata.close() })
@@ -281,6 +281,77 @@ test('hostile #68: pullImage() asks for nothing of a blob that had come whole wh
     [],
   )
   assert.deepEqual((await checkStore(stores.root)).faults, [])
+})
+
+test('pullImage() keeps what has come of a layer when another one turns out to be wrong', async () => {
+  const image = publish([ONE, tarOf({ other: randomBytes(400_000) })])
+  const [wrong, good] = image.layers
+  const half = good!.size / 2
+  let cameHalf = false
+  await using server = await lyingServer(
+    registryOf(image, [], (digest, _, response) => {
+      if (digest === good!.digest) {
+        response.writeHead(200, { 'content-length': good!.size })
+        response.write(image.blobs.get(digest)!.subarray(0, half))
+      } else if (digest === wrong!.digest) {
+        const bad = Buffer.from(image.blobs.get(digest)!)
+        bad[5000]! ^= 1
+        // When the other one is on its way.
+        const send = (): unknown => (cameHalf ? response.end(bad) : setTimeout(send, 20))
+        send()
+      }
+      return digest === good!.digest || digest === wrong!.digest
+    }),
+  )
+  using stores = openStores()
+  const onProgress = ({ current = 0 }: Progress): void => {
+    if (current >= Math.floor(half)) setTimeout(() => (cameHalf = true), 100)
+  }
+  await assert.rejects(pull(stores, server.address, { onProgress }), { kind: 'dataLoss' })
+  await using ingest = await stores.content.ingest(good!.digest, { target: good! })
+  assert.ok(ingest.size > 100_000, `${ingest.size} bytes`)
+  await using other = await stores.content.ingest(wrong!.digest, { target: wrong! })
+  assert.equal(other.size, 0)
+})
+
+test('pullImage() on vfs fails when a layer does not come that others wait for', async () => {
+  const image = publish([ONE, TWO])
+  await using server = await lyingServer(
+    registryOf(image, [], (digest, _, response) => {
+      if (digest !== image.layers[0]!.digest) return false
+      setTimeout(() => response.writeHead(404).end(), 200)
+      return true
+    }),
+  )
+  using stores = openStores(undefined, 'vfs')
+  await assert.rejects(pull(stores, server.address), /404/)
+})
+
+test('two pulls whose images have the same layers in opposite orders do not wait for each other', async () => {
+  const other = tarOf({ other: randomBytes(200_000) })
+  const images = [publish([ONE, other]), publish([other, ONE])] as const
+  for (const storageDriver of ['vfs', undefined]) {
+    // Who gets the layer that both wait for is chance.
+    for (let round = 0; round < 5; round += 1) {
+      using first = openStores(undefined, storageDriver)
+      using second = openStores(first.root, storageDriver)
+      const seen: string[] = []
+      await using server = await lyingServer(registryOf(images[0], seen))
+      await using backwards = await lyingServer(registryOf(images[1], seen))
+      const [one] = images[0].layers
+      const held = await first.content.ingest(one!.digest, { target: one! })
+      const patience = { signal: AbortSignal.timeout(10_000) }
+      const pulls = [pull(first, server.address, patience)]
+      // It has the upper layer, and wants the lower one.
+      while (!seen.includes(images[0].layers[1]!.digest)) await sleep(5)
+      pulls.push(pull(second, backwards.address, patience))
+      await sleep(50)
+      await held[Symbol.asyncDispose]()
+      await Promise.all(pulls)
+      for (const { digest } of images[0].layers) assert.equal(seen.filter(each => each.startsWith(digest)).length, 1)
+      assert.deepEqual((await checkStore(first.root, storageDriver)).faults, [])
+    }
+  }
 })
 
 test('hostile #72: pullImage() fetches anew what it would have gone on from, when that is no part of the blob', async () => {

@@ -48,5 +48,5 @@ function warnOfHidden(invocation: Invocation, hidden: readonly HiddenName[]): vo
 }
 
 function requestLine({ client, user, method, url, status, bytes, durationMs }: ServedRequest, { surroundings }: Invocation): string {
-  return `${surroundings.now().toISOString()} ${client} ${user ?? '-'} ${method} ${url} ${status} ${bytes} ${durationMs}ms`
+  return `${surroundings.now().toISOString()} ${client} ${user ?? '-'} ${method} ${url} ${status ?? '-'} ${bytes} ${durationMs}ms`
 }

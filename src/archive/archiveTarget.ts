@@ -3,7 +3,7 @@ import type { BlobSource } from '../content/index.ts'
 import type { Descriptor, Platform } from '../oci/index.ts'
 import type { GraphRoot } from '../transfer/index.ts'
 import type { ImageSink } from './imageSink.ts'
-import { ArchiveContents, type ArchiveNames } from './writeArchive.ts'
+import { ArchiveContents, type ArchiveNames } from './archiveContents.ts'
 
 export interface ArchiveTargetOptions {
   readonly format: 'docker-archive' | 'oci-archive'

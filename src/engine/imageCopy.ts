@@ -46,7 +46,13 @@ export async function copyImage(
 type StrataPlace = Extract<Transport, { readonly kind: 'strata' }>
 
 function nameIn({ reference }: StrataPlace): Reference {
-  return withDefaultTag(parseReference(reference))
+  const name = withDefaultTag(parseReference(reference))
+  if (name.digest === undefined) return name
+  throw new StrataError(
+    'invalidArgument',
+    'STRATA_NAME_HAS_DIGEST',
+    `Cannot copy to "strata:${reference}": a name with a digest cannot be given`,
+  )
 }
 
 /** What of the source is meant. One platform's image stands for itself; several stand in their index. */
@@ -63,7 +69,7 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
   const { takeGraph } = await import('../transfer/index.ts')
   const name = nameIn(to)
   const { platforms = [] } = options
-  const isPart = platforms !== 'all' && platforms.length > 1 && !source.isChosen
+  const isPart = platforms !== 'all' && platforms.length > 1
   const { root } = isPart ? source : await choose(source, options)
   await checkTrust(source, root)
   await using lease = stores.leases.create()

@@ -207,6 +207,12 @@ test('what copy() brings into the store is whole, and runs on from there', async
   await other.copy(remote('chart'), 'strata:chart:1')
   await other.copy('strata:both:1', 'strata:again:1', { platforms: 'all' })
   assert.deepEqual((await other.images()).flatMap(({ tags }) => tags).toSorted(), ['again:1', 'both:1', 'one:1'])
+  assert.equal((await other.copy('strata:both:1', 'strata:arm:1', { platforms: ['linux/arm64'] })).manifestDigest, arm64.digest)
+  assert.equal(
+    (await other.copy('strata:both:1', 'strata:two:1', { platforms: ['linux/arm64', 'linux/amd64'] })).manifestDigest,
+    index.digest,
+  )
+  assert.equal((await other.copy('strata:arm:1', `oci:${fresh()}`, { platforms: 'all' })).manifestDigest, arm64.digest)
   assert.equal((await other.copy('strata:one:1', `oci:${fresh()}:x`)).manifestDigest, amd64.digest)
   // Without a wish for platforms a name means its image.
   assert.equal((await other.copy('strata:both:1', `dir:${fresh()}`)).manifestDigest, amd64.digest)
@@ -369,6 +375,7 @@ describe('a destination that', () => {
   })
 
   test('names another digest is refused', async () => {
+    await assert.rejects(copy(remote('arm64'), `strata:named@${arm64.digest}`), { code: 'STRATA_NAME_HAS_DIGEST' })
     const place = `docker://${second.address}/digests/app@${arm64.digest}`
     await assert.rejects(copy(remote('amd64'), place), { kind: 'conflict', code: 'STRATA_OTHER_DIGEST' })
     assert.equal(await copy(remote('arm64'), place), arm64.digest)

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 
-export const BENCH_IMAGES = ['hello', 'busybox', 'deb', 'node-big', 'many-layers', 'bigfile', 'ten-big', 'thousand'] as const
+export const BENCH_IMAGES = ['hello', 'busybox', 'deb', 'node-big', 'many-layers', 'bigfile', 'thousand'] as const
 
 /**
  * What is measured with: `deb` is a minimal Debian; `node-big` that, a layer of apt (compiler, Node), a large npm
  * install and five small layers that change and delete files (8 layers, 131,000 entries, 1.6 GB);
- * `many-layers` has 100 of 20 files; `bigfile` Debian and a file of 1 GiB; `ten-big` ten layers of 1 GiB each, and no archive; `thousand` is one
+ * `many-layers` has 100 of 20 files; `bigfile` Debian and a file of 1 GiB; `thousand` is one
  * archive of 1,000 images that share one small layer.
  */
 export type BenchImage = (typeof BENCH_IMAGES)[number]

@@ -20,7 +20,7 @@ export async function makeImages(wanted: ReadonlySet<BenchImage>, root: string, 
       if (!(await exists(archive))) await writeWhole(archive, manyImagesArchive(scale.manyImages))
       continue
     }
-    const [hasLayout, hasArchive] = [await exists(join(layout, 'index.json')), image === 'ten-big' || (await exists(archive))]
+    const [hasLayout, hasArchive] = [await exists(join(layout, 'index.json')), await exists(archive)]
     if (hasLayout && hasArchive) continue
     const layers = await Promise.all((await layersOf(image, workshop, scale)).map(describeFile))
     const command = [image === 'hello' || image === 'many-layers' ? '/hello' : 'sh']
@@ -50,12 +50,6 @@ async function layersOf(image: Exclude<BenchImage, 'thousand'>, workshop: Worksh
     }
     case 'bigfile':
       return [await debianLayer(workshop), await workshop.layer('bigfile', () => bigFileLayer(scale.bigFileMebibytes))]
-    case 'ten-big': {
-      const paths: string[] = []
-      for (let seed = 100; seed < 110; seed += 1)
-        paths.push(await workshop.layer(`ten/l${seed}`, () => bigFileLayer(scale.bigFileMebibytes, seed)))
-      return paths
-    }
     default:
       return image satisfies never
   }

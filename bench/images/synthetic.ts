@@ -35,14 +35,14 @@ export function manyLayers(count: number): readonly Iterable<Uint8Array>[] {
   return layers
 }
 
-/** A layer with one file, half of which compresses well and half not at all. @param seed another one makes another file */
-export function* bigFileLayer(mebibytes: number, seed = 11): Generator<Uint8Array> {
-  yield* tarMember(seed === 11 ? 'data/big.bin' : `data/big${seed}.bin`, mebibytes * 1024 ** 2, bigFileContent(mebibytes, seed))
+/** A layer with one file, half of which compresses well and half not at all. */
+export function* bigFileLayer(mebibytes: number): Generator<Uint8Array> {
+  yield* tarMember('data/big.bin', mebibytes * 1024 ** 2, bigFileContent(mebibytes))
   yield TAR_END
 }
 
-function* bigFileContent(mebibytes: number, seed: number): Generator<Uint8Array> {
-  const random = new SeededRandom(seed)
+function* bigFileContent(mebibytes: number): Generator<Uint8Array> {
+  const random = new SeededRandom(11)
   const prose = Buffer.from('layers upon layers, each of them thin and each of them for ever, and on top one that changes; '.repeat(30))
   for (let mebibyte = 0; mebibyte < mebibytes; mebibyte += 1) {
     const pieces: Uint8Array[] = []

@@ -219,8 +219,6 @@ export const ROWS: readonly Row[] = [
   pull('deb', 5),
   load('deb', 5),
   pull('bigfile', 3),
-  // For its memory alone.
-  { ...pull('ten-big', 1), against: [] },
 ]
 
 /** The most memory that any of these rows may take of Strata, in bytes. */

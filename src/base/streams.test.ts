@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { sliceOf } from './index.ts'
+import { release, sliceOf } from './index.ts'
 
 test('sliceOf() gives the bytes of the part however they are cut, and asks for none behind it', async () => {
   await fc.assert(
@@ -20,4 +20,15 @@ test('sliceOf() gives the bytes of the part however they are cut, and asks for n
       else if (end !== null) assert.ok(asked < end + 9, `${asked} bytes were asked for, ${end} were wanted`)
     }),
   )
+})
+
+test('release() gives back what is a chunk’s own, and leaves alone what it shares', () => {
+  const own = Buffer.allocUnsafeSlow(64 * 1024)
+  release(own)
+  assert.equal(own.length, 0)
+  for (const size of [8 * 1024, 16 * 1024, 20_000, Buffer.poolSize / 2 - 1]) {
+    const chunks = Array.from({ length: 40 }, (_, fill) => Buffer.allocUnsafe(size).fill(fill))
+    for (const chunk of chunks) release(chunk)
+    assert.ok(chunks.every((chunk, fill) => chunk.length === size && chunk[0] === fill && chunk.at(-1) === fill))
+  }
 })

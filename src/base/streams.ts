@@ -67,8 +67,8 @@ export async function* sliceOf(
   }
 }
 
-/** Smaller chunks may share their memory with others. */
-const RELEASED_BYTES = 16 * 1024
+/** Smaller chunks may share their memory with others: `Buffer.allocUnsafe` takes them out of a pool, which Node lets nobody give back. */
+const RELEASED_BYTES = Buffer.poolSize / 2
 
 /**
  * Gives the memory of a chunk back at once, for whoever owns it and knows that nobody looks at it any more. Left to the

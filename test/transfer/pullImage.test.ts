@@ -204,7 +204,7 @@ test('hostile #53: a pull ends whose lowest layer is not to be had, whichever dr
     }),
   )
   for (const driver of ['vfs', undefined]) {
-    using stores = openStores(driver)
+    using stores = openStores(undefined, driver)
     await assert.rejects(pull(stores, server.address), { name: 'StrataError' })
     await assertEmptied(stores)
   }

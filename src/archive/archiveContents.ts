@@ -94,7 +94,10 @@ export class ArchiveContents implements GraphSink, AsyncDisposable {
     if (isForeignLayer(target.mediaType)) {
       const bytes = await openIfHad(source, target, options)
       if (bytes === undefined) return target
-      await bytes[Symbol.asyncIterator]().return?.()
+      // Its turn comes later; a stream that was never begun would stay open.
+      const reader = bytes[Symbol.asyncIterator]()
+      await reader.next()
+      await reader.return?.()
     }
     this.#blobs.set(target.digest, { size: target.size, open: () => source.open(target, options) })
     return target

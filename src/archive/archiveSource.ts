@@ -84,13 +84,14 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
       const { path, start: first, end } = place.extent
       return fileStream(path, { start: first + start, end })
     }
-    const bytes = this.#verified(bytesAt(place), target)
+    const bytes = this.#verified(place, target)
     return start === 0 ? bytes : skipBytes(bytes, start)
   }
 
-  async *#verified(bytes: ByteStream, target: Descriptor): AsyncGenerator<Uint8Array> {
+  /** Opens the file when the first byte is asked for: nobody has to close what was never begun. */
+  async *#verified(place: BlobPlace, target: Descriptor): AsyncGenerator<Uint8Array> {
     try {
-      yield* verified(bytes, target)
+      yield* verified(bytesAt(place), target)
     } catch (cause) {
       if (!isStrataError(cause) || !MISMATCHES.has(cause.code)) throw cause
       throw new StrataError('dataLoss', cause.code, `Cannot read ${this.title}: blob ${target.digest} is not what its digest says`, {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { chmod, mkdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { type ByteStream, type Durability, publishFile, systemError } from '../base/index.ts'
 
 /** Who may read and write what is handed to others, less what the user's umask takes away. */
@@ -15,6 +15,14 @@ export async function writeImageFile(path: string, bytes: ByteStream | Uint8Arra
   } catch (error) {
     throw systemError(`write "${path}"`, error)
   }
+}
+
+/** Makes a directory and its parents, durably. */
+export async function makeDirectories(path: string, durability: Durability): Promise<void> {
+  const first = await mkdir(path, { recursive: true })
+  if (first === undefined) return
+  const highest = resolve(first)
+  for (let made = resolve(path); made.length >= highest.length; made = dirname(made)) durability.syncDirectory(dirname(made))
 }
 
 /** Whether a file is there with so many bytes; files of layouts are only ever written whole. */

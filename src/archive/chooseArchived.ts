@@ -22,7 +22,8 @@ export function chooseArchived(source: ArchiveSource, wanted: Reference | number
 function isMeant({ label, names, position }: ArchivedRoot, wanted: Reference | number | string | undefined): boolean {
   if (wanted === undefined) return true
   if (typeof wanted === 'number') return position === wanted
-  if (typeof wanted === 'string') return label === wanted || names.some(name => formatReference(name) === wanted)
+  if (typeof wanted === 'string')
+    return label === wanted || names.some(name => formatReference(name) === wanted || familiarName(name) === wanted)
   return names.some(name => formatReference(withDefaultTag(name)) === formatReference(wanted))
 }
 

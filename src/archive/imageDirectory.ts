@@ -1,11 +1,10 @@
 import { readdirSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { type CallOptions, type Durability, errnoOf, StrataError, systemError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, isIndex, isManifest } from '../oci/index.ts'
 import type { GraphRoot } from '../transfer/index.ts'
-import { StagedDirectory, writeImageFile } from './blobFile.ts'
+import { makeDirectories, StagedDirectory, writeImageFile } from './blobFile.ts'
 import { DIRECTORY_MANIFEST, DIRECTORY_VERSION, directoryName, isDirectoryImage, VERSION_TEXT } from './directoryFormat.ts'
 import { DirectoryFiles } from './directoryFiles.ts'
 import { type ImageSink, openIfHad } from './imageSink.ts'
@@ -25,7 +24,7 @@ export class ImageDirectory implements ImageSink {
     const place = resolve(path)
     try {
       if (!isAbsentOrEmpty(place) && !(await isDirectoryImage(new DirectoryFiles(place)))) throw notAnImage(path)
-      await mkdir(dirname(place), { recursive: true })
+      await makeDirectories(dirname(place), durability)
       return new ImageDirectory(await StagedDirectory.create(place, durability), durability)
     } catch (error) {
       throw systemError(`write image directory "${path}"`, error)

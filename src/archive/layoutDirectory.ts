@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { mkdir, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type CallOptions, type Durability, readIfExists, StrataError, systemError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
@@ -15,7 +15,7 @@ import {
   parseIndex,
 } from '../oci/index.ts'
 import type { GraphRoot } from '../transfer/index.ts'
-import { hasFile, writeImageFile } from './blobFile.ts'
+import { hasFile, makeDirectories, writeImageFile } from './blobFile.ts'
 import { type ImageSink, openIfHad } from './imageSink.ts'
 
 /**
@@ -36,11 +36,10 @@ export class LayoutDirectory implements ImageSink {
   /** Makes the directory where there is none. Rejects with `conflict` (STRATA_NOT_A_LAYOUT) for one that holds something else. */
   static async open(path: string, options: LayoutOptions): Promise<LayoutDirectory> {
     try {
-      await mkdir(path, { recursive: true })
+      await makeDirectories(path, options.durability)
       const header = await readIfExists(join(path, IMAGE_LAYOUT.header))
       if (header !== undefined) parseImageLayout(header)
       else if (readdirSync(path).some(isStrange)) throw notALayout(path)
-      await mkdir(join(path, IMAGE_LAYOUT.blobs, 'sha256'), { recursive: true })
     } catch (error) {
       throw systemError(`write image layout "${path}"`, error)
     }
@@ -52,13 +51,15 @@ export class LayoutDirectory implements ImageSink {
     if (hasFile(path, target.size)) return target
     const bytes = await openIfHad(source, target, options)
     if (bytes === undefined) return target
-    await mkdir(dirname(path), { recursive: true })
+    await makeDirectories(dirname(path), this.#durability)
     await writeImageFile(path, bytes, this.#durability)
     return target
   }
 
   async finish({ descriptor, bytes }: GraphRoot, { signal }: CallOptions): Promise<void> {
-    await writeImageFile(join(this.#path, blobPath(descriptor.digest)), bytes, this.#durability)
+    const path = join(this.#path, blobPath(descriptor.digest))
+    await makeDirectories(dirname(path), this.#durability)
+    await writeImageFile(path, bytes, this.#durability)
     // The lock goes with the descriptor.
     await using directory = await open(this.#path, 'r')
     await lockFile(directory.fd, 'exclusive', { signal })

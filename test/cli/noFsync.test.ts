@@ -61,6 +61,11 @@ async function syncsOf(name: string, globals: readonly string[]): Promise<Readon
       ['commit', 'one', 'committed'],
       ['export', '-o', join(scratch, `${name}-exported.tar`), 'one'],
       ['save', '-o', archive, image, 'committed'],
+      ...['dir', 'oci', 'oci-archive', 'docker-archive'].map(kind => [
+        'copy',
+        `strata:${image}`,
+        `${kind}:${join(scratch, `${name}-${kind}`)}`,
+      ]),
       ['rm', '-v', 'one', 'other'],
       ['rmi', image, 'committed'],
       ['load', '-i', archive],

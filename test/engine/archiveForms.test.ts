@@ -109,6 +109,28 @@ test('an index of several images stays one from save() to load(), on each format
   }
 })
 
+test('copy() finds an image of a saved archive by its tag, its name or its place', async () => {
+  await using ours = await store()
+  await ours.engine.pull(`${name}:amd64`)
+  for (const each of ['one:1', 'two:1', 'two:2']) await ours.engine.tag(`${name}:amd64`, each)
+  await ours.engine.pull(`${name}:arm64`)
+  await ours.engine.tag(`${name}:arm64`, 'three:1')
+  const archive = await saved(ours.engine, ['one:1', 'three:1', 'two:2'])
+  const found = async (place: string): Promise<string> => (await ours.engine.copy(place, `dir:${fresh()}`)).manifestDigest
+  for (const each of [
+    'oci-archive:A:2',
+    'oci-archive:A:one:1',
+    'oci-archive:A:docker.io/library/two:2',
+    'docker-archive:A:two:2',
+    'docker-archive:A:@0',
+  ])
+    assert.equal(await found(each.replace('A', archive)), amd64.digest, each)
+  for (const each of ['oci-archive:A:three:1', 'docker-archive:A:three:1', 'docker-archive:A:@1'])
+    assert.equal(await found(each.replace('A', archive)), arm64.digest, each)
+  for (const each of ['oci-archive:A:1', 'docker-archive:A'])
+    await assert.rejects(found(each.replace('A', archive)), { code: 'STRATA_SEVERAL_IMAGES', hint: /one:1, .*three:1/ }, each)
+})
+
 test('save() takes the platforms that are asked for, and load() the one that is', async () => {
   await using ours = await store()
   await ours.engine.pull(`${name}:multi`, { platforms: 'all' })

@@ -19,6 +19,7 @@ export {
   fileStream,
   interruptible,
   observed,
+  readAhead,
   readAtMost,
   release,
   sliceOf,

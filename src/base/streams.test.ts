@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { release, sliceOf } from './index.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readAhead, release, sliceOf } from './index.ts'
 
 test('sliceOf() gives the bytes of the part however they are cut, and asks for none behind it', async () => {
   await fc.assert(
@@ -31,4 +32,39 @@ test('release() gives back what is a chunk’s own, and leaves alone what it sha
     for (const chunk of chunks) release(chunk)
     assert.ok(chunks.every((chunk, fill) => chunk.length === size && chunk[0] === fill && chunk.at(-1) === fill))
   }
+})
+
+test('readAhead() gives the same chunks, reads on while nobody asks, and no more than the limit', async () => {
+  let read = 0
+  let isClosed = false
+  const source = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      for (let n = 0; n < 10; n += 1) {
+        read += 1
+        yield Buffer.from([n])
+      }
+    } finally {
+      isClosed = true
+    }
+  }
+  assert.deepEqual(
+    (await Array.fromAsync(readAhead(source(), 3))).map(([first]) => first),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+  )
+  read = 0
+  isClosed = false
+  for await (const [first] of readAhead(source(), 3)) {
+    await sleep(5)
+    assert.ok(read > first! + 1 && read <= first! + 5, `${read} read when ${first} was taken`)
+    if (first === 4) break
+  }
+  assert.ok(isClosed, 'who stops early closes the source')
+})
+
+test('readAhead() fails as its source does', async () => {
+  const source = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('a')
+    throw new Error('broken')
+  }
+  await assert.rejects(Array.fromAsync(readAhead(source(), 100)), { message: 'broken' })
 })

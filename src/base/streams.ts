@@ -104,6 +104,28 @@ export async function* arrivingLent(readable: Readable): AsyncGenerator<Uint8Arr
   }
 }
 
+/**
+ * Reads ahead of whoever takes the bytes, so that both sides work at the same time. When the source fails, what waits is lost.
+ *
+ * @param limit so many bytes wait, and one chunk
+ */
+export async function* readAhead(bytes: ByteStream, limit: number): AsyncGenerator<Uint8Array> {
+  const source = bytes[Symbol.asyncIterator]()
+  yield* new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const next = await source.next()
+        if (next.done === true) controller.close()
+        else controller.enqueue(next.value)
+      },
+      async cancel() {
+        await source.return?.()
+      },
+    },
+    new ByteLengthQueuingStrategy({ highWaterMark: limit }),
+  )
+}
+
 /** Passes bytes on and tells `observe` about each chunk. */
 export async function* observed(bytes: ByteStream, observe: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array> {
   for await (const chunk of bytes) {

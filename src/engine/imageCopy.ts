@@ -1,4 +1,5 @@
-import { type CallOptions, type Durability, StrataError } from '../base/index.ts'
+import { type CallOptions, type Durability, readAhead, StrataError } from '../base/index.ts'
+import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { RateLimit } from '../registry/index.ts'
 import type { ChosenGraph, GraphRoot, Transport } from '../transfer/index.ts'
@@ -42,6 +43,9 @@ export async function copyImage(
   const { digest } = await source.copying(copy)
   return { manifestDigest: digest }
 }
+
+/** Of each blob that is under way: what one side gives while the other one waits. */
+const AHEAD_BYTES = 2 * 1024 * 1024
 
 type StrataPlace = Extract<Transport, { readonly kind: 'strata' }>
 
@@ -96,11 +100,14 @@ async function copyToPlace(
   await checkTrust(source, root)
   const { onProgress, signal } = options
   const call = signal === undefined ? {} : { signal }
+  const blobs: BlobSource = {
+    open: async (blob, opening) => readAhead(await source.blobs.open(blob, opening), AHEAD_BYTES),
+  }
   await using target = await openCopyTarget(stores, to, {
     ...options,
     neighbours: source.repository === undefined ? [] : [source.repository],
   })
-  const copied = await copyGraph(withRoot(source.blobs, root), reportedSink(target, onProgress), root.descriptor, {
+  const copied = await copyGraph(withRoot(blobs, root), reportedSink(target, onProgress), root.descriptor, {
     ...call,
     ...(select === undefined ? {} : { select }),
   })

@@ -1,15 +1,10 @@
 import { StrataError } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
-import { formatPlatform, matchesPlatform, type Platform } from '../oci/index.ts'
+import { choosePlatform, formatPlatform, parseIndex, type Platform } from '../oci/index.ts'
 import { platformOf } from './hostPlatform.ts'
 import { readConfig } from './imageConfig.ts'
+import { readRoot } from './readRoot.ts'
 import type { Stores } from './stores.ts'
-
-/** Whether an image runs where a platform is asked for. @param wanted `os[/architecture[/variant]]` */
-async function isForPlatform(stores: Stores, image: ImageRecord, wanted: string): Promise<boolean> {
-  const [offered, target] = [await platformOfImage(stores, image), platformOf(wanted)]
-  return formatPlatform(offered) === formatPlatform(target) || matchesPlatform(offered, target)
-}
 
 /**
  * The image of a name for a platform: the one that the name means, or another one of its index.
@@ -22,8 +17,7 @@ export async function imageFor(stores: Stores, text: string, wanted: string | un
   if (wanted === undefined) return image
   const suitable = await findImageFor(stores, text, wanted)
   if (suitable !== undefined) return suitable
-  const candidates = [image, ...siblings(stores, text)]
-  const here = await Promise.all(candidates.map(async each => formatPlatform(await platformOfImage(stores, each))))
+  const here = (await offeredBy(stores, text, image)).map(({ platform }) => formatPlatform(platform))
   throw new StrataError(
     'notFound',
     'STRATA_NO_SUCH_PLATFORM',
@@ -36,18 +30,37 @@ export async function imageFor(stores: Stores, text: string, wanted: string | un
 export async function findImageFor(stores: Stores, text: string, wanted: string | undefined): Promise<ImageRecord | undefined> {
   const image = stores.images.find(text)
   if (image === undefined || wanted === undefined) return image
-  for (const each of [image, ...siblings(stores, text)]) if (await isForPlatform(stores, each, wanted)) return each
-  return undefined
+  const candidates = await offeredBy(stores, text, image)
+  const best = choosePlatform(
+    candidates.map(({ image: each, platform }) => ({ ...each.manifest, platform })),
+    platformOf(wanted),
+  )
+  return candidates.find(({ image: each }) => each.manifest.digest === best?.digest)?.image
 }
 
-/** The images of the index that a name stands for. */
-function siblings(stores: Stores, text: string): readonly ImageRecord[] {
+interface Offered {
+  readonly image: ImageRecord
+  readonly platform: Platform
+}
+
+/** The images that a name may mean: its own, and the others of the index that it stands for. */
+async function offeredBy(stores: Stores, text: string, image: ImageRecord): Promise<readonly Offered[]> {
   const name = stores.images.nameMeant(text)
   const root = name === undefined ? undefined : stores.images.rootOf(name)
-  return root === undefined ? [] : stores.images.imagesOf(root.digest)
+  const parts = root === undefined ? [] : stores.images.imagesOf(root.digest)
+  const entries = root === undefined || parts.length === 0 ? [] : parseIndex((await readRoot(stores.content, root)).bytes).manifests
+  const images = new Map([image, ...parts].map(each => [each.manifest.digest, each]))
+  return Promise.all(
+    [...images.values()].map(async each => {
+      // The index knows more: many configs have no variant.
+      const entry = entries.find(({ digest }) => digest === each.manifest.digest)
+      return { image: each, platform: entry?.platform ?? (await platformOfImage(stores, each)) }
+    }),
+  )
 }
 
-async function platformOfImage(stores: Stores, image: ImageRecord): Promise<Platform> {
+/** What an image's config says that it is for. */
+export async function platformOfImage(stores: Stores, image: ImageRecord): Promise<Platform> {
   const { os, architecture, variant } = (await readConfig(stores, image)).config
   return { os, architecture, ...(variant === undefined ? {} : { variant }) }
 }

@@ -2,9 +2,11 @@ import { type CallOptions, StrataError } from '../base/index.ts'
 import type { Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import {
+  type Descriptor,
   type Digest,
   familiarName,
   formatReference,
+  isIndex,
   parseReference,
   type Platform,
   type Reference,
@@ -12,8 +14,10 @@ import {
   withTag,
 } from '../oci/index.ts'
 import type { Repository } from '../registry/index.ts'
+import type { TakenImage } from '../transfer/index.ts'
 import { bestForHost } from './bestForHost.ts'
 import { platformOf } from './hostPlatform.ts'
+import { platformOfImage } from './imagePlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
 import { type PolicyFile, readPolicyFile, isPolicyRejection } from './policyFile.ts'
 import type { RegistryAccess } from './registryAccess.ts'
@@ -44,7 +48,8 @@ export async function pullImages(
   for (const reference of references) {
     if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
       onProgress?.({ id: '', status: 'Using default tag: latest' })
-    const pull = (): Promise<PulledImage> => pullOne(stores, reference, { ...options, platforms, repository, policy })
+    const isStrict = platforms !== 'all' && (options.platforms?.length ?? 0) > 0
+    const pull = (): Promise<PulledImage> => pullOne(stores, reference, { ...options, platforms, isStrict, repository, policy })
     pulled.push(await repository.withoutLiars(pull, isPolicyRejection))
   }
   return pulled
@@ -64,6 +69,8 @@ function wantedPlatforms(asked: PullOptions['platforms'] = []): readonly Platfor
 
 interface PullOneOptions extends CallOptions {
   readonly platforms: readonly Platform[] | 'all'
+  /** Whether somebody asked for these platforms; else an image that is for another one alone will do, as with docker. */
+  readonly isStrict: boolean
   readonly repository: Repository
   /** Undefined where every image is accepted. */
   readonly policy: PolicyFile | undefined
@@ -97,7 +104,7 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
   const subjects = new Set([named.descriptor.digest, root.descriptor.digest])
   // Most of the time nothing is said about an image, and asking takes as long as a small one.
   const [graph, said] = await Promise.allSettled([
-    takeGraph(repository, root, into, { ...call, platforms }),
+    takeGraph(repository, root, into, { ...call, platforms, isStrict: options.isStrict && !isIndex(named.descriptor.mediaType) }),
     takeReferrers(repository, [...subjects], into.content, call),
   ])
   if (graph.status === 'rejected') throw graph.reason
@@ -107,9 +114,16 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
   const signed = signatures.map(referrer => ({ subject: root.descriptor.digest, referrer }))
   const referrers = [...signed, ...said.value, ...(await takeReferrers(repository, parts, into.content, call))]
   onProgress?.({ id: '', status: `Digest: ${named.descriptor.digest}` })
-  const chosen = bestForHost(taken)
-  const facts = { reference, root: root.descriptor, repositoryDigest: named.descriptor.digest, images: taken, chosen, referrers }
-  const isKnown = stores.recordRoot(facts)
+  const kept = await keptIndex(stores, reference, named.descriptor)
+  const chosen = bestForHost([...taken, ...kept])
+  const isKnown = stores.recordRoot({
+    reference,
+    root: kept.length > 0 ? named.descriptor : root.descriptor,
+    repositoryDigest: named.descriptor.digest,
+    images: taken,
+    chosen,
+    referrers,
+  })
   return {
     reference: formatReference(reference),
     name: familiarName(reference),
@@ -117,6 +131,14 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
     imageId: chosen?.facts.id ?? root.descriptor.digest,
     newer: !isKnown,
   }
+}
+
+/** The images of an index that the name stands for already: what was pulled of it before stays, whichever platform is asked for now. */
+async function keptIndex(stores: Stores, reference: Reference, named: Descriptor): Promise<readonly TakenImage[]> {
+  const root = stores.images.rootOf(reference)
+  if (root?.digest !== named.digest || !isIndex(named.mediaType)) return []
+  const images = stores.images.imagesOf(root.digest)
+  return Promise.all(images.map(async facts => ({ facts, platform: await platformOfImage(stores, facts) })))
 }
 
 /**

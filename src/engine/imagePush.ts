@@ -1,5 +1,5 @@
 import { type CallOptions, StrataError } from '../base/index.ts'
-import { familiarName, isIndex, parseIndex, parseReference, withDefaultTag } from '../oci/index.ts'
+import { familiarName, isIndex, parseIndex, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { GraphRoot, KeptReferrer } from '../transfer/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import type { PushedTag, PushOptions } from './images.ts'
@@ -16,8 +16,16 @@ export async function pushImages(
 ): Promise<readonly PushedTag[]> {
   const asked = parseReference(text)
   const { platforms = [] } = options
+  if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined))
+    throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot push all tags of "${text}": it names one already`)
   const references = options.allTags === true ? tagsOf(stores, asked) : [withDefaultTag(asked)]
-  if (references.length === 0) throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot push "${text}": it has no tags here`)
+  // An id is no name to push to, also where it reads as one.
+  if (references.length === 0 || references.some(reference => stores.images.rootOf(reference) === undefined)) {
+    const state = options.allTags === true ? 'it has no tags here' : 'no such image'
+    throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot push "${text}": ${state}`, {
+      hint: 'Give it a name with `strata tag`; `strata images` lists what is here.',
+    })
+  }
   const roots = await Promise.all(
     references.map(async reference => ({ reference, ...(await rootHere(stores, reference, { text, platforms })) })),
   )
@@ -35,7 +43,7 @@ export async function pushImages(
   const sink = new RepositorySink(repository, { compression: options.compression ?? 'gzip', content: stores.content })
   const pushed: PushedTag[] = []
   for (const { reference, root, image, isSelected, isPartial } of roots) {
-    const tag = reference.tag ?? 'latest'
+    const tag = reference.digest ?? reference.tag ?? 'latest'
     if (platforms.length === 0 && isPartial)
       onProgress?.({ id: '', status: `${familiarName(reference)}: only the platforms that are here are pushed` })
     await using _lease = holdRoot(stores, root, image)
@@ -44,6 +52,7 @@ export async function pushImages(
       ...(signal === undefined ? {} : { signal }),
       ...(onProgress === undefined ? {} : { onProgress }),
     })
+    if (reference.digest !== undefined && copied.descriptor.digest !== reference.digest) throw otherDigest(reference)
     await repository.putManifest(tag, copied, options)
     await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
     const { digest, size } = copied.descriptor
@@ -51,6 +60,15 @@ export async function pushImages(
     pushed.push({ tag, manifestDigest: digest, manifestBytes: size })
   }
   return pushed
+}
+
+function otherDigest(reference: Reference): StrataError {
+  return new StrataError(
+    'conflict',
+    'STRATA_DIGEST_CHANGES',
+    `Cannot push "${familiarName(reference)}" under its digest: not all of it is here, or its layers are compressed on their way`,
+    { hint: 'Push it by a tag, or with --compression none.' },
+  )
 }
 
 /** What is said here about what was pushed, and about that. What became another manifest on its way has nothing said about it. */

@@ -474,7 +474,8 @@ export class LocalEngine implements Engine {
     if (pull === 'missing')
       call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
     const [pulled] = await this.pull(text, { ...call, ...(platform === undefined ? {} : { platforms: [platform] }) })
-    return this.#images.resolve(pulled!.reference)
+    const { reference } = pulled!
+    return (await this.#imageHere(reference, platform)) ?? this.#images.resolve(reference)
   }
 
   /** What an image is called here that people mean by `text`: where nothing has that name, and it is an alias, what it is an alias of. */

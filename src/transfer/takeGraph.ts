@@ -8,6 +8,7 @@ import {
   enterIndex,
   isImageManifest,
   LIMITS,
+  matchesPlatform,
   parseManifestOrIndex,
   type Platform,
   subjectOfAttestation,
@@ -24,6 +25,8 @@ export interface TakeGraphOptions extends CallOptions {
   readonly lease: Lease
   /** The images of an index that are wanted, by platform. */
   readonly platforms: readonly Platform[] | 'all'
+  /** Whether an image that stands alone must be for one of the platforms, too. */
+  readonly isStrict?: boolean
 }
 
 export interface TakenImage {
@@ -63,7 +66,7 @@ class GraphTaker {
   async take(root: GraphRoot, ancestors: readonly Digest[]): Promise<readonly TakenImage[]> {
     const document = parseManifestOrIndex(root.bytes, root.descriptor.mediaType)
     if (document.kind === 'manifest') {
-      if (isImageManifest(document.manifest)) return [await this.#takeImage(root)]
+      if (isImageManifest(document.manifest)) return [await this.#takeImage(root, ancestors.length === 0)]
       await this.#takeBlobs(root.descriptor)
       return []
     }
@@ -90,11 +93,15 @@ class GraphTaker {
     })
   }
 
-  async #takeImage(root: GraphRoot): Promise<TakenImage> {
+  async #takeImage(root: GraphRoot, isAlone: boolean): Promise<TakenImage> {
     const image = await readRemoteImage(this.#source, root, this.#options)
-    const facts = await pullImage(this.#source, image, this.#stores, this.#options)
     const { os, architecture, variant } = image.config
-    return { facts, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }
+    const platform = { os, architecture, ...(variant === undefined ? {} : { variant }) }
+    const { platforms, isStrict = false } = this.#options
+    const missed = platforms === 'all' || !isAlone || !isStrict ? undefined : platforms.find(wanted => !matchesPlatform(platform, wanted))
+    if (missed !== undefined) throw noSuchPlatform([{ ...root.descriptor, platform }], missed, this.#source.name)
+    const facts = await pullImage(this.#source, image, this.#stores, this.#options)
+    return { facts, platform }
   }
 
   async #takeBlobs(target: Descriptor): Promise<void> {

@@ -170,14 +170,6 @@ describe('an index', () => {
     assert.equal((await must('find', join(root, 'blobs'), '-type', 'f')).trim(), '')
   })
 
-  test('a name that moves on to one platform leaves nothing of the index behind but what its digest keeps', async () => {
-    await engine.pull(named(':multi'), { platforms: 'all' })
-    await engine.pull(named(':multi'))
-    assert.equal((await engine.images({ all: true })).length, 2)
-    await engine.removeImage(named(':multi'))
-    assert.deepEqual(await engine.images({ all: true }), [])
-  })
-
   test('of two pulls by one platform each the second takes the name', async () => {
     await engine.pull(named(':multi'), { platforms: ['linux/amd64'] })
     await engine.pull(named(':multi'), { platforms: ['linux/arm64'] })
@@ -189,6 +181,76 @@ describe('an index', () => {
     )
     await engine.pruneImages()
     assert.equal((await engine.images({ all: true })).length, 1)
+  })
+})
+
+describe('of several platforms that would do', () => {
+  const inOrder = ['arm/v6', 'arm/v7', 'arm64'] as const
+  before(async () => {
+    const manifests: Descriptor[] = []
+    for (const name of inOrder) {
+      const [architecture = '', variant] = name.split('/')
+      // The config has no variant, as many have none.
+      const image = await crafter.image(undefined, [layer({ own: name })], { architecture })
+      manifests.push({ ...image, platform: { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) } })
+    }
+    await crafter.manifest('arms', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+  })
+
+  test('the best is meant, in whatever order the index has them', async () => {
+    await engine.pull(named(':arms'), { platforms: 'all' })
+    for (const name of inOrder) {
+      const read = await engine.readFile(named(':arms'), '/own', { platform: `linux/${name}` })
+      assert.equal(Buffer.concat(await Array.fromAsync(read)).toString(), name)
+    }
+    await engine.tag(named(':arms'), named(':two', 'other/arms'))
+    await engine.push(named(':two', 'other/arms'), { platforms: ['linux/arm64', 'linux/arm/v7'] })
+    const raw = await must('skopeo', 'inspect', '--tls-verify=false', '--raw', `docker://${named(':two', 'other/arms')}`)
+    assert.deepEqual(
+      (JSON.parse(raw) as ImageIndex).manifests.map(({ platform }) => platform?.architecture),
+      ['arm', 'arm64'],
+    )
+  })
+
+  test('an image that stands alone is not taken for another platform that was asked for', async () => {
+    await crafter.image('alone', [layer({ own: 'amd64' })])
+    await assert.rejects(engine.pull(named(':alone'), { platforms: ['linux/arm64'] }), {
+      code: 'STRATA_NO_SUCH_PLATFORM',
+      hint: /linux\/amd64/,
+    })
+    assert.deepEqual(await engine.images({ all: true }), [])
+    await engine.pull(named(':alone'))
+  })
+})
+
+test('a name keeps its index, and what was pulled of it, when one platform is pulled again', async () => {
+  await engine.pull(named(':multi'), { platforms: 'all' })
+  const [again] = await engine.pull(named(':multi'))
+  assert.equal(again?.newer, false)
+  await engine.pull(named(':multi'), { platforms: ['linux/arm64'] })
+  assert.equal((await engine.inspectImage(named(':multi'))).Architecture, 'amd64')
+  assert.equal((await engine.inspectImage(named(':multi'), { platform: 'linux/arm64' })).Architecture, 'arm64')
+  await engine.push(named(':multi'))
+  assert.equal((await inspectRaw(named(':multi'))).digest, multi.index.digest)
+})
+
+describe('push', () => {
+  test('by digest gives no tag to it, and moves none', async () => {
+    const image = await crafter.image('by-digest', [layer({ own: 'by digest' })])
+    await new ImageCrafter(registry.address, 'other/latest').image('latest', [layer({ own: 'latest' })])
+    const before = (await inspectRaw(named(':latest', 'other/latest'))).digest
+    await engine.pull(named(':by-digest'))
+    await engine.tag(named(':by-digest'), named(':x', 'other/latest'))
+    await engine.push(named(':x', 'other/latest'))
+    await engine.push(named(`@${image.digest}`, 'other/latest'))
+    assert.equal((await inspectRaw(named(':latest', 'other/latest'))).digest, before)
+    assert.equal((await inspectRaw(named(`@${image.digest}`, 'other/latest'))).digest, image.digest)
+  })
+
+  test('of an id, or of a tag and all tags, is refused before anything is sent', async () => {
+    const [pulled] = await engine.pull(named(':multi'))
+    await assert.rejects(engine.push(pulled!.imageId.slice(7, 19)), { code: 'STRATA_NO_SUCH_IMAGE' })
+    await assert.rejects(engine.push(named(':multi'), { allTags: true }), { code: 'STRATA_TAG_WITH_ALL_TAGS' })
   })
 })
 

@@ -204,6 +204,19 @@ export class ImageStore {
     return this.#withKept(images, name => name.includes('@'))
   }
 
+  /**
+   * Repositories with the digests of indexes of which one image was taken: `docker.io/library/debian@sha256:…`. They are
+   * not here themselves; what is said about them is.
+   */
+  indexesElsewhere(): readonly string[] {
+    return this.#metadata
+      .all<{ name: string }>(
+        `SELECT repository || '@' || digest AS name FROM image_digests
+           WHERE digest <> manifest AND repository || '@' || digest NOT IN (SELECT name FROM root_names) ORDER BY 1`,
+      )
+      .map(({ name }) => name)
+  }
+
   /** Images by name, and the indexes and artifacts, which come before an image of the same name. */
   #withKept(
     images: readonly { readonly name: string; readonly descriptor: string }[],

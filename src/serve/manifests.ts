@@ -92,8 +92,9 @@ export class Manifests {
   async delete(exchange: Exchange): Promise<void> {
     const { name, reference } = exchange
     const names = this.#namesOf(name, reference)
-    if (names.length === 0) throw unknown()
-    if (!names.every(each => this.#repositories.isOwn(each)))
+    const isKnown = names.length > 0 || this.#repositories.tags(name).has(reference)
+    if (!isKnown) throw unknown()
+    if (names.length === 0 || !names.every(each => this.#repositories.isOwn(each)))
       throw new RegistryError('UNSUPPORTED', 'this was not pushed here: only the registry’s own machine can remove it')
     const referrer = isDigest(reference) ? await this.#referrers.read(reference) : undefined
     const { images } = this.#stores
@@ -119,7 +120,7 @@ export class Manifests {
   async #find(name: string, reference: string): Promise<Descriptor> {
     this.#repositories.require(name)
     if (!isDigest(reference)) {
-      const root = this.#repositories.tag(name, reference)?.root
+      const root = this.#repositories.tags(name).get(reference)?.root
       if (root === undefined) throw unknown()
       return root
     }

@@ -76,6 +76,42 @@ test('what was pulled along with an image is given out along with it, by referen
   await second.must(200, 'GET', `/v2/team/app/manifests/${said.digest}`)
   assert.equal((await second.must(200, 'HEAD', `/v2/team/app/manifests/${tag}`)).headers.get('docker-content-digest'), signature.digest)
   await second.must(404, 'HEAD', `/v2/team/app/manifests/${tag}x`)
+  assert.deepEqual(await (await second.must(200, 'GET', '/v2/team/app/tags/list')).json(), { name: 'team/app', tags: ['1', tag] })
+})
+
+test('a signature that was pulled along is given out although a client has pushed the same one to another repository', async () => {
+  await using first = await Served.start({ writable: true })
+  const subject = await new ImageCrafter(first.address, 'team/app').image('1', [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }])
+  const tag = `${subject.digest.replace(':', '-')}.sig`
+  const signature = await first.artifact('team/app', 'signed', {}, tag)
+  await using second = await Served.start({ writable: true })
+  await second.artifact('copy/app', 'signed', {}, tag)
+  await second.engine.pull(`${first.address}/team/app:1`)
+  const answer = await second.must(200, 'GET', `/v2/team/app/manifests/${tag}`)
+  assert.equal(answer.headers.get('docker-content-digest'), signature.digest)
+  const { layers } = (await answer.json()) as { layers: { digest: string }[] }
+  await second.must(200, 'GET', `/v2/team/app/blobs/${layers[0]!.digest}`)
+  await second.must(405, 'DELETE', `/v2/team/app/manifests/${tag}`)
+})
+
+test('what is said about an index is given out also where one image of it was pulled', async () => {
+  await using first = await Served.start({ writable: true })
+  const crafter = new ImageCrafter(first.address, 'team/app')
+  const image = await crafter.image(undefined, [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }], { architecture: HERE })
+  const platform = { os: 'linux', architecture: HERE }
+  const index = await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [{ ...image, platform }] })
+  const tag = `${index.digest.replace(':', '-')}.sig`
+  const signature = await first.artifact('team/app', 'signed', {}, tag)
+  const said = await first.artifact('team/app', 'said', { subject: index, artifactType: 'application/said' })
+  await using second = await Served.start()
+  await second.engine.pull(`${first.address}/team/app:1`)
+  await second.must(404, 'HEAD', `/v2/team/app/manifests/${index.digest}`)
+  const answer = await second.must(200, 'GET', `/v2/team/app/manifests/${tag}`)
+  assert.equal(answer.headers.get('docker-content-digest'), signature.digest)
+  const { layers } = (await answer.json()) as { layers: { digest: string }[] }
+  await second.must(200, 'GET', `/v2/team/app/blobs/${layers[0]!.digest}`)
+  const list = await second.must(200, 'GET', `/v2/team/app/referrers/${index.digest}`)
+  assert.deepEqual(((await list.json()) as { manifests: unknown }).manifests, [{ ...said, artifactType: 'application/said' }])
 })
 
 test('a server that is killed leaves nothing half-visible; uploads go on at the next one, or are pruned', async () => {

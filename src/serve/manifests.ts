@@ -87,7 +87,7 @@ export class Manifests {
 
   /**
    * distribution-spec "Deleting tags", "Deleting Manifests". What goes is the name: the content is collected with the next
-   * prune. Names that were not given by this registry's clients stay, which is "disabled" for them.
+   * prune. A tag that is left keeps what it leads to. Names that were not given by this registry's clients stay, which is "disabled" for them.
    */
   async delete(exchange: Exchange): Promise<void> {
     const { name, reference } = exchange
@@ -103,6 +103,9 @@ export class Manifests {
       if (!isDigest(reference)) return
       if (referrer !== undefined && !this.#repositories.names.pushed.has(reference)) images.removeReferrer(referrer.subject, reference)
       this.#repositories.waiting.end(name, [reference])
+      // What has it in it and no tag any more goes with it: it would not be whole.
+      for (const holder of this.#repositories.untaggedHolders(name, reference))
+        if (this.#repositories.isOwn(holder)) images.removeName(holder)
       if (this.#repositories.reaches(name, reference))
         throw new RegistryError('UNSUPPORTED', 'another manifest names this one: delete that first')
     })

@@ -14,6 +14,8 @@ interface Reach {
   readonly tags: ReadonlyMap<string, ServedTag>
 }
 
+const rootsOf = (tags: ReadonlyMap<string, ServedTag>): readonly Digest[] => [...tags.values()].map(({ root }) => root.digest)
+
 /**
  * The repositories that clients see. A repository is a border: it gives out what its tags and digests reach, what is said
  * about that (referrers), and what was pushed to it just now; nothing else of the store.
@@ -110,26 +112,41 @@ export class Repositories {
     if (known !== undefined) return known
     const { tags, digests, elsewhere } = repositories.get(name) ?? EMPTY
     const all = new Map(tags)
-    const reached = new Set([...digests.keys(), ...[...tags.values()].map(({ root }) => root.digest)])
-    const add = ({ descriptor, tag }: Referrer): void => {
-      reached.add(descriptor.digest)
-      if (tag !== undefined && !all.has(tag)) all.set(tag, { name: this.ownName(name, { tag }), root: descriptor })
-    }
-    for (const digest of elsewhere) this.#saidAbout(digest).forEach(add)
-    // A set gives out also what is added while it is walked.
-    for (const digest of reached) {
-      for (const child of this.#stores.content.children(digest)) reached.add(child)
-      this.#saidAbout(digest).forEach(add)
-    }
+    const reached = this.#reachedFrom([...digests.keys(), ...rootsOf(tags)], { elsewhere })
+    for (const digest of [...elsewhere, ...reached])
+      for (const { descriptor, tag } of this.#saidAbout(digest))
+        if (tag !== undefined && !all.has(tag)) all.set(tag, { name: this.ownName(name, { tag }), root: descriptor })
     const reach = { digests: reached, tags: all }
     this.#reaches.set(name, reach)
     return reach
+  }
+
+  /** Digests with what they name, what is said about them, and so on; of what is elsewhere only what is said. */
+  #reachedFrom(digests: Iterable<Digest>, { elsewhere = [] }: { readonly elsewhere?: Iterable<Digest> } = {}): ReadonlySet<Digest> {
+    const reached = new Set(digests)
+    const addSaid = (subject: Digest): void => {
+      for (const { descriptor } of this.#saidAbout(subject)) reached.add(descriptor.digest)
+    }
+    for (const digest of elsewhere) addSaid(digest)
+    // A set gives out also what is added while it is walked.
+    for (const digest of reached) {
+      for (const child of this.#stores.content.children(digest)) reached.add(child)
+      addSaid(digest)
+    }
+    return reached
   }
 
   /** One that was pushed to another repository says nothing here; what has a tag came along with an image, whoever else pushed it. */
   #saidAbout(subject: Digest): readonly Referrer[] {
     const { pushed } = this.names
     return this.#stores.images.referrersOf(subject).filter(({ descriptor, tag }) => tag !== undefined || !pushed.has(descriptor.digest))
+  }
+
+  /** The names of what no tag of a repository leads to, and what has a manifest in it: an index whose last tag has gone. */
+  untaggedHolders(name: string, digest: Digest): readonly Reference[] {
+    const { tags, digests } = this.find(name) ?? EMPTY
+    const tagged = this.#reachedFrom(rootsOf(tags))
+    return [...digests].flatMap(([holder, names]) => (!tagged.has(holder) && this.#reachedFrom([holder]).has(digest) ? names : []))
   }
 
   /** Changes with every write to the store's records, by this process or another. sqlite.org/pragma.html#pragma_data_version */

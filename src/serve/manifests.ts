@@ -170,7 +170,10 @@ export class Manifests {
       lease,
       referrer: referrerOf(root, document),
     })
-    this.#repositories.waiting.end(name, [root.digest, ...childrenOf(document).map(({ digest }) => digest)])
+    const { waiting } = this.#repositories
+    waiting.end(name, [root.digest, ...childrenOf(document).map(({ digest }) => digest)])
+    // It may be a part of an index that is still to come.
+    if (names.length === 0) waiting.add(name, root.digest, waiting.hold(root.digest))
   }
 }
 

@@ -109,7 +109,8 @@ export class Upstream implements AsyncDisposable {
       await stores.content.put(descriptor, streamOf(bytes), { lease })
       const of = isDigest(tagOrDigest) ? { digest: descriptor.digest } : { tag: tagOrDigest }
       const reference = this.#repositories.ownName(name, of)
-      stores.recordRoot({ reference, root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined, referrers: [] })
+      const root = { root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined, isCached: true }
+      stores.recordRoot({ reference, ...root, referrers: [] })
       this.#note(`${name}:${tagOrDigest}`)
     } catch (error) {
       if (!saysLater(error) || !this.#repositories.tags(name).has(tagOrDigest)) throw refusal(error, 'MANIFEST_UNKNOWN')

@@ -62,6 +62,32 @@ test('an image that cannot be unpacked is kept and given out as it is, and is no
   await assert.rejects(served.engine.inspectImage(`${served.address}/team/app:diffid`), { kind: 'notFound' })
 })
 
+test('a manifest that is pushed by its digest waits for its tag, and is pruned when the server has ended', async () => {
+  await using served = await Served.start({ writable: true })
+  const { engine } = served
+  const part = await served.artifact('team/app', 'part')
+  await engine.pruneImages({ all: true })
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [part] }
+  const { digest } = await served.document('team/app', index, 'all')
+  const name = `${served.address}/team/app:all`
+  // An index without an image for here is kept as what it is.
+  const listed = await engine.artifacts()
+  assert.deepEqual(
+    listed.map(each => [each.name, each.digest, each.artifactType]),
+    [[name, digest, MEDIA_TYPES.index]],
+  )
+  await served.restart({ writable: true })
+  await engine.pruneImages()
+  for (const at of [digest, part.digest]) await served.must(200, 'GET', `/v2/team/app/manifests/${at}`)
+  await served.must(202, 'DELETE', '/v2/team/app/manifests/all')
+  const untagged = `${served.address}/team/app@${digest}`
+  assert.ok((await engine.artifacts()).some(each => each.name === untagged))
+  await engine.removeImage(untagged)
+  await served.must(404, 'GET', `/v2/team/app/manifests/${digest}`)
+  await engine.pruneImages()
+  assert.deepEqual(storedFiles(join(served.root, 'root')), [])
+})
+
 test('what was pulled along with an image is given out along with it, by reference and by cosign’s tag', async () => {
   await using first = await Served.start({ writable: true })
   const crafter = new ImageCrafter(first.address, 'team/app')

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { type ByteStream, readAtMost, streamOf, StrataError } from '../base/index.ts'
-import type { ContainerInspect, Engine } from '../engine/index.ts'
+import type { ContainerInspect, DiskUsage, Engine } from '../engine/index.ts'
 import { strata } from '../../test/cli/strataInTest.ts'
 
 describe('verbs that print', () => {
@@ -239,9 +239,9 @@ describe('verbs that print', () => {
     )
     assert.equal(calls, 2)
   })
-  test('system df sums up what is used and what could be reclaimed', async () => {
+  test('system df sums up what is used and what could be reclaimed, and what a cache has', async () => {
     const image = { parentId: '', tags: [], digests: [], createdAt: new Date(0), isPart: false, labels: {} }
-    const diskUsage: Engine['diskUsage'] = async () => ({
+    const usage: DiskUsage = {
       images: [
         { ...image, id: 'sha256:1', sizeBytes: 100_000_000, sharedBytes: 0, containers: 1 },
         { ...image, id: 'sha256:2', sizeBytes: 50_000_000, sharedBytes: 0, containers: 0 },
@@ -260,18 +260,23 @@ describe('verbs that print', () => {
           UsageData: { Size: 36, RefCount: 0 },
         },
       ],
-    })
-    assert.equal(
-      (await strata('system df', { diskUsage })).stdout,
-      [
-        'TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE',
-        'Images          2         1         150MB     50MB (33%)',
-        'Containers      0         0         0B        0B',
-        'Local Volumes   1         0         36B       36B (100%)',
-        'Build Cache     0         0         0B        0B',
-        '',
-      ].join('\n'),
-    )
+      cache: { names: [], bytes: 0, reclaimableBytes: 0 },
+    }
+    const shown = async (line: string, cache: DiskUsage['cache']): Promise<string> =>
+      (await strata(line, { diskUsage: async () => ({ ...usage, cache }) })).stdout
+    const lines = [
+      'TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE',
+      'Images          2         1         150MB     50MB (33%)',
+      'Containers      0         0         0B        0B',
+      'Local Volumes   1         0         36B       36B (100%)',
+      'Build Cache     0         0         0B        0B',
+      '',
+    ]
+    assert.equal(await shown('system df', usage.cache), lines.join('\n'))
+    const cache = { names: [{ name: '127.0.0.1:5000/a:1', digest: 'sha256:1', sizeBytes: 2000 }], bytes: 2000, reclaimableBytes: 500 }
+    const withCache = lines.toSpliced(-1, 0, 'Registry Cache  1         0         2kB       500B (25%)').join('\n')
+    assert.equal((await shown('system df', cache)).replaceAll(/ +/g, ' '), withCache.replaceAll(/ +/g, ' '))
+    assert.match(await shown('system df -v', cache), /Registry cache space usage:\n\nNAME +SIZE\n127\.0\.0\.1:5000\/a:1 +2kB\n$/)
   })
   test('container cleanup is there for conmon, and not in help', async () => {
     const cleaned: string[] = []

@@ -6,6 +6,7 @@ import {
   type ImageManifest,
   isIndex,
   LIMITS,
+  parseIndex,
   parseManifest,
   parseReference,
   withDefaultTag,
@@ -13,18 +14,37 @@ import {
 import type { ArtifactSummary, ReferrerSummary } from './images.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 import type { Stores } from './stores.ts'
+import { reachedFrom, untaggedRoots } from './untaggedRoots.ts'
 
-/** The names that stand for artifacts. */
+/** What is kept and is no image: by its names, or by its digest where no tag leads to it. What a cache has is none of it. */
 export async function listArtifacts(stores: Stores): Promise<readonly ArtifactSummary[]> {
+  const { images } = stores
   const found: ArtifactSummary[] = []
-  for (const { name, root } of stores.images.roots()) {
+  const untagged = new Set(untaggedRoots(stores).map(({ name }) => name))
+  for (const { name, root, isCached } of images.keptRoots()) {
     const reference = parseReference(name)
-    if (isIndex(root.mediaType) || stores.images.named(reference) !== undefined) continue
-    const manifest = await readManifest(stores, root)
-    found.push({ name: familiarName(reference), digest: root.digest, artifactType: typeOf(manifest), sizeBytes: sizeOf(root, manifest) })
+    const isListed = reference.digest === undefined ? images.named(reference) === undefined : untagged.has(name)
+    if (isCached || !isListed) continue
+    const facts = isIndex(root.mediaType) ? await indexFacts(stores, root) : manifestFacts(root, await readManifest(stores, root))
+    found.push({ name: familiarName(reference), digest: root.digest, ...facts })
   }
   return found
 }
+
+type ArtifactFacts = Pick<ArtifactSummary, 'artifactType' | 'sizeBytes'>
+
+/** An index of images says nothing more than that it is one. */
+async function indexFacts(stores: Stores, root: Descriptor): Promise<ArtifactFacts> {
+  const { artifactType } = parseIndex(await readDocument(stores, root, LIMITS.indexBytes), root.mediaType)
+  let sizeBytes = 0
+  for (const digest of reachedFrom(stores, [root.digest])) sizeBytes += (await stores.content.stat(digest))?.size ?? 0
+  return { artifactType: artifactType ?? root.mediaType, sizeBytes }
+}
+
+const manifestFacts = (root: Descriptor, manifest: ImageManifest): ArtifactFacts => ({
+  artifactType: typeOf(manifest),
+  sizeBytes: sizeOf(root, manifest),
+})
 
 /** What is said about what a name stands for, here or in its registry. */
 export async function listReferrers(
@@ -92,7 +112,9 @@ const sizeOf = (root: Descriptor, { config, layers }: ImageManifest): number =>
   [root, config, ...layers].reduce((sum, { size }) => sum + size, 0)
 
 async function readManifest(stores: Stores, target: Descriptor): Promise<ImageManifest> {
-  const { mediaType, digest, size } = target
-  const bytes = await readAtMost(await stores.content.open({ mediaType, digest, size }), LIMITS.manifestBytes, `manifest ${digest}`)
-  return parseManifest(bytes, mediaType)
+  return parseManifest(await readDocument(stores, target, LIMITS.manifestBytes), target.mediaType)
+}
+
+async function readDocument(stores: Stores, { mediaType, digest, size }: Descriptor, limit: number): Promise<Uint8Array> {
+  return readAtMost(await stores.content.open({ mediaType, digest, size }), limit, `manifest ${digest}`)
 }

@@ -146,13 +146,19 @@ export interface Engine extends AsyncDisposable {
    * What is said about an image, and about that: as it was pulled along, or with `remote` as the registry has it now.
    */
   referrers(reference: string, options?: { readonly remote?: boolean } & CallOptions): Promise<readonly ReferrerSummary[]>
-  /** What is kept under a name and is no image: charts, policies, and whatever else registries hold. By name. */
+  /**
+   * What is kept and is no image: charts, policies, indexes without an image for here, and whatever else registries hold. By
+   * name; where no tag leads to it, with its digest. What a cache has is in `diskUsage()`.
+   */
   artifacts(): Promise<readonly ArtifactSummary[]>
   /** Gives an image one more name; the name is taken from the image that had it. */
   tag(source: string, target: string): Promise<void>
   /** Removes a name, and with the last name the image. Rejects with `conflict` while a container has the image, unless forced. */
   removeImage(reference: string, options?: ImageRemoveOptions): Promise<readonly ImageRemoval[]>
-  /** Removes dangling images, or with `all` every image without a container, and then what nothing reaches. */
+  /**
+   * Removes dangling images, or with `all` every image without a container and what a cache has; what is kept by its digest
+   * alone; and then what nothing reaches. With a filter only images.
+   */
   pruneImages(options?: ImagePruneOptions & CallOptions): Promise<PruneReport<ImageRemoval>>
 
   // Images: what is in them

@@ -1,11 +1,12 @@
 import { StrataError } from '../base/index.ts'
-import type { ImageRecord } from '../image/index.ts'
-import { familiarName, type ImageId, parseReference, type Reference } from '../oci/index.ts'
+import type { ImageRecord, KeptRoot } from '../image/index.ts'
+import { type Digest, familiarName, type ImageId, parseReference, type Reference } from '../oci/index.ts'
 import type { Collected } from './garbage.ts'
 import { hasLabel, listImages } from './imageList.ts'
 import type { ImagePruneOptions, ImageRemoval, ImageRemoveOptions } from './images.ts'
 import type { PruneReport } from '../container/index.ts'
 import type { Stores } from './stores.ts'
+import { untaggedRoots } from './untaggedRoots.ts'
 
 /** A container, as far as it keeps an image from being removed. */
 export interface ImageUser {
@@ -25,7 +26,14 @@ export interface RemovalContext {
 /** Removes a name, or an image with all its names; docker's rules for what is refused without force. */
 export async function removeImage(context: RemovalContext, text: string, options: ImageRemoveOptions): Promise<readonly ImageRemoval[]> {
   // Looked up and removed in one transaction: a name that somebody gives meanwhile is not lost.
-  const removals = context.stores.changeImages(() => [...removeNow(context, text, options), ...dropRoots(context)])
+  const { stores } = context
+  const removals = stores.changeImages(() => {
+    const before = new Set(untaggedRoots(stores).map(({ name }) => name))
+    const removed = removeNow(context, text, options)
+    // The parts of an index that are kept by their own digests, too, go with its last tag.
+    const parts = abandonedRoots(stores).filter(({ name }) => !before.has(name))
+    return [...removed, ...removeRoots(stores, parts), ...dropRoots(context)]
+  })
   if (removals.some(({ kind }) => kind === 'deleted')) await context.collect(false)
   return removals
 }
@@ -62,9 +70,25 @@ function removeArtifact(stores: Stores, name: Reference): readonly ImageRemoval[
   stores.images.removeName(name)
   // The digest under which the repository gave it out goes with the name.
   stores.images.removeName({ domain: name.domain, path: name.path, digest: root.digest })
-  const isLeft = stores.images.roots().some(each => each.root.digest === root.digest)
+  const isLeft = isNamed(stores, root.digest)
   const untagged: ImageRemoval = { kind: 'untagged', name: familiarName(name) }
   return isLeft ? [untagged] : [untagged, { kind: 'deleted', id: root.digest }]
+}
+
+const isNamed = ({ images }: Stores, digest: Digest): boolean =>
+  [...images.roots(), ...images.rootsByDigest()].some(({ root }) => root.digest === digest)
+
+/** What is kept by its digest alone, and not by a push that may still come to its tag. */
+function abandonedRoots(stores: Stores): readonly KeptRoot[] {
+  const held = new Set(stores.leases.resources().flatMap(({ kind, id }) => (kind === 'blob' ? [id] : [])))
+  return untaggedRoots(stores).filter(({ root }) => !held.has(root.digest))
+}
+
+function removeRoots(stores: Stores, roots: readonly KeptRoot[]): readonly ImageRemoval[] {
+  for (const { name } of roots) stores.images.removeName(parseReference(name))
+  const gone = [...new Set(roots.map(({ root }) => root.digest))].filter(digest => !isNamed(stores, digest))
+  const untagged = roots.map(({ name }): ImageRemoval => ({ kind: 'untagged', name: familiarName(parseReference(name)) }))
+  return [...untagged, ...gone.map((id): ImageRemoval => ({ kind: 'deleted', id }))]
 }
 
 /** The index that has an image without a name of its own keeps its blobs. */
@@ -87,9 +111,14 @@ function outlives(each: Reference, removed: Reference): boolean {
   return removed.digest === undefined ? each.digest === undefined && each.tag !== removed.tag : each.digest !== removed.digest
 }
 
-/** Removes dangling images, or all that no container has, and then what nothing reaches. */
+/**
+ * Removes dangling images, or all that no container has, and then what nothing reaches. What is no image goes where it is kept
+ * by its digest alone, and with `all` what a cache has.
+ */
 export async function pruneImages(context: RemovalContext, options: ImagePruneOptions): Promise<PruneReport<ImageRemoval>> {
-  const removed = context.stores.changeImages(() => [...pruneNow(context, options), ...dropRoots(context)])
+  const { stores } = context
+  stores.leases.endAbandoned()
+  const removed = stores.changeImages(() => [...pruneNow(context, options), ...pruneRoots(stores, options), ...dropRoots(context)])
   const { reclaimedBytes } = await context.collect(true)
   return { removed, reclaimedBytes }
 }
@@ -109,6 +138,13 @@ function pruneNow({ stores, users: readUsers }: RemovalContext, options: ImagePr
   // A parent goes when its last child goes.
   const free = candidates.filter(({ id }) => options.all === true || !children.has(id as ImageId))
   return free.flatMap(({ id }) => deleteImage(stores, users, { id: id as ImageId }))
+}
+
+function pruneRoots(stores: Stores, { all, until, labels = [], labelsAbsent = [] }: ImagePruneOptions): readonly ImageRemoval[] {
+  // They have neither labels nor a time that is known.
+  if (until !== undefined || labels.length + labelsAbsent.length > 0) return []
+  const cached = all === true ? stores.images.keptRoots().filter(({ isCached }) => isCached) : []
+  return [...removeRoots(stores, cached), ...removeRoots(stores, abandonedRoots(stores))]
 }
 
 function untag(stores: Stores, name: Reference, image: ImageRecord): readonly ImageRemoval[] {

@@ -19,6 +19,8 @@ export interface NewRoot {
   readonly images: readonly { readonly facts: ImageFacts }[]
   /** Which image is meant where one is; undefined for an artifact. */
   readonly chosen: { readonly facts: ImageFacts } | undefined
+  /** Whether a cache has it, which would fetch it again. */
+  readonly isCached?: boolean
   /** What is said about any of them. */
   readonly referrers: readonly { readonly subject: Descriptor['digest']; readonly referrer: Referrer }[]
 }
@@ -120,7 +122,7 @@ export class Stores {
    *
    * Returns whether all of that was known already.
    */
-  recordRoot({ reference, root, repositoryDigest, images, chosen, referrers }: NewRoot): boolean {
+  recordRoot({ reference, root, repositoryDigest, images, chosen, isCached = false, referrers }: NewRoot): boolean {
     return this.changeImages(() => {
       const before = this.images.rootOf(reference)?.digest
       const isKnown = before === root.digest && images.every(({ facts }) => this.images.get(facts.manifest.digest) !== undefined)
@@ -133,7 +135,7 @@ export class Stores {
         return isKnown
       }
       const all = images.map(({ facts }) => facts.manifest.digest)
-      const parts = chosen === undefined ? { all } : { all, chosen: chosen.facts.manifest.digest }
+      const parts = { all, isCached, ...(chosen === undefined ? {} : { chosen: chosen.facts.manifest.digest }) }
       this.images.setRoot(byDigest, root, parts)
       if (reference.digest === undefined) this.images.setRoot(reference, root, parts)
       return isKnown

@@ -11,6 +11,17 @@ export interface DiskUsage {
   readonly containers: readonly ContainerSummary[]
   /** With `UsageData`. */
   readonly volumes: readonly VolumeInspect[]
+  readonly cache: CacheUsage
+}
+
+/** What is kept as a cache of another registry (`serve` with `upstream`): blobs that are not unpacked. */
+export interface CacheUsage {
+  /** Tags, and digests that no tag leads to. By name. */
+  readonly names: readonly { readonly name: string; readonly digest: string; readonly sizeBytes: number }[]
+  /** Bytes of all blobs, each once. */
+  readonly bytes: number
+  /** Bytes of those that nothing else keeps. */
+  readonly reclaimableBytes: number
 }
 
 /** Something in a root that is not as it was stored. */

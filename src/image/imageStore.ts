@@ -12,7 +12,7 @@ import {
   type Reference,
   withDefaultTag,
 } from '../oci/index.ts'
-import { type Referrer, Roots, ROOTS_SCHEMA } from './roots.ts'
+import { CACHED_NAMES_SCHEMA, type KeptRoot, type Referrer, Roots, ROOTS_SCHEMA } from './roots.ts'
 
 /*
  * An image is a manifest that is here for this machine's or another platform. Names (tags) point to
@@ -47,6 +47,7 @@ const SCHEMA = [
    ) STRICT;
    CREATE INDEX image_digests_by_manifest ON image_digests(manifest);`,
   ROOTS_SCHEMA,
+  CACHED_NAMES_SCHEMA,
 ]
 
 /** What is known of an image without reading a blob. */
@@ -168,13 +169,18 @@ export class ImageStore {
    *
    * @param images.all the images of the index that are here; those are stored
    * @param images.chosen which one of them is meant where an image is; without it the name is no image's
+   * @param images.isCached whether a cache has it, which would fetch it again
    */
-  setRoot(reference: Reference, root: Descriptor, images: { readonly all: readonly Digest[]; readonly chosen?: Digest }): void {
+  setRoot(
+    reference: Reference,
+    root: Descriptor,
+    images: { readonly all: readonly Digest[]; readonly chosen?: Digest; readonly isCached?: boolean },
+  ): void {
     this.#metadata.transaction(() => {
       if (images.chosen === undefined) this.#metadata.run('DELETE FROM image_names WHERE name = ?', rootNameOf(reference))
       else if (reference.digest === undefined) this.setName(reference, images.chosen)
       else this.addRepositoryDigest(reference, reference.digest, images.chosen)
-      this.#roots.set(rootNameOf(reference), root, images.all)
+      this.#roots.set({ name: rootNameOf(reference), root, isCached: images.isCached ?? false }, images.all)
     })
   }
 
@@ -186,6 +192,11 @@ export class ImageStore {
   /** The images of an index that is kept. */
   imagesOf(root: Digest): readonly ImageRecord[] {
     return this.#roots.imagesOf(root).flatMap(manifest => this.get(manifest) ?? [])
+  }
+
+  /** The names of indexes, of artifacts and of what a cache has, with a tag or a digest. In order. */
+  keptRoots(): readonly KeptRoot[] {
+    return this.#roots.list()
   }
 
   /** Every name with a tag, canonical and sorted, and what it stands for. */
@@ -202,6 +213,19 @@ export class ImageStore {
       `SELECT repository || '@' || digest AS name, descriptor FROM image_digests JOIN images USING (manifest) WHERE digest = manifest`,
     )
     return this.#withKept(images, name => name.includes('@'))
+  }
+
+  /**
+   * Repositories with the digests of indexes of which one image was taken: `docker.io/library/debian@sha256:…`. They are
+   * not here themselves; what is said about them is.
+   */
+  indexesElsewhere(): readonly string[] {
+    return this.#metadata
+      .all<{ name: string }>(
+        `SELECT repository || '@' || digest AS name FROM image_digests
+           WHERE digest <> manifest AND repository || '@' || digest NOT IN (SELECT name FROM root_names) ORDER BY 1`,
+      )
+      .map(({ name }) => name)
   }
 
   /** Images by name, and the indexes and artifacts, which come before an image of the same name. */

@@ -33,6 +33,18 @@ export const ROOTS_SCHEMA = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX referrers_by_digest ON referrers(digest);`
 
+/** Names of what a cache of another registry has, which fetches it again. */
+export const CACHED_NAMES_SCHEMA = 'ALTER TABLE root_names ADD COLUMN is_cached INTEGER NOT NULL DEFAULT 0'
+
+/** What a name stands for: an index, an artifact, or what a cache has. */
+export interface KeptRoot {
+  /** Canonical, with a tag or a digest: `docker.io/library/debian:12`. */
+  readonly name: string
+  readonly root: Descriptor
+  /** Whether a cache has it, which would fetch it again. */
+  readonly isCached: boolean
+}
+
 /** A manifest that says something about another one. image-spec manifest.md, `subject` */
 export interface Referrer {
   /** With `artifactType` and the manifest's annotations, as a registry's list of referrers has it. */
@@ -58,18 +70,22 @@ export class Roots {
   }
 
   /** All names that have a root, in order. */
-  list(): readonly { readonly name: string; readonly root: Descriptor }[] {
+  list(): readonly KeptRoot[] {
     return this.#metadata
-      .all<{ name: string; descriptor: string }>('SELECT name, descriptor FROM root_names JOIN roots ON roots.digest = root ORDER BY name')
-      .map(({ name, descriptor }) => ({ name, root: JSON.parse(descriptor) as Descriptor }))
+      .all<{ name: string; descriptor: string; is_cached: number }>(
+        'SELECT name, descriptor, is_cached FROM root_names JOIN roots ON roots.digest = root ORDER BY name',
+      )
+      .map(({ name, descriptor, is_cached }) => ({ name, root: JSON.parse(descriptor) as Descriptor, isCached: is_cached === 1 }))
   }
 
-  set(name: string, root: Descriptor, images: readonly Digest[]): void {
+  set({ name, root, isCached }: KeptRoot, images: readonly Digest[]): void {
     this.#metadata.run('INSERT OR IGNORE INTO roots (digest, descriptor) VALUES (?, ?)', root.digest, JSON.stringify(root))
     this.#metadata.run(
-      'INSERT INTO root_names (name, root) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET root = excluded.root',
+      `INSERT INTO root_names (name, root, is_cached) VALUES (?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET root = excluded.root, is_cached = excluded.is_cached`,
       name,
       root.digest,
+      isCached ? 1 : 0,
     )
     for (const manifest of images)
       this.#metadata.run('INSERT OR IGNORE INTO root_images (root, manifest) VALUES (?, ?)', root.digest, manifest)

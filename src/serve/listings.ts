@@ -17,7 +17,8 @@ export class Listings {
   async tags(exchange: Exchange): Promise<void> {
     const { name, query } = exchange
     const upstream = await this.#upstream?.tags(name)
-    const page = pageOf(upstream ?? this.#repositories.require(name).tags.keys(), query)
+    if (upstream === undefined) this.#repositories.require(name)
+    const page = pageOf(upstream ?? this.#repositories.tags(name).keys(), query)
     answerJson(exchange, { name, tags: page.items }, linkTo(`/v2/${name}/tags/list`, page))
   }
 

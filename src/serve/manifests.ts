@@ -87,13 +87,14 @@ export class Manifests {
 
   /**
    * distribution-spec "Deleting tags", "Deleting Manifests". What goes is the name: the content is collected with the next
-   * prune. Names that were not given by this registry's clients stay, which is "disabled" for them.
+   * prune. A tag that is left keeps what it leads to. Names that were not given by this registry's clients stay, which is "disabled" for them.
    */
   async delete(exchange: Exchange): Promise<void> {
     const { name, reference } = exchange
     const names = this.#namesOf(name, reference)
-    if (names.length === 0) throw unknown()
-    if (!names.every(each => this.#repositories.isOwn(each)))
+    const isKnown = names.length > 0 || this.#repositories.tags(name).has(reference)
+    if (!isKnown) throw unknown()
+    if (names.length === 0 || !names.every(each => this.#repositories.isOwn(each)))
       throw new RegistryError('UNSUPPORTED', 'this was not pushed here: only the registry’s own machine can remove it')
     const referrer = isDigest(reference) ? await this.#referrers.read(reference) : undefined
     const { images } = this.#stores
@@ -102,6 +103,9 @@ export class Manifests {
       if (!isDigest(reference)) return
       if (referrer !== undefined && !this.#repositories.names.pushed.has(reference)) images.removeReferrer(referrer.subject, reference)
       this.#repositories.waiting.end(name, [reference])
+      // What has it in it and no tag any more goes with it: it would not be whole.
+      for (const holder of this.#repositories.untaggedHolders(name, reference))
+        if (this.#repositories.isOwn(holder)) images.removeName(holder)
       if (this.#repositories.reaches(name, reference))
         throw new RegistryError('UNSUPPORTED', 'another manifest names this one: delete that first')
     })
@@ -119,7 +123,7 @@ export class Manifests {
   async #find(name: string, reference: string): Promise<Descriptor> {
     this.#repositories.require(name)
     if (!isDigest(reference)) {
-      const root = this.#repositories.tag(name, reference)?.root
+      const root = this.#repositories.tags(name).get(reference)?.root
       if (root === undefined) throw unknown()
       return root
     }
@@ -166,7 +170,10 @@ export class Manifests {
       lease,
       referrer: referrerOf(root, document),
     })
-    this.#repositories.waiting.end(name, [root.digest, ...childrenOf(document).map(({ digest }) => digest)])
+    const { waiting } = this.#repositories
+    waiting.end(name, [root.digest, ...childrenOf(document).map(({ digest }) => digest)])
+    // It may be a part of an index that is still to come.
+    if (names.length === 0) waiting.add(name, root.digest, waiting.hold(root.digest))
   }
 }
 

@@ -66,6 +66,7 @@ interface NewRoot {
   readonly repositoryDigest: Digest
   readonly images: readonly { readonly facts: ImageFacts }[]
   readonly chosen: { readonly facts: ImageFacts } | undefined
+  readonly isCached?: boolean
   readonly referrers: readonly []
 }
 

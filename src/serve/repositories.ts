@@ -1,10 +1,20 @@
+import type { Referrer } from '../image/index.ts'
 import type { Digest, Reference } from '../oci/index.ts'
 import type { ServeContext, ServedStores } from './options.ts'
 import { type HiddenName, type ServedNames, servedNames, type ServedRepository, type ServedTag } from './servedNames.ts'
 import { RegistryError } from './registryError.ts'
 import { WaitingBlobs } from './waitingBlobs.ts'
 
-const EMPTY: ServedRepository = { tags: new Map(), digests: new Map() }
+const EMPTY: ServedRepository = { tags: new Map(), digests: new Map(), elsewhere: new Set() }
+
+/** All that a repository gives out. */
+interface Reach {
+  readonly digests: ReadonlySet<Digest>
+  /** Also those below which something is said about what is here: signatures of cosign. */
+  readonly tags: ReadonlyMap<string, ServedTag>
+}
+
+const rootsOf = (tags: ReadonlyMap<string, ServedTag>): readonly Digest[] => [...tags.values()].map(({ root }) => root.digest)
 
 /**
  * The repositories that clients see. A repository is a border: it gives out what its tags and digests reach, what is said
@@ -20,7 +30,7 @@ export class Repositories {
   readonly #onHidden: (hidden: readonly HiddenName[]) => void
   #names: ServedNames | undefined
   #version = ''
-  readonly #reaches = new Map<string, ReadonlySet<Digest>>()
+  readonly #reaches = new Map<string, Reach>()
 
   constructor({ stores, options }: ServeContext, own: readonly [string, ...string[]]) {
     this.#stores = stores
@@ -36,17 +46,18 @@ export class Repositories {
     if (this.#names !== undefined && version === this.#version) return this.#names
     const before = this.#names
     const { images } = this.#stores
-    const all = [...images.roots(), ...images.rootsByDigest()]
-    // A cache gives out what its upstream does, and nothing that was made here.
-    const served =
-      this.#onlyOf === undefined
-        ? all
-        : all.filter(({ name }) => [...this.#own, this.#onlyOf].some(domain => name.startsWith(`${domain}/`)))
-    this.#names = servedNames(served, this.#own)
+    const roots = [...images.roots(), ...images.rootsByDigest()].filter(({ name }) => this.#isServed(name))
+    const elsewhere = images.indexesElsewhere().filter(name => this.#isServed(name))
+    this.#names = servedNames(roots, this.#own, elsewhere)
     this.#version = version
     this.#reaches.clear()
     if (before !== undefined && JSON.stringify(before.hidden) !== JSON.stringify(this.#names.hidden)) this.#onHidden(this.#names.hidden)
     return this.#names
+  }
+
+  /** A cache gives out what its upstream does, and nothing that was made here. */
+  #isServed(name: string): boolean {
+    return this.#onlyOf === undefined || [...this.#own, this.#onlyOf].some(domain => name.startsWith(`${domain}/`))
   }
 
   /** The name under which something of a repository is recorded: that of this very registry. */
@@ -80,16 +91,9 @@ export class Repositories {
     return repository
   }
 
-  /** What a tag stands for: one of a name, or one below which something is said about what is here (signatures of cosign). */
-  tag(name: string, tag: string): ServedTag | undefined {
-    const named = this.find(name)?.tags.get(tag)
-    // Those have the digest that they are about in them.
-    if (named !== undefined || !tag.startsWith('sha256-')) return named
-    for (const digest of this.reach(name)) {
-      const referrer = this.#stores.images.referrersOf(digest).find(each => each.tag === tag)
-      if (referrer !== undefined) return { name: this.ownName(name, { tag }), root: referrer.descriptor }
-    }
-    return undefined
+  /** What a repository's tags stand for: those of names, and those below which something is said about what is here. */
+  tags(name: string): ReadonlyMap<string, ServedTag> {
+    return this.#reachOf(name).tags
   }
 
   /** Whether a repository gives a blob or manifest out; its bytes need not be here. */
@@ -99,20 +103,50 @@ export class Repositories {
 
   /** All that the names of a repository reach. */
   reach(name: string): ReadonlySet<Digest> {
-    const { repositories, pushed } = this.names
+    return this.#reachOf(name).digests
+  }
+
+  #reachOf(name: string): Reach {
+    const { repositories } = this.names
     const known = this.#reaches.get(name)
     if (known !== undefined) return known
-    const { tags, digests } = repositories.get(name) ?? EMPTY
-    const reached = new Set([...digests.keys(), ...[...tags.values()].map(({ root }) => root.digest)])
+    const { tags, digests, elsewhere } = repositories.get(name) ?? EMPTY
+    const all = new Map(tags)
+    const reached = this.#reachedFrom([...digests.keys(), ...rootsOf(tags)], { elsewhere })
+    for (const digest of [...elsewhere, ...reached])
+      for (const { descriptor, tag } of this.#saidAbout(digest))
+        if (tag !== undefined && !all.has(tag)) all.set(tag, { name: this.ownName(name, { tag }), root: descriptor })
+    const reach = { digests: reached, tags: all }
+    this.#reaches.set(name, reach)
+    return reach
+  }
+
+  /** Digests with what they name, what is said about them, and so on; of what is elsewhere only what is said. */
+  #reachedFrom(digests: Iterable<Digest>, { elsewhere = [] }: { readonly elsewhere?: Iterable<Digest> } = {}): ReadonlySet<Digest> {
+    const reached = new Set(digests)
+    const addSaid = (subject: Digest): void => {
+      for (const { descriptor } of this.#saidAbout(subject)) reached.add(descriptor.digest)
+    }
+    for (const digest of elsewhere) addSaid(digest)
     // A set gives out also what is added while it is walked.
     for (const digest of reached) {
       for (const child of this.#stores.content.children(digest)) reached.add(child)
-      for (const { descriptor } of this.#stores.images.referrersOf(digest))
-        // One that was pushed to another repository says nothing here.
-        if (!pushed.has(descriptor.digest)) reached.add(descriptor.digest)
+      addSaid(digest)
     }
-    this.#reaches.set(name, reached)
     return reached
+  }
+
+  /** One that was pushed to another repository says nothing here; what has a tag came along with an image, whoever else pushed it. */
+  #saidAbout(subject: Digest): readonly Referrer[] {
+    const { pushed } = this.names
+    return this.#stores.images.referrersOf(subject).filter(({ descriptor, tag }) => tag !== undefined || !pushed.has(descriptor.digest))
+  }
+
+  /** The names of what no tag of a repository leads to, and what has a manifest in it: an index whose last tag has gone. */
+  untaggedHolders(name: string, digest: Digest): readonly Reference[] {
+    const { tags, digests } = this.find(name) ?? EMPTY
+    const tagged = this.#reachedFrom(rootsOf(tags))
+    return [...digests].flatMap(([holder, names]) => (!tagged.has(holder) && this.#reachedFrom([holder]).has(digest) ? names : []))
   }
 
   /** Changes with every write to the store's records, by this process or another. sqlite.org/pragma.html#pragma_data_version */

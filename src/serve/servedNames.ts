@@ -20,6 +20,8 @@ export interface ServedRepository {
   readonly tags: ReadonlyMap<string, ServedTag>
   /** What is here under its digest, and the names that say so. */
   readonly digests: ReadonlyMap<Digest, readonly Reference[]>
+  /** Indexes that are not here, while an image of them and what is said about them may be. */
+  readonly elsewhere: ReadonlySet<Digest>
 }
 
 export interface ServedNames {
@@ -27,6 +29,12 @@ export interface ServedNames {
   readonly hidden: readonly HiddenName[]
   /** What has a name of this very registry with a digest, in any repository: what its clients have pushed. */
   readonly pushed: ReadonlySet<Digest>
+}
+
+interface Repository extends ServedRepository {
+  readonly tags: Map<string, ServedTag>
+  readonly digests: Map<Digest, readonly Reference[]>
+  readonly elsewhere: Set<Digest>
 }
 
 const DOCKER_HUB = 'docker.io'
@@ -38,9 +46,10 @@ const OFFICIAL = 'library/'
  * the one that comes first in the alphabet. Two names for the same content hide nothing.
  *
  * @param own the registries that mean this one, the best first
+ * @param elsewhere names with the digests of indexes that are not here
  */
-export function servedNames(roots: Iterable<NamedRoot>, own: readonly string[]): ServedNames {
-  const repositories = new Map<string, { readonly tags: Map<string, ServedTag>; readonly digests: Map<Digest, readonly Reference[]> }>()
+export function servedNames(roots: Iterable<NamedRoot>, own: readonly string[], elsewhere: Iterable<string> = []): ServedNames {
+  const repositories = new Map<string, Repository>()
   const hidden: HiddenName[] = []
   const pushed = new Set<Digest>()
   const ranked = [...roots].map(each => ({ ...each, reference: parseReference(each.name) }))
@@ -48,7 +57,7 @@ export function servedNames(roots: Iterable<NamedRoot>, own: readonly string[]):
   for (const { name, reference, root } of ranked) {
     if (reference.digest !== undefined && own.includes(reference.domain)) pushed.add(reference.digest)
     for (const path of pathsOf(reference)) {
-      const repository = repositories.get(path) ?? { tags: new Map<string, ServedTag>(), digests: new Map<Digest, readonly Reference[]>() }
+      const repository: Repository = repositories.get(path) ?? { tags: new Map(), digests: new Map(), elsewhere: new Set() }
       repositories.set(path, repository)
       const { tag, digest } = reference
       if (digest !== undefined) repository.digests.set(digest, [...(repository.digests.get(digest) ?? []), reference])
@@ -58,6 +67,8 @@ export function servedNames(roots: Iterable<NamedRoot>, own: readonly string[]):
       else if (winner.root.digest !== root.digest) hidden.push({ name, servedAs: `${path}:${tag}`, hiddenBy: formatReference(winner.name) })
     }
   }
+  for (const reference of [...elsewhere].map(each => parseReference(each)))
+    for (const path of pathsOf(reference)) repositories.get(path)?.elsewhere.add(reference.digest!)
   return { repositories, hidden, pushed }
 }
 

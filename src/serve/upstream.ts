@@ -97,7 +97,7 @@ export class Upstream implements AsyncDisposable {
     if (isDigest(tagOrDigest))
       return !this.#repositories.reaches(name, tagOrDigest) || (await this.#context.stores.content.stat(tagOrDigest)) === undefined
     const askedAt = this.#askedAt.get(`${name}:${tagOrDigest}`)
-    return askedAt === undefined || Date.now() - askedAt >= FRESH_MS || this.#repositories.tag(name, tagOrDigest) === undefined
+    return askedAt === undefined || Date.now() - askedAt >= FRESH_MS || !this.#repositories.tags(name).has(tagOrDigest)
   }
 
   async #fetchManifest(name: string, tagOrDigest: string): Promise<void> {
@@ -109,10 +109,11 @@ export class Upstream implements AsyncDisposable {
       await stores.content.put(descriptor, streamOf(bytes), { lease })
       const of = isDigest(tagOrDigest) ? { digest: descriptor.digest } : { tag: tagOrDigest }
       const reference = this.#repositories.ownName(name, of)
-      stores.recordRoot({ reference, root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined, referrers: [] })
+      const root = { root: descriptor, repositoryDigest: descriptor.digest, images: [], chosen: undefined, isCached: true }
+      stores.recordRoot({ reference, ...root, referrers: [] })
       this.#note(`${name}:${tagOrDigest}`)
     } catch (error) {
-      if (!saysLater(error) || this.#repositories.tag(name, tagOrDigest) === undefined) throw refusal(error, 'MANIFEST_UNKNOWN')
+      if (!saysLater(error) || !this.#repositories.tags(name).has(tagOrDigest)) throw refusal(error, 'MANIFEST_UNKNOWN')
       // What was here last is better than nothing.
       this.#context.logger.warn('The upstream registry cannot be reached: what it last had is given out', { repository: name, error })
       this.#note(`${name}:${tagOrDigest}`)

@@ -12,7 +12,7 @@ interface Waiting {
 }
 
 /**
- * Blobs that were pushed to a repository, or mounted into it, and that no manifest names yet. A lease keeps each from being
+ * Blobs that were pushed to a repository, or mounted into it, and manifests by their digest, that no manifest names yet. A lease keeps each from being
  * collected; when it ends they are garbage. When the server ends, too: a client finds that its blob is not there, and the
  * upload of what the store still has costs its bytes once more.
  */

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { startRegistry } from '../support/loopbackRegistry.ts'
 import { lyingServer } from '../support/lyingServer.ts'
+import { storedFiles } from '../support/storeCheck.ts'
 import { tarOf } from '../support/tars.ts'
 import { codesOf, Served } from './served.ts'
 
@@ -115,6 +117,86 @@ test('a cache tells what is said about an image, and gives it out', async () => 
   await upstream.server.close()
   assert.deepEqual(await listed(), expected)
   await served.must(200, 'GET', `/v2/team/app/manifests/${referrer.digest}`)
+})
+
+test('what a cache has is counted, is no artifact, and goes with prune --all', async () => {
+  await using upstream = await startRegistry()
+  const crafter = new ImageCrafter(upstream.address, 'team/app')
+  const tar = tarOf({ file: randomBytes(100_000) })
+  const one = await crafter.image(undefined, [{ tar, compression: 'gzip' }])
+  const two = await crafter.image('two', [{ tar, compression: 'none' }], { architecture: 'arm64' })
+  await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [one, two] })
+  await using served = await Served.start({ upstream: upstream.address })
+  const { engine } = served
+  const fetchImage = async (at: string): Promise<void> => {
+    const { layers, config } = (await (await served.must(200, 'GET', `/v2/team/app/manifests/${at}`)).json()) as {
+      layers: Descriptor[]
+      config: Descriptor
+    }
+    for (const { digest } of [config, ...layers]) await bytesOf(await served.must(200, 'GET', `/v2/team/app/blobs/${digest}`))
+  }
+  const fetchAll = async (): Promise<void> => {
+    await served.must(200, 'GET', '/v2/team/app/manifests/1')
+    await fetchImage(one.digest)
+    await fetchImage('two')
+  }
+  const name = (rest: string): string => `${served.address}/team/app${rest}`
+  await fetchAll()
+  const { cache } = await engine.diskUsage()
+  assert.deepEqual(
+    cache.names.map(each => each.name),
+    [name(':1'), name(':two')],
+  )
+  assert.ok(cache.bytes > 200_000 && cache.reclaimableBytes === cache.bytes)
+  assert.deepEqual([await engine.artifacts(), await engine.images({ all: true })], [[], []])
+  // What a tag leads to stays without --all.
+  assert.deepEqual((await engine.pruneImages()).removed, [])
+  const { removed, reclaimedBytes } = await engine.pruneImages({ all: true })
+  assert.ok(removed.some(each => each.kind === 'untagged' && each.name === name(':1')))
+  assert.equal(reclaimedBytes, cache.bytes)
+  assert.deepEqual(storedFiles(join(served.root, 'root')), [])
+  assert.deepEqual((await engine.diskUsage()).cache.names, [])
+
+  // It fetches again. What the names of tags led to goes with them, digests too.
+  await fetchAll()
+  await engine.removeImage(name(':1'))
+  await served.must(200, 'GET', `/v2/team/app/manifests/${two.digest}`)
+  await engine.removeImage(name(':two'))
+  assert.deepEqual(storedFiles(join(served.root, 'root')), [])
+
+  // What was asked for by digest alone is seen, and goes by that or with any prune.
+  await fetchImage(one.digest)
+  await fetchImage(two.digest)
+  const [first, second] = [name(`@${one.digest}`), name(`@${two.digest}`)].sort()
+  const seen = (await engine.diskUsage()).cache.names.map(each => each.name)
+  assert.deepEqual(seen, [first, second])
+  await engine.removeImage(first!)
+  const pruned = await engine.pruneImages()
+  assert.deepEqual(
+    pruned.removed.flatMap(each => (each.kind === 'untagged' ? [each.name] : [])),
+    [second],
+  )
+  assert.deepEqual(storedFiles(join(served.root, 'root')), [])
+})
+
+test('what an image needs that was pulled stays when a cache is pruned that has it, too', async () => {
+  await using upstream = await startRegistry()
+  const crafter = new ImageCrafter(upstream.address, 'team/app')
+  const image = await crafter.image('1', [{ tar: tarOf({ file: randomBytes(10_000) }), compression: 'gzip' }])
+  const tag = `${image.digest.replace(':', '-')}.sig`
+  await crafter.image(tag, [{ tar: tarOf({ signed: 'x' }), compression: 'gzip' }])
+  await using served = await Served.start({ upstream: upstream.address })
+  const pulled = `${upstream.address}/team/app:1`
+  await served.engine.pull(pulled)
+  const before = storedFiles(join(served.root, 'root'))
+  for (const at of ['1', tag]) await served.must(200, 'GET', `/v2/team/app/manifests/${at}`)
+  assert.equal((await served.engine.diskUsage()).cache.reclaimableBytes, 0)
+  await served.engine.pruneImages({ all: true, until: new Date(0) })
+  assert.equal((await served.engine.diskUsage()).cache.names.length, 2)
+  await served.engine.removeImage(`${served.address}/team/app:1`)
+  await served.engine.removeImage(`${served.address}/team/app:${tag}`)
+  assert.deepEqual(storedFiles(join(served.root, 'root')), before)
+  assert.equal((await served.engine.referrers(pulled)).length, 1)
 })
 
 test('many clients of one blob are one download, also those that join in the middle', async () => {

@@ -488,6 +488,16 @@ describe('Deleting Manifests', () => {
     for (const at of [part.digest, 'tagged']) await served.must(200, 'GET', `/v2/delete/part/manifests/${at}`)
     await served.must(202, 'DELETE', '/v2/delete/part/manifests/all')
   })
+  test('one that only an index without a tag names is deleted, and that index with it', async () => {
+    const part = await served.artifact('delete/left', 'part', {}, 'part')
+    const other = await served.artifact('delete/left', 'other', {}, 'other')
+    const index = await served.document('delete/left', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [part, other] }, 'all')
+    await served.must(202, 'DELETE', '/v2/delete/left/manifests/all')
+    await served.must(200, 'GET', `/v2/delete/left/manifests/${index.digest}`)
+    await served.must(202, 'DELETE', `/v2/delete/left/manifests/${part.digest}`)
+    for (const at of ['part', part.digest, index.digest]) await served.must(404, 'GET', `/v2/delete/left/manifests/${at}`)
+    await served.must(200, 'GET', '/v2/delete/left/manifests/other')
+  })
   test('a repository that does not exist is 404', async () => {
     await served.must(404, 'DELETE', `/v2/no/such/manifests/${NOWHERE}`)
   })

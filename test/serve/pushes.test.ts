@@ -62,6 +62,32 @@ test('an image that cannot be unpacked is kept and given out as it is, and is no
   await assert.rejects(served.engine.inspectImage(`${served.address}/team/app:diffid`), { kind: 'notFound' })
 })
 
+test('a manifest that is pushed by its digest waits for its tag, and is pruned when the server has ended', async () => {
+  await using served = await Served.start({ writable: true })
+  const { engine } = served
+  const part = await served.artifact('team/app', 'part')
+  await engine.pruneImages({ all: true })
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [part] }
+  const { digest } = await served.document('team/app', index, 'all')
+  const name = `${served.address}/team/app:all`
+  // An index without an image for here is kept as what it is.
+  const listed = await engine.artifacts()
+  assert.deepEqual(
+    listed.map(each => [each.name, each.digest, each.artifactType]),
+    [[name, digest, MEDIA_TYPES.index]],
+  )
+  await served.restart({ writable: true })
+  await engine.pruneImages()
+  for (const at of [digest, part.digest]) await served.must(200, 'GET', `/v2/team/app/manifests/${at}`)
+  await served.must(202, 'DELETE', '/v2/team/app/manifests/all')
+  const untagged = `${served.address}/team/app@${digest}`
+  assert.ok((await engine.artifacts()).some(each => each.name === untagged))
+  await engine.removeImage(untagged)
+  await served.must(404, 'GET', `/v2/team/app/manifests/${digest}`)
+  await engine.pruneImages()
+  assert.deepEqual(storedFiles(join(served.root, 'root')), [])
+})
+
 test('what was pulled along with an image is given out along with it, by reference and by cosign’s tag', async () => {
   await using first = await Served.start({ writable: true })
   const crafter = new ImageCrafter(first.address, 'team/app')
@@ -76,6 +102,42 @@ test('what was pulled along with an image is given out along with it, by referen
   await second.must(200, 'GET', `/v2/team/app/manifests/${said.digest}`)
   assert.equal((await second.must(200, 'HEAD', `/v2/team/app/manifests/${tag}`)).headers.get('docker-content-digest'), signature.digest)
   await second.must(404, 'HEAD', `/v2/team/app/manifests/${tag}x`)
+  assert.deepEqual(await (await second.must(200, 'GET', '/v2/team/app/tags/list')).json(), { name: 'team/app', tags: ['1', tag] })
+})
+
+test('a signature that was pulled along is given out although a client has pushed the same one to another repository', async () => {
+  await using first = await Served.start({ writable: true })
+  const subject = await new ImageCrafter(first.address, 'team/app').image('1', [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }])
+  const tag = `${subject.digest.replace(':', '-')}.sig`
+  const signature = await first.artifact('team/app', 'signed', {}, tag)
+  await using second = await Served.start({ writable: true })
+  await second.artifact('copy/app', 'signed', {}, tag)
+  await second.engine.pull(`${first.address}/team/app:1`)
+  const answer = await second.must(200, 'GET', `/v2/team/app/manifests/${tag}`)
+  assert.equal(answer.headers.get('docker-content-digest'), signature.digest)
+  const { layers } = (await answer.json()) as { layers: { digest: string }[] }
+  await second.must(200, 'GET', `/v2/team/app/blobs/${layers[0]!.digest}`)
+  await second.must(405, 'DELETE', `/v2/team/app/manifests/${tag}`)
+})
+
+test('what is said about an index is given out also where one image of it was pulled', async () => {
+  await using first = await Served.start({ writable: true })
+  const crafter = new ImageCrafter(first.address, 'team/app')
+  const image = await crafter.image(undefined, [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }], { architecture: HERE })
+  const platform = { os: 'linux', architecture: HERE }
+  const index = await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [{ ...image, platform }] })
+  const tag = `${index.digest.replace(':', '-')}.sig`
+  const signature = await first.artifact('team/app', 'signed', {}, tag)
+  const said = await first.artifact('team/app', 'said', { subject: index, artifactType: 'application/said' })
+  await using second = await Served.start()
+  await second.engine.pull(`${first.address}/team/app:1`)
+  await second.must(404, 'HEAD', `/v2/team/app/manifests/${index.digest}`)
+  const answer = await second.must(200, 'GET', `/v2/team/app/manifests/${tag}`)
+  assert.equal(answer.headers.get('docker-content-digest'), signature.digest)
+  const { layers } = (await answer.json()) as { layers: { digest: string }[] }
+  await second.must(200, 'GET', `/v2/team/app/blobs/${layers[0]!.digest}`)
+  const list = await second.must(200, 'GET', `/v2/team/app/referrers/${index.digest}`)
+  assert.deepEqual(((await list.json()) as { manifests: unknown }).manifests, [{ ...said, artifactType: 'application/said' }])
 })
 
 test('a server that is killed leaves nothing half-visible; uploads go on at the next one, or are pruned', async () => {

@@ -7,7 +7,7 @@ import { humanSize } from '../sizes.ts'
 export const command: Command = defineCommand({
   usage: '[OPTIONS]',
   options: {
-    all: flag('Every image without a container', { short: 'a' }),
+    all: flag('Every image without a container, and what a cache has fetched', { short: 'a' }),
     filter: list('Only those that match, such as "until=24h"', { value: 'filter' }),
     force: flag('Do not ask', { short: 'f' }),
   },
@@ -15,7 +15,9 @@ export const command: Command = defineCommand({
   async run(invocation, { all, filter, force }) {
     const filters = new Filters(filter, ['until', 'label', 'label!', 'dangling'], invocation.surroundings.now())
     const everything = all || filters.truth('dangling', 'dangling').dangling === false
-    const what = everything ? 'all images without at least one container associated to them' : 'all dangling images'
+    const what = everything
+      ? 'all images without at least one container associated to them, and what `strata serve --upstream` has fetched'
+      : 'all dangling images'
     if (!force && !(await confirm(invocation, `This will remove ${what}.`))) return 0
     const engine = await invocation.engine()
     const { removed, reclaimedBytes } = await engine.pruneImages({

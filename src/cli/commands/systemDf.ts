@@ -43,7 +43,7 @@ export const command: Command = defineCommand({
   },
 })
 
-function usageRows({ images, layersBytes, containers, volumes }: DiskUsage): readonly UsageRow[] {
+function usageRows({ images, layersBytes, containers, volumes, cache }: DiskUsage): readonly UsageRow[] {
   const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
   const activeImages = images.filter(image => (image.containers ?? 0) > 0)
   const activeContainers = containers.filter(({ status }) => status === 'running' || status === 'paused' || status === 'restarting')
@@ -77,10 +77,14 @@ function usageRows({ images, layersBytes, containers, volumes }: DiskUsage): rea
       reclaimableBytes: volumeBytes(volumes) - volumeBytes(activeVolumes),
     },
     { type: 'Build Cache', total: 0, active: 0, bytes: 0, reclaimableBytes: 0 },
+    // docker has none.
+    ...(cache.names.length === 0
+      ? []
+      : [{ type: 'Registry Cache', total: cache.names.length, active: 0, bytes: cache.bytes, reclaimableBytes: cache.reclaimableBytes }]),
   ]
 }
 
-async function detailed({ images, containers, volumes }: DiskUsage, now: Date): Promise<string> {
+async function detailed({ images, containers, volumes, cache }: DiskUsage, now: Date): Promise<string> {
   const how = { now, whole: false }
   const imageFields = {
     ...imageListing(how, false),
@@ -98,10 +102,18 @@ async function detailed({ images, containers, volumes }: DiskUsage, now: Date): 
     },
     columns: ['Name', 'Links', 'Size'],
   }
+  const cacheFields: Listing<DiskUsage['cache']['names'][number]> = {
+    fields: {
+      Name: { header: 'NAME', text: ({ name }) => name },
+      Size: { header: 'SIZE', text: ({ sizeBytes }) => humanSize(sizeBytes) },
+    },
+    columns: ['Name', 'Size'],
+  }
   const imageRowsOfAll = images.flatMap(image => imageRows(image, false))
   return [
     `Images space usage:\n\n${await formatListing(imageFields, imageRowsOfAll, {})}`,
     `Containers space usage:\n\n${await formatListing(containerFields, containers, {})}`,
     `Local Volumes space usage:\n\n${await formatListing(volumeFields, volumes, {})}`,
+    ...(cache.names.length === 0 ? [] : [`Registry cache space usage:\n\n${await formatListing(cacheFields, cache.names, {})}`]),
   ].join('\n')
 }

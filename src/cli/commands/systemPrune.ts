@@ -7,7 +7,7 @@ import { humanSize } from '../sizes.ts'
 export const command: Command = defineCommand({
   usage: '[OPTIONS]',
   options: {
-    all: flag('Every image without a container', { short: 'a' }),
+    all: flag('Every image without a container, and what a cache has fetched', { short: 'a' }),
     filter: list('Only those that match, such as "label=KEY=VALUE"', { value: 'filter' }),
     force: flag('Do not ask', { short: 'f' }),
     volumes: flag('Anonymous volumes, too'),
@@ -20,6 +20,7 @@ export const command: Command = defineCommand({
       '  - all stopped containers',
       ...(volumes ? ['  - all anonymous volumes not used by at least one container'] : []),
       all ? '  - all images without at least one container associated to them' : '  - all dangling images',
+      ...(all ? ['  - what `strata serve --upstream` has fetched as a cache'] : []),
       '',
     ].join('\n')
     if (!force && !(await confirm(invocation, warning))) return 0

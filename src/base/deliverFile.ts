@@ -1,4 +1,4 @@
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, statSync } from 'node:fs'
 import { realpath, stat } from 'node:fs/promises'
 import type { Durability } from './durability.ts'
 import { errnoOf, StrataError, systemError } from './errors.ts'
@@ -21,6 +21,12 @@ export async function deliverFile(path: string, open: () => Promise<ByteStream>,
   } catch (error) {
     throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
   }
+}
+
+/** Whether `deliverFile` would replace a regular file that holds something. */
+export async function wouldReplace(path: string): Promise<boolean> {
+  const place = await regularPlace(path)
+  return place !== undefined && (statSync(place, { throwIfNoEntry: false })?.size ?? 0) > 0
 }
 
 /** Where the kernel has names for open files. */

@@ -1,5 +1,5 @@
 export { KeyedMutex, mapConcurrently, SingleFlight } from './concurrency.ts'
-export { deliverFile } from './deliverFile.ts'
+export { deliverFile, wouldReplace } from './deliverFile.ts'
 export { DURABLE, Durability } from './durability.ts'
 export { errnoOf, type ErrorDetails, type ErrorKind, isStrataError, StrataError, systemError } from './errors.ts'
 export { compareFileNames, decodeFileName, encodeFileName } from './fileNames.ts'

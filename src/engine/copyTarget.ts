@@ -32,7 +32,7 @@ export async function openCopyTarget(
       return LayoutDirectory.open(to.path, { name: to.name, durability })
     case 'oci-archive': {
       const names = { names: [], ...(to.name === undefined ? {} : { label: to.name }) }
-      return new ArchiveTarget(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
+      return ArchiveTarget.create(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
     }
     case 'docker-archive': {
       if (typeof to.image === 'number') {
@@ -44,7 +44,7 @@ export async function openCopyTarget(
         )
       }
       const names = { names: to.image === undefined ? [] : [to.image] }
-      return new ArchiveTarget(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
+      return ArchiveTarget.create(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
     }
     default:
       return to satisfies never

@@ -4,6 +4,7 @@ import { type Descriptor, parseReference, type Reference, withDefaultTag } from 
 import type { RateLimit } from '../registry/index.ts'
 import type { ChosenGraph, GraphRoot, Transport } from '../transfer/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
+import { refuseOntoItself } from './copyOntoItself.ts'
 import { type CopySource, openCopySource } from './copySource.ts'
 import { openCopyTarget } from './copyTarget.ts'
 import { hostPlatform, platformOf } from './hostPlatform.ts'
@@ -38,6 +39,7 @@ export async function copyImage(
     return { manifestDigest: stores.images.rootOf(nameIn(to))!.digest }
   }
   await using source = await openCopySource(stores, from, options)
+  refuseOntoItself(source, { from, to })
   const copy = (): Promise<Descriptor> =>
     to.kind === 'strata' ? copyToStore(stores, source, to, options) : copyToPlace(stores, source, to, options)
   const { digest } = await source.copying(copy)

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type CopyImageOptions, type Engine, openEngine } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, digestHex, digestOf, type ImageIndex, MEDIA_TYPES } from '../../src/oci/index.ts'
@@ -362,16 +362,53 @@ describe('a destination that', () => {
 
   test('holds an older copy is replaced at once', async () => {
     const parent = fresh()
-    const [directory, archive] = [join(parent, 'directory'), join(parent, 'archive')]
+    const directory = join(parent, 'directory')
     mkdirSync(directory, { recursive: true })
     await copy(remote('multi'), `dir:${directory}`, { platforms: 'all' })
     await copy(remote('arm64'), `dir:${directory}`)
     assert.equal(await digestAt(`dir:${directory}`), arm64.digest)
     assert.equal(readdirSync(directory).length, 4)
-    await copy(remote('amd64'), `oci-archive:${archive}:x`)
-    await copy(remote('arm64'), `oci-archive:${archive}:x`)
-    assert.equal(await digestAt(`oci-archive:${archive}:x`), arm64.digest)
-    assert.deepEqual(readdirSync(parent).toSorted(), ['archive', 'directory'])
+    assert.deepEqual(readdirSync(parent), ['directory'])
+  })
+
+  test('is a file that holds something is refused and stays, archive or not; an empty one is taken', async () => {
+    for (const kind of ['docker-archive', 'oci-archive']) {
+      const [notes, archive, empty] = [fresh(), fresh(), fresh()]
+      writeFileSync(notes, 'notes')
+      writeFileSync(empty, '')
+      await assert.rejects(copy(remote('arm64'), `${kind}:${notes}:a/b:1`), { kind: 'conflict', code: 'STRATA_FILE_EXISTS' })
+      assert.equal(readFileSync(notes, 'utf8'), 'notes')
+      await copy(remote('amd64'), `${kind}:${archive}:a/b:1`)
+      await assert.rejects(copy(remote('arm64'), `${kind}:${archive}:a/b:1`), { code: 'STRATA_FILE_EXISTS' })
+      assert.equal(await copy(`${kind}:${archive}:a/b:1`, `dir:${fresh()}`), amd64.digest)
+      assert.equal(await copy(remote('arm64'), `${kind}:${empty}:a/b:1`), arm64.digest)
+    }
+  })
+
+  test('is its own source is refused and stays, however it is spelled', async () => {
+    const [directory, layout, archive, link] = [fresh(), fresh(), fresh(), fresh()]
+    symlinkSync(directory, link)
+    await copy(remote('multi'), `dir:${directory}`, { platforms: 'all' })
+    await copy(remote('multi'), `oci:${layout}:a`, { platforms: 'all' })
+    await copy(remote('multi'), `oci-archive:${archive}`, { platforms: 'all' })
+    for (const [from, to] of [
+      [`dir:${directory}`, `dir:${directory}`],
+      [`dir:${directory}`, `dir:${directory}/../${basename(directory)}/`],
+      [`dir:${directory}`, `dir:${link}`],
+      [`dir:${link}`, `dir:${directory}`],
+      [`oci:${layout}:a`, `oci:${layout}/.:a`],
+      [`oci:${layout}`, `oci:${layout}:a`],
+      [`oci-archive:${archive}`, `oci-archive:${archive}`],
+      [remote('multi'), remote('multi')],
+    ] as const)
+      await assert.rejects(copy(from, to), { kind: 'invalidArgument', code: 'STRATA_COPY_ONTO_ITSELF' }, `${from} ${to}`)
+    for (const place of [`dir:${directory}`, `oci:${layout}:a`, `oci-archive:${archive}`, remote('multi')])
+      assert.equal(await digestAt(place), index.digest, place)
+    assert.equal(await copy(`oci:${layout}:a`, `oci:${layout}:b`), amd64.digest)
+    assert.deepEqual(roots(layout), [
+      [index.digest, 'a'],
+      [amd64.digest, 'b'],
+    ])
   })
 
   test('names another digest is refused', async () => {

@@ -1,8 +1,10 @@
 import { createWriteStream, statSync } from 'node:fs'
 import { realpath, stat } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import type { Durability } from './durability.ts'
 import { errnoOf, StrataError, systemError } from './errors.ts'
 import { publishFile } from './files.ts'
+import { removeLeftovers } from './partialNames.ts'
 import type { ByteStream } from './streams.ts'
 
 /**
@@ -15,6 +17,7 @@ export async function deliverFile(path: string, open: () => Promise<ByteStream>,
   const place = await regularPlace(path)
   const bytes = await open()
   try {
+    if (place !== undefined) await removeLeftovers(dirname(place), name => name === basename(place))
     if (place !== undefined) await publishFile(place, bytes, durability)
     // Node's streams take longer to load than many a command runs.
     else await (await import('node:stream/promises')).pipeline(bytes, createWriteStream(path))

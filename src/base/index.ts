@@ -7,6 +7,7 @@ export { makeDirectory, publishFile, readIfExists, syncDirectory, TemporaryDirec
 export { GrowingFile } from './growingFile.ts'
 export { createLogger, type LogFields, type Logger, type LogLevel, silentLogger } from './log.ts'
 export { packageDirectory, packageVersion } from './package.ts'
+export { partialName, removeLeftovers } from './partialNames.ts'
 export { findProgram, type ProgramOptions, type ProgramResult, runProgram } from './processes.ts'
 export { currentBoot, currentProcess, identityOf, isAlive, type ProcessIdentity, thisOwner } from './processOwner.ts'
 export type { CallOptions, Progress, ProgressListener } from './progress.ts'

@@ -494,7 +494,7 @@ describe('a source that is damaged leaves nothing at the destination:', () => {
         else if (kind === 'strata') assert.deepEqual(await empty.images({ all: true }), [], title)
         else if (kind === 'oci') {
           assert.ok(!existsSync(join(parent, 'it/index.json')), title)
-          assert.deepEqual(leftOvers(join(parent, 'it')), [], title)
+          assert.deepEqual(partials(parent), [], title)
         } else assert.deepEqual(readdirSync(parent), [], title)
       }
     })
@@ -512,15 +512,12 @@ describe('a source that is damaged leaves nothing at the destination:', () => {
     // What was whole is used by the next try.
     assert.equal(await copy(`oci:${whole}:x`, `oci:${layout}:bad`), amd64.digest)
   })
-
-  function leftOvers(directory: string): readonly string[] {
-    return existsSync(directory)
-      ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(name => name.includes('partial'))
-      : []
-  }
 })
 
-test('a copy that is killed is nowhere to be seen, and a layout keeps what had come', async () => {
+const partials = (directory: string): readonly string[] =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(name => name.includes('.partial-'))
+
+test('a copy that is killed is nowhere to be seen; a layout keeps what had come whole, and the next copy leaves nothing of it', async () => {
   await using slow = await faultyProxy(first.address, { bytesPerSecond: 150_000 })
   for (const kind of ['dir', 'oci', 'oci-archive']) {
     const parent = fresh()
@@ -529,9 +526,11 @@ test('a copy that is killed is nowhere to be seen, and a layout keeps what had c
     const child = spawn(STRATA, args, { stdio: ['ignore', 'ignore', 'pipe'] })
     // The small blobs are there, the large ones are under way.
     let told = ''
-    for await (const chunk of child.stderr) if ((told += String(chunk)).includes('config') || kind === 'oci-archive') break
+    for await (const chunk of child.stderr) if ((told += String(chunk)).includes('config')) break
+    while (partials(parent).length === 0 && child.exitCode === null) await new Promise(resolve => setTimeout(resolve, 5))
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    assert.notDeepEqual(partials(parent), [], kind)
     const seen = readdirSync(parent).filter(name => !name.startsWith('.'))
     if (kind === 'oci') assert.ok(!existsSync(join(parent, 'it/index.json')) && existsSync(join(parent, 'it/blobs')), kind)
     else
@@ -542,6 +541,7 @@ test('a copy that is killed is nowhere to be seen, and a layout keeps what had c
       )
     assert.equal(await copy(remote('amd64'), `${kind}:${parent}/it`), amd64.digest)
     assert.equal(await digestAt(`${kind}:${parent}/it`), amd64.digest)
+    assert.deepEqual(partials(parent), [], kind)
   }
 })
 

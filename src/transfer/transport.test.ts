@@ -19,6 +19,8 @@ test('parseTransport() gives back what a location was put together from', () => 
     property(paths, nat(999_999_999), stringMatching(/^[a-z0-9]{1,20}$/), (path, position, tag) => {
       assert.deepEqual(parseTransport(`docker-archive:${path}`), { kind: 'docker-archive', path })
       assert.deepEqual(parseTransport(`docker-archive:${path}:@${position}`), { kind: 'docker-archive', path, image: position })
+      for (const kind of ['oci', 'oci-archive'] as const)
+        assert.deepEqual(parseTransport(`${kind}:${path}:@${position}`), { kind, path, name: position })
       const image = parseReference(`localhost:5000/app:${tag}`)
       assert.deepEqual(parseTransport(`docker-archive:${path}:${formatReference(image)}`), { kind: 'docker-archive', path, image })
       assert.deepEqual(parseTransport(`docker://${formatReference(image)}`), { kind: 'docker', reference: image })

@@ -302,6 +302,7 @@ describe('an image layout', () => {
       [arm64.digest, undefined],
       [arm64.digest, 'one'],
     ])
+    assert.equal(await copy(`oci:${layout}:@1`, `dir:${fresh()}`), arm64.digest)
     assert.deepEqual((await must('umoci', 'ls', '--layout', layout)).trim().split('\n').toSorted(), ['one', 'two'])
     await must('umoci', 'unpack', '--image', `${layout}:one`, join(layout, '../bundle'))
     assert.equal(readFileSync(join(layout, '../bundle/rootfs/arm'), 'utf8'), 'arm')
@@ -355,7 +356,8 @@ describe('a destination that', () => {
     await assert.rejects(copy(remote('arm64'), `oci-archive:${path}`), { code: 'STRATA_EISDIR' })
     await assert.rejects(copy(remote('arm64'), `dir:${join(path, 'mine')}`), { name: 'StrataError' })
     await assert.rejects(copy(remote('arm64'), `oci:${join(path, 'mine')}`), { name: 'StrataError' })
-    await assert.rejects(copy(remote('arm64'), `docker-archive:${join(path, 'new')}:@0`), { code: 'STRATA_TRANSPORT_INVALID' })
+    for (const kind of ['docker-archive', 'oci-archive', 'oci'])
+      await assert.rejects(copy(remote('arm64'), `${kind}:${join(path, 'new')}:@0`), { code: 'STRATA_TRANSPORT_INVALID' })
     assert.deepEqual(readdirSync(path), ['mine'])
     assert.equal(readFileSync(join(path, 'mine'), 'utf8'), 'mine')
   })

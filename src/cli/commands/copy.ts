@@ -8,7 +8,7 @@ const TO_STDOUT = /^(?:docker|oci)-archive:\/dev\/stdout(?::|$)/
 export const command: Command = defineCommand({
   usage: '[OPTIONS] SOURCE DESTINATION',
   notes:
-    'Each is one of docker://REF (a registry), docker-archive:PATH[:REF|:@INDEX], oci:DIR[:TAG], oci-archive:PATH[:TAG], dir:DIR and ' +
+    'Each is one of docker://REF (a registry), docker-archive:PATH[:REF|:@INDEX], oci:DIR[:TAG|:@INDEX], oci-archive:PATH[:TAG|:@INDEX], dir:DIR and ' +
     'strata:REF (this store). Blobs go as they are, neither unpacked nor compressed, so that digests stay. A layout is added to, ' +
     'a directory is replaced by a newer image, and an archive must be a new or an empty file. Prints the digest of what was copied.',
   options: {

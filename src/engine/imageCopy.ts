@@ -98,6 +98,8 @@ async function copyToPlace(
   options: LimitedCall,
 ): Promise<Descriptor> {
   const { copyGraph, reportedSink, withRoot } = await import('../transfer/index.ts')
+  const { archive } = source
+  if (archive?.since !== undefined) throw archive.since.notWhole(archive.title)
   const { root, select } = await choose(source, options)
   await checkTrust(source, root)
   const { onProgress, signal } = options

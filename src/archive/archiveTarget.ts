@@ -15,6 +15,7 @@ export interface ArchiveTargetOptions {
 
 /** An archive that one graph is written to; it appears when it is whole, and replaces nothing. */
 export class ArchiveTarget implements ImageSink {
+  readonly readsLater = true
   readonly #path: string
   readonly #options: ArchiveTargetOptions
   readonly #contents: ArchiveContents

@@ -187,10 +187,16 @@ describe('copy() keeps digests', () => {
     await writeFile(join(source, 'version'), 'Directory Transport Version: 1.1\n')
     await writeFile(join(source, 'manifest.json'), bytes)
     const local = Object.values(newPlaces()).filter(each => !each.startsWith('strata:') && !each.startsWith('docker:'))
-    for (const place of local) {
-      assert.equal(await copy(`dir:${source}`, place), digestOf(bytes), place)
-      assert.equal(await copy(place, `oci:${fresh()}`), digestOf(bytes), place)
+    const id = `Copying blob ${digestHex(layer.digest).slice(0, 12)}`
+    for (const place of [...local, newRepository(second)]) {
+      const told: string[] = []
+      const onProgress = (progress: { readonly id: string; readonly status: string }): unknown =>
+        progress.id === id && told.push(progress.status)
+      // Registries take such manifests only where they are set up for it.
+      await engine.copy(`dir:${source}`, place, { onProgress }).catch((error: unknown) => assert.match(place, /^docker:/, String(error)))
+      assert.deepEqual(told, ['skipped foreign layer'], place)
     }
+    for (const place of local) assert.equal(await copy(place, `oci:${fresh()}`), digestOf(bytes), place)
     await assert.rejects(copy(`dir:${source}`, 'strata:foreign:1'), { code: 'STRATA_ARCHIVE_INCOMPLETE', hint: /maker\.invalid/ })
     // Where the bytes are, they go along.
     await writeFile(join(source, digestHex(layer.digest)), tar)
@@ -613,6 +619,18 @@ test('copy() tells of each blob, and whether it was there', async () => {
     await told(),
     lines.map(line => line.replace('done', 'already exists')),
   )
+})
+
+test('copy() tells of each blob once where it is read twice or later, as for archives', async () => {
+  for (const kind of ['oci-archive', 'docker-archive']) {
+    const lines: string[] = []
+    await engine.copy(remote('amd64'), `${kind}:${fresh()}:a/b:1`, {
+      onProgress: ({ id, status, current }) => {
+        if (current === undefined) lines.push(`${id.replace(/ [0-9a-f]{12}$/, '')}: ${status}`)
+      },
+    })
+    assert.deepEqual(lines.toSorted(), ['Copying blob: done', 'Copying blob: done', 'Copying blob: done', 'Copying config: done'], kind)
+  }
 })
 
 test('copy() stops when it is told to, and leaves nothing', async () => {

@@ -1,6 +1,7 @@
 import { defineCommand, type Command } from '../command.ts'
 import { flag, list, rate } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
+import { UsageError } from '../usageError.ts'
 
 /** Where the archive itself goes to stdout. */
 const TO_STDOUT = /^(?:docker|oci)-archive:\/dev\/stdout(?::|$)/
@@ -24,6 +25,7 @@ export const command: Command = defineCommand({
     { all, 'limit-rate': limitRate, platform, 'preserve-digests': preserveDigests, quiet },
     [source = '', destination = ''],
   ) {
+    if (all && platform.length > 0) throw new UsageError('--all and --platform exclude each other', 'flag')
     const engine = await invocation.engine()
     const { manifestDigest } = await withProgress(invocation.surroundings.stderr, quiet, onProgress =>
       engine.copy(source, destination, {

@@ -5,7 +5,7 @@ import { isStrataError } from '../base/index.ts'
 import { formatReference, parseReference } from '../oci/index.ts'
 import { parseTransport } from './transport.ts'
 
-const paths = string({ minLength: 1 }).filter(path => !path.includes(':'))
+const paths = string({ minLength: 1 }).filter(path => !path.includes(':') && path !== '-')
 const names = stringMatching(/^[a-z0-9]{1,8}(?:[-._:@+][A-Za-z0-9]{1,8})?(?:\/[a-z0-9]{1,8})?$/)
 
 test('parseTransport() gives back what a location was put together from', () => {
@@ -71,6 +71,12 @@ test('a bare reference is refused, with the transports that there are; so is wha
     assert.throws(() => parseTransport(text), { code: 'STRATA_TRANSPORT_INVALID' }, text)
   for (const text of ['docker://', 'docker://UPPER', 'docker-archive:x:', 'docker-archive:x:UP'])
     assert.throws(() => parseTransport(text), { code: 'STRATA_REFERENCE_INVALID' }, text)
+})
+
+test('an archive called "-" is refused, with what may have been meant', () => {
+  for (const text of ['docker-archive:-', 'docker-archive:-:a:1', 'oci-archive:-', 'oci-archive:-:tag'])
+    assert.throws(() => parseTransport(text), { code: 'STRATA_TRANSPORT_INVALID', hint: /\/dev\/stdout.*\.\/-/ }, text)
+  assert.deepEqual(parseTransport('docker-archive:./-'), { kind: 'docker-archive', path: './-' })
 })
 
 test('a name without end is refused at once', () => {

@@ -35,12 +35,12 @@ export function parseTransport(text: string): Transport {
       if (!details.startsWith('//')) throw invalid(text, 'docker: is followed by //', `Write docker://${details}.`)
       return { kind, reference: withDefaultTag(parseReference(details.slice(2))) }
     case 'docker-archive': {
-      const { path, rest } = splitPath(text, details)
+      const { path, rest } = splitArchivePath(text, details)
       return { kind, path, ...(rest === undefined ? {} : { image: imageIn(text, rest) }) }
     }
     case 'oci':
     case 'oci-archive': {
-      const { path, rest } = splitPath(text, details)
+      const { path, rest } = kind === 'oci' ? splitPath(text, details) : splitArchivePath(text, details)
       const position = positionIn(rest)
       if (position !== undefined) return { kind, path, name: position }
       if (rest !== undefined && (rest.length > MAX_REF_NAME || !REF_NAME.test(rest)))
@@ -63,6 +63,13 @@ function splitPath(text: string, details: string): { readonly path: string; read
   const path = colon === -1 ? details : details.slice(0, colon)
   if (path === '') throw invalid(text, 'it names no file or directory')
   return { path, rest: colon === -1 ? undefined : details.slice(colon + 1) }
+}
+
+/** Other tools take `-` for a stream: a file of that name would be a surprise. */
+function splitArchivePath(text: string, details: string): ReturnType<typeof splitPath> {
+  const parts = splitPath(text, details)
+  if (parts.path !== '-') return parts
+  throw invalid(text, '"-" is no file', 'Write /dev/stdout to have the archive there, or ./- for a file of that name.')
 }
 
 function imageIn(text: string, details: string): Reference | number {

@@ -254,12 +254,14 @@ test('copy() of some platforms makes an index of these, or rejects where digests
   )
   assert.ok(!existsSync(join(directory, `${digestHex(arm.digest)}.manifest.json`)))
   await skopeo(...SKOPEO_COPY, '--all', `dir:${directory}`, `oci:${fresh()}:x`)
-  const refused = fresh()
-  await assert.rejects(copy(from, `dir:${refused}`, { platforms, preserveDigests: true }), {
-    kind: 'conflict',
-    code: 'STRATA_DIGEST_CHANGES',
-  })
-  assert.ok(!existsSync(refused))
+  for (const kind of ['dir', 'oci', 'oci-archive']) {
+    const refused = fresh()
+    const told: string[] = []
+    const options = { platforms, preserveDigests: true, onProgress: ({ id }: { id: string }): unknown => told.push(id) }
+    await assert.rejects(engine.copy(from, `${kind}:${refused}`, options), { kind: 'conflict', code: 'STRATA_DIGEST_CHANGES' })
+    assert.ok(!existsSync(refused))
+    assert.deepEqual(told, [])
+  }
   for (const wanted of [['windows/amd64'], ['linux/amd64', 'windows/amd64']])
     await assert.rejects(copy(from, `dir:${fresh()}`, { platforms: wanted }), { code: 'STRATA_NO_SUCH_PLATFORM', hint: /linux\/s390x/ })
   await assert.rejects(copy(remote('arm64'), `dir:${fresh()}`, { platforms: ['linux/s390x'] }), { code: 'STRATA_NO_SUCH_PLATFORM' })

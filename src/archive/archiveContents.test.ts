@@ -166,7 +166,7 @@ test('what ArchiveContents write, openImages() reads: names, manifests, and wher
     )
     assert.deepEqual(
       archive.roots.map(({ position }) => position),
-      format === 'docker-archive' ? [0, 0, 1, 2] : [undefined, undefined, undefined, undefined],
+      format === 'docker-archive' ? [0, 0, 1, 2] : [0, 1, 2, 3],
     )
     for (const layer of [...A.manifest.layers, ...B.manifest.layers, ...NAMELESS.manifest.layers]) {
       const { path: file, start, end } = archive.rangeOf(layer)!

@@ -14,7 +14,7 @@ export interface ArchivedRoot {
   readonly names: readonly Reference[]
   /** `org.opencontainers.image.ref.name` as it is written, which may be a tag alone. */
   readonly label?: string
-  /** Which image of a docker-archive it is, counted from 0. */
+  /** Which image it is, counted from 0: of docker's own list where an archive has one, else of index.json. */
   readonly position?: number
 }
 

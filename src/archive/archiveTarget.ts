@@ -1,4 +1,4 @@
-import { type CallOptions, deliverFile, type Durability } from '../base/index.ts'
+import { type CallOptions, deliverFile, type Durability, StrataError, wouldReplace } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import type { Descriptor, Platform } from '../oci/index.ts'
 import type { GraphRoot } from '../transfer/index.ts'
@@ -13,17 +13,27 @@ export interface ArchiveTargetOptions {
   readonly durability: Durability
 }
 
-/** An archive that one graph is written to; it appears when it is whole, in place of one that is there. */
+/** An archive that one graph is written to; it appears when it is whole, and replaces nothing. */
 export class ArchiveTarget implements ImageSink {
+  readonly readsLater = true
   readonly #path: string
   readonly #options: ArchiveTargetOptions
   readonly #contents: ArchiveContents
 
-  /** @param scratch an existing directory */
-  constructor(path: string, scratch: string, options: ArchiveTargetOptions) {
+  private constructor(path: string, scratch: string, options: ArchiveTargetOptions) {
     this.#path = path
     this.#options = options
     this.#contents = new ArchiveContents({ compression: 'none', scratch })
+  }
+
+  /**
+   * Rejects with `conflict` (STRATA_FILE_EXISTS) for a file that holds something, archive or not.
+   *
+   * @param scratch an existing directory
+   */
+  static async create(path: string, scratch: string, options: ArchiveTargetOptions): Promise<ArchiveTarget> {
+    if (await wouldReplace(path)) throw fileExists(path)
+    return new ArchiveTarget(path, scratch, options)
   }
 
   take(target: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
@@ -39,4 +49,10 @@ export class ArchiveTarget implements ImageSink {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#contents[Symbol.asyncDispose]()
   }
+}
+
+function fileExists(path: string): StrataError {
+  return new StrataError('conflict', 'STRATA_FILE_EXISTS', `Cannot write archive "${path}": the file exists, and is not empty`, {
+    hint: 'Remove it first, or name a new file.',
+  })
 }

@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { chmod, mkdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { type ByteStream, type Durability, publishFile, systemError } from '../base/index.ts'
+import { type ByteStream, type Durability, partialName, publishFile, removeLeftovers, systemError } from '../base/index.ts'
 
 /** Who may read and write what is handed to others, less what the user's umask takes away. */
 const FILE_MODE = 0o666
@@ -40,11 +39,12 @@ export class StagedDirectory implements AsyncDisposable {
   private constructor(place: string, durability: Durability) {
     this.#place = place
     this.#durability = durability
-    this.path = join(dirname(place), `.${basename(place)}.partial-${randomBytes(6).toString('hex')}`)
+    this.path = partialName(hiddenBeside(place))
   }
 
   /** @param place an absolute path, whose parent exists */
   static async create(place: string, durability: Durability): Promise<StagedDirectory> {
+    await removeLeftovers(dirname(place), name => name === basename(hiddenBeside(place)))
     const staged = new StagedDirectory(place, durability)
     await mkdir(staged.path)
     return staged
@@ -52,14 +52,19 @@ export class StagedDirectory implements AsyncDisposable {
 
   /** Takes the place; what was there is removed. */
   async publish(): Promise<void> {
-    const old = `${this.path}.old`
+    const replaced = `${hiddenBeside(this.#place)}.old`
+    const old = partialName(replaced)
     const isThere = statSync(this.#place, { throwIfNoEntry: false }) !== undefined
     if (isThere) await rename(this.#place, old)
     this.#durability.rename(this.path, this.#place)
     if (isThere) await rm(old, { recursive: true, force: true })
+    // Only now: as long as nothing has taken its place, what somebody who was killed had moved away is the last of it.
+    await removeLeftovers(dirname(this.#place), name => name === basename(replaced))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.path, { recursive: true, force: true })
   }
 }
+
+const hiddenBeside = (place: string): string => join(dirname(place), `.${basename(place)}`)

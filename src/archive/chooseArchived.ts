@@ -1,11 +1,11 @@
-import { StrataError } from '../base/index.ts'
-import { familiarName, formatReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import { isStrataError, StrataError } from '../base/index.ts'
+import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { ArchivedRoot, ArchiveSource } from './archiveSource.ts'
 
 /**
  * The one image, index or artifact of an archive or directory that is meant.
  *
- * @param wanted a name, a position among the images of a docker-archive, or the tag (or whole annotation) of a layout's entry;
+ * @param wanted a name in any spelling, a position among the images, or the tag (or whole annotation) of a layout's entry;
  *   undefined where there is only one
  * Rejects with `notFound` (STRATA_NOT_IN_ARCHIVE), and with `invalidArgument` (STRATA_SEVERAL_IMAGES) where several are meant.
  */
@@ -22,9 +22,23 @@ export function chooseArchived(source: ArchiveSource, wanted: Reference | number
 function isMeant({ label, names, position }: ArchivedRoot, wanted: Reference | number | string | undefined): boolean {
   if (wanted === undefined) return true
   if (typeof wanted === 'number') return position === wanted
-  if (typeof wanted === 'string')
-    return label === wanted || names.some(name => formatReference(name) === wanted || familiarName(name) === wanted)
-  return names.some(name => formatReference(withDefaultTag(name)) === formatReference(wanted))
+  if (label !== undefined && label === wanted) return true
+  const reference = typeof wanted === 'string' ? referenceIn(wanted) : wanted
+  if (reference === undefined) return false
+  // A label that is a name without a tag is meant by that name too.
+  const labelled = label === undefined || names.length > 0 ? undefined : referenceIn(label)
+  const known = labelled === undefined ? names : [labelled]
+  return known.some(name => formatReference(withDefaultTag(name)) === formatReference(reference))
+}
+
+/** What a text means as a name of an image, however it is spelled; undefined for what is none. */
+function referenceIn(text: string): Reference | undefined {
+  try {
+    return withDefaultTag(parseReference(text))
+  } catch (error) {
+    if (isStrataError(error, 'invalidArgument')) return undefined
+    throw error
+  }
 }
 
 function notThere(source: ArchiveSource, wanted: Reference | number | string | undefined): StrataError {

@@ -1,7 +1,7 @@
-import type { ByteStream, CallOptions } from '../base/index.ts'
+import { type ByteStream, type CallOptions, isStrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, isForeignLayer } from '../oci/index.ts'
-import type { GraphRoot, GraphSink } from '../transfer/index.ts'
+import { type GraphRoot, type GraphSink, reportSkipped } from '../transfer/index.ts'
 
 /** Files that a graph goes into, and then its root: only from then on is anything of it to be seen. Disposing before leaves nothing in its place. */
 export interface ImageSink extends GraphSink, AsyncDisposable {
@@ -16,7 +16,11 @@ export async function openIfHad(source: BlobSource, target: Descriptor, options:
   try {
     return await source.open(target, options)
   } catch (error) {
-    if (isForeignLayer(target.mediaType)) return undefined
-    throw error
+    if (!isForeignLayer(target.mediaType) || !isAbsence(error)) throw error
+    reportSkipped(target, options)
+    return undefined
   }
 }
+
+const isAbsence = (error: unknown): boolean =>
+  isStrataError(error, 'notFound') || (isStrataError(error) && error.code === 'STRATA_ARCHIVE_INCOMPLETE')

@@ -1,7 +1,7 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type CallOptions, type Durability, readIfExists, StrataError, systemError } from '../base/index.ts'
+import { type CallOptions, type Durability, readIfExists, removeLeftovers, StrataError, systemError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import { lockFile } from '../host/index.ts'
 import {
@@ -40,6 +40,7 @@ export class LayoutDirectory implements ImageSink {
       const header = await readIfExists(join(path, IMAGE_LAYOUT.header))
       if (header !== undefined) parseImageLayout(header)
       else if (readdirSync(path).some(isStrange)) throw notALayout(path)
+      await removeLeftoversIn(path)
     } catch (error) {
       throw systemError(`write image layout "${path}"`, error)
     }
@@ -85,6 +86,13 @@ export class LayoutDirectory implements ImageSink {
     })
     return { ...(JSON.parse(before.toString()) as object), manifests: [...others, entry] }
   }
+}
+
+/** What copies that were killed have left: halves of documents, and of blobs. */
+async function removeLeftoversIn(layout: string): Promise<void> {
+  const blobs = join(layout, IMAGE_LAYOUT.blobs)
+  const algorithms = existsSync(blobs) ? readdirSync(blobs).map(name => join(blobs, name)) : []
+  for (const directory of [layout, ...algorithms]) await removeLeftovers(directory, () => true)
 }
 
 /** Another process may be making the layout: its files then have names that begin like theirs. */

@@ -77,7 +77,7 @@ async function readLayout(files: ImageFiles, close: () => Promise<void>): Promis
   const form = files instanceof ArchiveFile ? ('oci-archive' as const) : ('oci' as const)
   const content = { title: files.name, form, since: SinceMark.read(index.annotations), locate, close }
   const roots = layoutRoots(index)
-  if (!files.has(DOCKER_MANIFEST)) return new ArchiveSource({ ...content, roots })
+  if (!files.has(DOCKER_MANIFEST)) return new ArchiveSource({ ...content, roots: roots.map((root, position) => ({ ...root, position })) })
   const listed = await readDockerNames(files)
   return new ArchiveSource({ ...content, roots: await namedByDocker(roots, listed, new ArchiveSource({ ...content, roots })) })
 }

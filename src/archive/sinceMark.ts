@@ -42,12 +42,24 @@ export class SinceMark {
 
   /** The base is not here, or not in the form that the archive needs. @param archive what messages call it */
   missing(archive: string): StrataError {
-    const base = this.name === undefined ? this.digest : `"${this.name}" (${this.digest})`
     return new StrataError(
       'notFound',
       'STRATA_BASE_MISSING',
-      `Cannot read ${archive}: it holds only what was new since ${base}, which is not here`,
+      `Cannot read ${archive}: it holds only what was new since ${this.#base()}, which is not here`,
       { hint: `Get ${this.name === undefined ? 'that image' : `"${this.name}"`} first, or ask for an archive of the whole image.` },
     )
+  }
+  /** Something else than a store is to have what is in the archive. @param archive what messages call it */
+  notWhole(archive: string): StrataError {
+    return new StrataError(
+      'unsupported',
+      'STRATA_ARCHIVE_NEEDS_BASE',
+      `Cannot copy ${archive}: it holds only what was new since ${this.#base()}, and only a store can put the two together`,
+      { hint: 'Load it with `strata load` (or copy it to strata:NAME), and copy the image from the store.' },
+    )
+  }
+
+  #base(): string {
+    return this.name === undefined ? this.digest : `"${this.name}" (${this.digest})`
   }
 }

@@ -1,8 +1,10 @@
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, statSync } from 'node:fs'
 import { realpath, stat } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import type { Durability } from './durability.ts'
 import { errnoOf, StrataError, systemError } from './errors.ts'
 import { publishFile } from './files.ts'
+import { removeLeftovers } from './partialNames.ts'
 import type { ByteStream } from './streams.ts'
 
 /**
@@ -15,12 +17,19 @@ export async function deliverFile(path: string, open: () => Promise<ByteStream>,
   const place = await regularPlace(path)
   const bytes = await open()
   try {
+    if (place !== undefined) await removeLeftovers(dirname(place), name => name === basename(place))
     if (place !== undefined) await publishFile(place, bytes, durability)
     // Node's streams take longer to load than many a command runs.
     else await (await import('node:stream/promises')).pipeline(bytes, createWriteStream(path))
   } catch (error) {
     throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
   }
+}
+
+/** Whether `deliverFile` would replace a regular file that holds something. */
+export async function wouldReplace(path: string): Promise<boolean> {
+  const place = await regularPlace(path)
+  return place !== undefined && (statSync(place, { throwIfNoEntry: false })?.size ?? 0) > 0
 }
 
 /** Where the kernel has names for open files. */

@@ -4,6 +4,7 @@ import { type FileHandle, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DURABLE, type Durability } from './durability.ts'
 import { errnoOf } from './errors.ts'
+import { partialName } from './partialNames.ts'
 import { type ByteStream, release } from './streams.ts'
 
 /** Makes what happened to the entries of a directory survive power loss. */
@@ -20,12 +21,12 @@ export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
 
 /**
  * Writes a file (0600) so that readers see the whole of it or nothing, also after power loss: a partial
- * neighbour is written, synced, renamed, and the directory is synced.
+ * neighbour is written, synced, renamed, and the directory is synced. What a killed process leaves of it, `removeLeftovers` finds.
  *
  * @param bytes a stream gives its chunks away: each is written while the next is made, and then its memory is given back
  */
 export async function publishFile(path: string, bytes: Uint8Array | string | ByteStream, durability: Durability = DURABLE): Promise<void> {
-  const partial = `${path}.partial-${randomBytes(6).toString('hex')}`
+  const partial = partialName(path)
   try {
     {
       await using file = await open(partial, 'wx', 0o600)

@@ -80,6 +80,9 @@ describe('main()', () => {
     ['cp a b', 1, /neither side names a container\. Write the path in a container as CONTAINER:PATH\.\n$/],
     ['cp a:b c:d', 1, /Cannot copy between containers/],
     ['run -d -a stdout i', 125, /--attach: it cannot be given together with --detach/],
+    ['copy --all --platform amd64 dir:a dir:b', 125, /^--all and --platform exclude each other\n/],
+    ['pull --platform amd64 --all-platforms a', 125, /^--all-platforms and --platform exclude each other\n/],
+    ['save --since a --since b c', 125, /^invalid argument "b" for "--since" flag: it was given already/],
     ['run -it i', 1, /the input device is not a TTY/],
   ]
   for (const [line, status, message] of STATUSES) {

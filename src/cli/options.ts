@@ -65,6 +65,17 @@ export function text(help: string, details: Details<string> = {}): OptionSpec<st
   return valueOption<string | undefined>(help, { value: 'string', initial: undefined, ...details }, typed => typed)
 }
 
+/** Given once at most: of two, neither is meant more. */
+export function single(help: string, details: Details<string> = {}): OptionSpec<string | undefined> {
+  return {
+    ...text(help, details),
+    read(typed, before) {
+      if (before !== undefined) throw new Error('it was given already, and only one is taken')
+      return typed
+    },
+  }
+}
+
 /** Repeated as often as wanted. */
 export function list(help: string, details: Details<never> = {}): OptionSpec<readonly string[]> {
   return { value: 'list', ...details, initial: [], help, read: (typed, before) => [...before, typed] }

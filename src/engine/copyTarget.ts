@@ -29,26 +29,31 @@ export async function openCopyTarget(
     case 'dir':
       return ImageDirectory.create(to.path, durability)
     case 'oci':
-      return LayoutDirectory.open(to.path, { name: to.name, durability })
+      return LayoutDirectory.open(to.path, { name: newName(to.path, to.name), durability })
     case 'oci-archive': {
-      const names = { names: [], ...(to.name === undefined ? {} : { label: to.name }) }
-      return new ArchiveTarget(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
+      const label = newName(to.path, to.name)
+      const names = { names: [], ...(label === undefined ? {} : { label }) }
+      return ArchiveTarget.create(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
     }
     case 'docker-archive': {
-      if (typeof to.image === 'number') {
-        throw new StrataError(
-          'invalidArgument',
-          'STRATA_TRANSPORT_INVALID',
-          `Cannot copy to "${to.path}": a new archive has no image @${to.image}`,
-          { hint: `Name the image: docker-archive:${to.path}:NAME[:TAG].` },
-        )
-      }
-      const names = { names: to.image === undefined ? [] : [to.image] }
-      return new ArchiveTarget(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
+      const image = newName(to.path, to.image)
+      const names = { names: image === undefined ? [] : [image] }
+      return ArchiveTarget.create(to.path, stores.scratchDirectory(), { ...archive, format: to.kind, names })
     }
     default:
       return to satisfies never
   }
+}
+
+/** What the copy is called there. */
+function newName<Name>(path: string, name: Name | number): Name {
+  if (typeof name !== 'number') return name
+  throw new StrataError(
+    'invalidArgument',
+    'STRATA_TRANSPORT_INVALID',
+    `Cannot copy to "${path}": @${name} is a place among images that are there, and no name for a new one`,
+    { hint: 'Name the image by NAME[:TAG], or leave the name out.' },
+  )
 }
 
 async function openRemote(stores: Stores, reference: Reference, options: CopyTargetOptions): Promise<ImageSink> {

@@ -2,8 +2,9 @@ import { type CallOptions, type Durability, readAhead, StrataError } from '../ba
 import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { RateLimit } from '../registry/index.ts'
-import type { ChosenGraph, GraphRoot, Transport } from '../transfer/index.ts'
+import type { ChosenGraph, GraphRoot, GraphSink, Transport } from '../transfer/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
+import { refuseOntoItself } from './copyOntoItself.ts'
 import { type CopySource, openCopySource } from './copySource.ts'
 import { openCopyTarget } from './copyTarget.ts'
 import { hostPlatform, platformOf } from './hostPlatform.ts'
@@ -38,6 +39,7 @@ export async function copyImage(
     return { manifestDigest: stores.images.rootOf(nameIn(to))!.digest }
   }
   await using source = await openCopySource(stores, from, options)
+  refuseOntoItself(source, { from, to })
   const copy = (): Promise<Descriptor> =>
     to.kind === 'strata' ? copyToStore(stores, source, to, options) : copyToPlace(stores, source, to, options)
   const { digest } = await source.copying(copy)
@@ -96,8 +98,11 @@ async function copyToPlace(
   options: LimitedCall,
 ): Promise<Descriptor> {
   const { copyGraph, reportedSink, withRoot } = await import('../transfer/index.ts')
+  const { archive } = source
+  if (archive?.since !== undefined) throw archive.since.notWhole(archive.title)
   const { root, select } = await choose(source, options)
   await checkTrust(source, root)
+  if (options.preserveDigests === true) await checkDigestStays(source, { root, ...(select === undefined ? {} : { select }) }, options)
   const { onProgress, signal } = options
   const call = signal === undefined ? {} : { signal }
   const blobs: BlobSource = {
@@ -111,9 +116,18 @@ async function copyToPlace(
     ...call,
     ...(select === undefined ? {} : { select }),
   })
-  if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
   await target.finish(copied, call)
   return copied.descriptor
+}
+
+/** Blobs go as they are: only an index that loses entries becomes another one, and its documents tell that before anything is sent. */
+async function checkDigestStays({ blobs }: CopySource, { root, select }: ChosenGraph, options: LimitedCall): Promise<void> {
+  if (select === undefined) return
+  const { copyGraph, withRoot } = await import('../transfer/index.ts')
+  const nowhere: GraphSink = { take: async target => target }
+  const { signal } = options
+  const copied = await copyGraph(withRoot(blobs, root), nowhere, root.descriptor, { select, ...(signal === undefined ? {} : { signal }) })
+  if (copied.descriptor.digest !== root.descriptor.digest) throw digestChanges(root)
 }
 
 async function checkTrust(source: CopySource, { descriptor }: GraphRoot): Promise<void> {

@@ -4,6 +4,8 @@ import { type Descriptor, describeBytes, type Digest, enterIndex, isIndex, isMan
 
 /** Where a graph goes. */
 export interface GraphSink {
+  /** Whether blobs are read only after they were taken. */
+  readonly readsLater?: boolean
   /**
    * Makes sure that a blob is there, and resolves with what it is there: `target` itself, or another descriptor where
    * the sink keeps layers in another compression. The bytes are read from `source` where the sink needs them, from

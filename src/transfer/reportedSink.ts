@@ -3,7 +3,10 @@ import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, digestHex, isIndex, isManifest, MEDIA_TYPES } from '../oci/index.ts'
 import type { GraphSink } from './copyGraph.ts'
 
-/** Reports what goes into a sink, blob by blob, in skopeo's words; what the sink reports itself is left out, but for a mount. */
+/** What sinks report that cannot be seen from outside. */
+const TOLD_BY_SINKS = /^(?:Mounted from |Skipped )/
+
+/** Reports what goes into a sink, each blob once, in skopeo's words; of what the sink reports itself how a blob came there without being sent. */
 export function reportedSink(sink: GraphSink, onProgress: ProgressListener | undefined): GraphSink {
   if (onProgress === undefined) return sink
   return { take: (target, source, options) => takeReported(sink, { target, source, options, onProgress }) }
@@ -24,7 +27,8 @@ interface Taking {
 async function takeReported(sink: GraphSink, { target, source, options, onProgress }: Taking): Promise<Descriptor> {
   const report = (status: string, bytes: { readonly current?: number; readonly total?: number } = {}): void =>
     onProgress({ id: `Copying ${kindOf(target)} ${digestHex(target.digest).slice(0, 12)}`, status, ...bytes })
-  let outcome: string | undefined = 'already exists'
+  let outcome: string | undefined = sink.readsLater === true ? undefined : 'already exists'
+  let isDone = false
   const counted: BlobSource = {
     open: async (blob, opening) => {
       const bytes = await source.open(blob, opening)
@@ -32,8 +36,14 @@ async function takeReported(sink: GraphSink, { target, source, options, onProgre
       outcome = undefined
       return ended(
         bytes,
-        current => report('copying', { current, total: target.size }),
-        () => report('done'),
+        current => {
+          if (!isDone) report('copying', { current, total: target.size })
+        },
+        () => {
+          // A document may be looked at and then copied.
+          if (!isDone) report('done')
+          isDone = true
+        },
       )
     },
   }
@@ -41,7 +51,7 @@ async function takeReported(sink: GraphSink, { target, source, options, onProgre
   const taken = await sink.take(target, counted, {
     ...(signal === undefined ? {} : { signal }),
     onProgress: ({ status }) => {
-      if (status.startsWith('Mounted from')) outcome = status.toLowerCase()
+      if (TOLD_BY_SINKS.test(status)) outcome = status.toLowerCase()
     },
   })
   if (outcome !== undefined) report(outcome)

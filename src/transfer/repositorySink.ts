@@ -14,6 +14,7 @@ import {
 import type { Repository } from '../registry/index.ts'
 import { compressedType } from './compressedType.ts'
 import type { GraphSink } from './copyGraph.ts'
+import { reportSkipped } from './foreignLayer.ts'
 
 export interface RepositorySinkOptions {
   /** For layers that are plain tars; `none` sends them as they are. */
@@ -59,7 +60,10 @@ export class RepositorySink implements GraphSink {
   }
 
   async #takeLayer(layer: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
-    if (isForeignLayer(layer.mediaType)) return layer
+    if (isForeignLayer(layer.mediaType)) {
+      reportSkipped(layer, options)
+      return layer
+    }
     const report = (status: string, bytes?: { readonly current: number; readonly total: number }): void =>
       options.onProgress?.({ id: digestHex(layer.digest).slice(0, 12), status, ...bytes })
     report('Preparing')

@@ -5,7 +5,7 @@ import { isStrataError } from '../base/index.ts'
 import { formatReference, parseReference } from '../oci/index.ts'
 import { parseTransport } from './transport.ts'
 
-const paths = string({ minLength: 1 }).filter(path => !path.includes(':'))
+const paths = string({ minLength: 1 }).filter(path => !path.includes(':') && path !== '-')
 const names = stringMatching(/^[a-z0-9]{1,8}(?:[-._:@+][A-Za-z0-9]{1,8})?(?:\/[a-z0-9]{1,8})?$/)
 
 test('parseTransport() gives back what a location was put together from', () => {
@@ -19,6 +19,8 @@ test('parseTransport() gives back what a location was put together from', () => 
     property(paths, nat(999_999_999), stringMatching(/^[a-z0-9]{1,20}$/), (path, position, tag) => {
       assert.deepEqual(parseTransport(`docker-archive:${path}`), { kind: 'docker-archive', path })
       assert.deepEqual(parseTransport(`docker-archive:${path}:@${position}`), { kind: 'docker-archive', path, image: position })
+      for (const kind of ['oci', 'oci-archive'] as const)
+        assert.deepEqual(parseTransport(`${kind}:${path}:@${position}`), { kind, path, name: position })
       const image = parseReference(`localhost:5000/app:${tag}`)
       assert.deepEqual(parseTransport(`docker-archive:${path}:${formatReference(image)}`), { kind: 'docker-archive', path, image })
       assert.deepEqual(parseTransport(`docker://${formatReference(image)}`), { kind: 'docker', reference: image })
@@ -69,6 +71,12 @@ test('a bare reference is refused, with the transports that there are; so is wha
     assert.throws(() => parseTransport(text), { code: 'STRATA_TRANSPORT_INVALID' }, text)
   for (const text of ['docker://', 'docker://UPPER', 'docker-archive:x:', 'docker-archive:x:UP'])
     assert.throws(() => parseTransport(text), { code: 'STRATA_REFERENCE_INVALID' }, text)
+})
+
+test('an archive called "-" is refused, with what may have been meant', () => {
+  for (const text of ['docker-archive:-', 'docker-archive:-:a:1', 'oci-archive:-', 'oci-archive:-:tag'])
+    assert.throws(() => parseTransport(text), { code: 'STRATA_TRANSPORT_INVALID', hint: /\/dev\/stdout.*\.\/-/ }, text)
+  assert.deepEqual(parseTransport('docker-archive:./-'), { kind: 'docker-archive', path: './-' })
 })
 
 test('a name without end is refused at once', () => {

@@ -121,14 +121,46 @@ test('copy() finds an image of a saved archive by its tag, its name or its place
     'oci-archive:A:2',
     'oci-archive:A:one:1',
     'oci-archive:A:docker.io/library/two:2',
+    'oci-archive:A:index.docker.io/library/two:2',
+    'oci-archive:A:docker.io/one:1',
+    'oci-archive:A:library/one:1',
     'docker-archive:A:two:2',
+    'docker-archive:A:docker.io/library/two:2',
+    'docker-archive:A:library/two:2',
     'docker-archive:A:@0',
+    'oci-archive:A:@0',
   ])
     assert.equal(await found(each.replace('A', archive)), amd64.digest, each)
   for (const each of ['oci-archive:A:three:1', 'docker-archive:A:three:1', 'docker-archive:A:@1'])
     assert.equal(await found(each.replace('A', archive)), arm64.digest, each)
   for (const each of ['oci-archive:A:1', 'docker-archive:A'])
     await assert.rejects(found(each.replace('A', archive)), { code: 'STRATA_SEVERAL_IMAGES', hint: /one:1, .*three:1/ }, each)
+})
+
+test('copy() finds an image of an archive by every name that its error lists', async () => {
+  await using ours = await store()
+  await ours.engine.pull(`${name}:amd64`)
+  await ours.engine.pull(`${name}:arm64`)
+  await ours.engine.tag(`${name}:amd64`, 'named')
+  const [saved_, labelled] = [await saved(ours.engine, ['named', `${name}:arm64`]), fresh()]
+  const nameless = await saved(ours.engine, [(await ours.engine.inspectImage('named')).Id, `${name}:arm64`])
+  await ours.engine.copy('strata:named', `oci-archive:${labelled}:v1`)
+  for (const [archive, count] of [
+    [saved_, 2],
+    [labelled, 1],
+    [nameless, 2],
+  ] as const)
+    for (const kind of ['oci-archive', 'docker-archive']) {
+      const error = await ours.engine.copy(`${kind}:${archive}:none/such:1`, `dir:${fresh()}`).catch((thrown: unknown) => thrown)
+      const { code, hint = '' } = error as { code: string; hint?: string }
+      assert.equal(code, 'STRATA_NOT_IN_ARCHIVE')
+      const listed = hint
+        .replace(/^It has /, '')
+        .replace(/\.$/, '')
+        .split(', ')
+      assert.equal(listed.length, count, hint)
+      for (const each of listed) await ours.engine.copy(`${kind}:${archive}:${each}`, `dir:${fresh()}`)
+    }
 })
 
 test('save() takes the platforms that are asked for, and load() the one that is', async () => {

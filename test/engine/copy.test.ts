@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type CopyImageOptions, type Engine, openEngine } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, digestHex, digestOf, type ImageIndex, MEDIA_TYPES } from '../../src/oci/index.ts'
@@ -187,10 +187,16 @@ describe('copy() keeps digests', () => {
     await writeFile(join(source, 'version'), 'Directory Transport Version: 1.1\n')
     await writeFile(join(source, 'manifest.json'), bytes)
     const local = Object.values(newPlaces()).filter(each => !each.startsWith('strata:') && !each.startsWith('docker:'))
-    for (const place of local) {
-      assert.equal(await copy(`dir:${source}`, place), digestOf(bytes), place)
-      assert.equal(await copy(place, `oci:${fresh()}`), digestOf(bytes), place)
+    const id = `Copying blob ${digestHex(layer.digest).slice(0, 12)}`
+    for (const place of [...local, newRepository(second)]) {
+      const told: string[] = []
+      const onProgress = (progress: { readonly id: string; readonly status: string }): unknown =>
+        progress.id === id && told.push(progress.status)
+      // Registries take such manifests only where they are set up for it.
+      await engine.copy(`dir:${source}`, place, { onProgress }).catch((error: unknown) => assert.match(place, /^docker:/, String(error)))
+      assert.deepEqual(told, ['skipped foreign layer'], place)
     }
+    for (const place of local) assert.equal(await copy(place, `oci:${fresh()}`), digestOf(bytes), place)
     await assert.rejects(copy(`dir:${source}`, 'strata:foreign:1'), { code: 'STRATA_ARCHIVE_INCOMPLETE', hint: /maker\.invalid/ })
     // Where the bytes are, they go along.
     await writeFile(join(source, digestHex(layer.digest)), tar)
@@ -248,12 +254,14 @@ test('copy() of some platforms makes an index of these, or rejects where digests
   )
   assert.ok(!existsSync(join(directory, `${digestHex(arm.digest)}.manifest.json`)))
   await skopeo(...SKOPEO_COPY, '--all', `dir:${directory}`, `oci:${fresh()}:x`)
-  const refused = fresh()
-  await assert.rejects(copy(from, `dir:${refused}`, { platforms, preserveDigests: true }), {
-    kind: 'conflict',
-    code: 'STRATA_DIGEST_CHANGES',
-  })
-  assert.ok(!existsSync(refused))
+  for (const kind of ['dir', 'oci', 'oci-archive']) {
+    const refused = fresh()
+    const told: string[] = []
+    const options = { platforms, preserveDigests: true, onProgress: ({ id }: { id: string }): unknown => told.push(id) }
+    await assert.rejects(engine.copy(from, `${kind}:${refused}`, options), { kind: 'conflict', code: 'STRATA_DIGEST_CHANGES' })
+    assert.ok(!existsSync(refused))
+    assert.deepEqual(told, [])
+  }
   for (const wanted of [['windows/amd64'], ['linux/amd64', 'windows/amd64']])
     await assert.rejects(copy(from, `dir:${fresh()}`, { platforms: wanted }), { code: 'STRATA_NO_SUCH_PLATFORM', hint: /linux\/s390x/ })
   await assert.rejects(copy(remote('arm64'), `dir:${fresh()}`, { platforms: ['linux/s390x'] }), { code: 'STRATA_NO_SUCH_PLATFORM' })
@@ -302,6 +310,7 @@ describe('an image layout', () => {
       [arm64.digest, undefined],
       [arm64.digest, 'one'],
     ])
+    assert.equal(await copy(`oci:${layout}:@1`, `dir:${fresh()}`), arm64.digest)
     assert.deepEqual((await must('umoci', 'ls', '--layout', layout)).trim().split('\n').toSorted(), ['one', 'two'])
     await must('umoci', 'unpack', '--image', `${layout}:one`, join(layout, '../bundle'))
     assert.equal(readFileSync(join(layout, '../bundle/rootfs/arm'), 'utf8'), 'arm')
@@ -355,23 +364,61 @@ describe('a destination that', () => {
     await assert.rejects(copy(remote('arm64'), `oci-archive:${path}`), { code: 'STRATA_EISDIR' })
     await assert.rejects(copy(remote('arm64'), `dir:${join(path, 'mine')}`), { name: 'StrataError' })
     await assert.rejects(copy(remote('arm64'), `oci:${join(path, 'mine')}`), { name: 'StrataError' })
-    await assert.rejects(copy(remote('arm64'), `docker-archive:${join(path, 'new')}:@0`), { code: 'STRATA_TRANSPORT_INVALID' })
+    for (const kind of ['docker-archive', 'oci-archive', 'oci'])
+      await assert.rejects(copy(remote('arm64'), `${kind}:${join(path, 'new')}:@0`), { code: 'STRATA_TRANSPORT_INVALID' })
     assert.deepEqual(readdirSync(path), ['mine'])
     assert.equal(readFileSync(join(path, 'mine'), 'utf8'), 'mine')
   })
 
   test('holds an older copy is replaced at once', async () => {
     const parent = fresh()
-    const [directory, archive] = [join(parent, 'directory'), join(parent, 'archive')]
+    const directory = join(parent, 'directory')
     mkdirSync(directory, { recursive: true })
     await copy(remote('multi'), `dir:${directory}`, { platforms: 'all' })
     await copy(remote('arm64'), `dir:${directory}`)
     assert.equal(await digestAt(`dir:${directory}`), arm64.digest)
     assert.equal(readdirSync(directory).length, 4)
-    await copy(remote('amd64'), `oci-archive:${archive}:x`)
-    await copy(remote('arm64'), `oci-archive:${archive}:x`)
-    assert.equal(await digestAt(`oci-archive:${archive}:x`), arm64.digest)
-    assert.deepEqual(readdirSync(parent).toSorted(), ['archive', 'directory'])
+    assert.deepEqual(readdirSync(parent), ['directory'])
+  })
+
+  test('is a file that holds something is refused and stays, archive or not; an empty one is taken', async () => {
+    for (const kind of ['docker-archive', 'oci-archive']) {
+      const [notes, archive, empty] = [fresh(), fresh(), fresh()]
+      writeFileSync(notes, 'notes')
+      writeFileSync(empty, '')
+      await assert.rejects(copy(remote('arm64'), `${kind}:${notes}:a/b:1`), { kind: 'conflict', code: 'STRATA_FILE_EXISTS' })
+      assert.equal(readFileSync(notes, 'utf8'), 'notes')
+      await copy(remote('amd64'), `${kind}:${archive}:a/b:1`)
+      await assert.rejects(copy(remote('arm64'), `${kind}:${archive}:a/b:1`), { code: 'STRATA_FILE_EXISTS' })
+      assert.equal(await copy(`${kind}:${archive}:a/b:1`, `dir:${fresh()}`), amd64.digest)
+      assert.equal(await copy(remote('arm64'), `${kind}:${empty}:a/b:1`), arm64.digest)
+    }
+  })
+
+  test('is its own source is refused and stays, however it is spelled', async () => {
+    const [directory, layout, archive, link] = [fresh(), fresh(), fresh(), fresh()]
+    symlinkSync(directory, link)
+    await copy(remote('multi'), `dir:${directory}`, { platforms: 'all' })
+    await copy(remote('multi'), `oci:${layout}:a`, { platforms: 'all' })
+    await copy(remote('multi'), `oci-archive:${archive}`, { platforms: 'all' })
+    for (const [from, to] of [
+      [`dir:${directory}`, `dir:${directory}`],
+      [`dir:${directory}`, `dir:${directory}/../${basename(directory)}/`],
+      [`dir:${directory}`, `dir:${link}`],
+      [`dir:${link}`, `dir:${directory}`],
+      [`oci:${layout}:a`, `oci:${layout}/.:a`],
+      [`oci:${layout}`, `oci:${layout}:a`],
+      [`oci-archive:${archive}`, `oci-archive:${archive}`],
+      [remote('multi'), remote('multi')],
+    ] as const)
+      await assert.rejects(copy(from, to), { kind: 'invalidArgument', code: 'STRATA_COPY_ONTO_ITSELF' }, `${from} ${to}`)
+    for (const place of [`dir:${directory}`, `oci:${layout}:a`, `oci-archive:${archive}`, remote('multi')])
+      assert.equal(await digestAt(place), index.digest, place)
+    assert.equal(await copy(`oci:${layout}:a`, `oci:${layout}:b`), amd64.digest)
+    assert.deepEqual(roots(layout), [
+      [index.digest, 'a'],
+      [amd64.digest, 'b'],
+    ])
   })
 
   test('names another digest is refused', async () => {
@@ -457,7 +504,7 @@ describe('a source that is damaged leaves nothing at the destination:', () => {
         else if (kind === 'strata') assert.deepEqual(await empty.images({ all: true }), [], title)
         else if (kind === 'oci') {
           assert.ok(!existsSync(join(parent, 'it/index.json')), title)
-          assert.deepEqual(leftOvers(join(parent, 'it')), [], title)
+          assert.deepEqual(partials(parent), [], title)
         } else assert.deepEqual(readdirSync(parent), [], title)
       }
     })
@@ -475,15 +522,12 @@ describe('a source that is damaged leaves nothing at the destination:', () => {
     // What was whole is used by the next try.
     assert.equal(await copy(`oci:${whole}:x`, `oci:${layout}:bad`), amd64.digest)
   })
-
-  function leftOvers(directory: string): readonly string[] {
-    return existsSync(directory)
-      ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(name => name.includes('partial'))
-      : []
-  }
 })
 
-test('a copy that is killed is nowhere to be seen, and a layout keeps what had come', async () => {
+const partials = (directory: string): readonly string[] =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(name => name.includes('.partial-'))
+
+test('a copy that is killed is nowhere to be seen; a layout keeps what had come whole, and the next copy leaves nothing of it', async () => {
   await using slow = await faultyProxy(first.address, { bytesPerSecond: 150_000 })
   for (const kind of ['dir', 'oci', 'oci-archive']) {
     const parent = fresh()
@@ -492,9 +536,11 @@ test('a copy that is killed is nowhere to be seen, and a layout keeps what had c
     const child = spawn(STRATA, args, { stdio: ['ignore', 'ignore', 'pipe'] })
     // The small blobs are there, the large ones are under way.
     let told = ''
-    for await (const chunk of child.stderr) if ((told += String(chunk)).includes('config') || kind === 'oci-archive') break
+    for await (const chunk of child.stderr) if ((told += String(chunk)).includes('config')) break
+    while (partials(parent).length === 0 && child.exitCode === null) await new Promise(resolve => setTimeout(resolve, 5))
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    assert.notDeepEqual(partials(parent), [], kind)
     const seen = readdirSync(parent).filter(name => !name.startsWith('.'))
     if (kind === 'oci') assert.ok(!existsSync(join(parent, 'it/index.json')) && existsSync(join(parent, 'it/blobs')), kind)
     else
@@ -505,6 +551,7 @@ test('a copy that is killed is nowhere to be seen, and a layout keeps what had c
       )
     assert.equal(await copy(remote('amd64'), `${kind}:${parent}/it`), amd64.digest)
     assert.equal(await digestAt(`${kind}:${parent}/it`), amd64.digest)
+    assert.deepEqual(partials(parent), [], kind)
   }
 })
 
@@ -574,6 +621,18 @@ test('copy() tells of each blob, and whether it was there', async () => {
     await told(),
     lines.map(line => line.replace('done', 'already exists')),
   )
+})
+
+test('copy() tells of each blob once where it is read twice or later, as for archives', async () => {
+  for (const kind of ['oci-archive', 'docker-archive']) {
+    const lines: string[] = []
+    await engine.copy(remote('amd64'), `${kind}:${fresh()}:a/b:1`, {
+      onProgress: ({ id, status, current }) => {
+        if (current === undefined) lines.push(`${id.replace(/ [0-9a-f]{12}$/, '')}: ${status}`)
+      },
+    })
+    assert.deepEqual(lines.toSorted(), ['Copying blob: done', 'Copying blob: done', 'Copying blob: done', 'Copying config: done'], kind)
+  }
 })
 
 test('copy() stops when it is told to, and leaves nothing', async () => {

@@ -200,8 +200,14 @@ describe('load() of what is new since an image', () => {
     await using theirs = await person()
     await theirs.engine.pull(`${name}/base:plain`)
     const place = join(scratch, 'nowhere')
-    await assert.rejects(theirs.engine.copy(`oci-archive:${archive}`, `dir:${place}`), isMissing)
-    assert.ok(!existsSync(place))
+    for (const kind of ['dir', 'oci', 'oci-archive', 'docker-archive']) {
+      await assert.rejects(theirs.engine.copy(`oci-archive:${archive}`, `${kind}:${place}`), {
+        kind: 'unsupported',
+        code: 'STRATA_ARCHIVE_NEEDS_BASE',
+        hint: /strata load/,
+      })
+      assert.ok(!existsSync(place), kind)
+    }
     await assert.rejects(theirs.engine.copy(`oci-archive:${archive}`, 'strata:copied:1', { preserveDigests: true }), {
       code: 'STRATA_DIGEST_CHANGES',
     })

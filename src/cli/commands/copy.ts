@@ -1,6 +1,7 @@
 import { defineCommand, type Command } from '../command.ts'
 import { flag, list, rate } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
+import { UsageError } from '../usageError.ts'
 
 /** Where the archive itself goes to stdout. */
 const TO_STDOUT = /^(?:docker|oci)-archive:\/dev\/stdout(?::|$)/
@@ -8,9 +9,9 @@ const TO_STDOUT = /^(?:docker|oci)-archive:\/dev\/stdout(?::|$)/
 export const command: Command = defineCommand({
   usage: '[OPTIONS] SOURCE DESTINATION',
   notes:
-    'Each is one of docker://REF (a registry), docker-archive:PATH[:REF|:@INDEX], oci:DIR[:TAG], oci-archive:PATH[:TAG], dir:DIR and ' +
-    'strata:REF (this store). Blobs go as they are, neither unpacked nor compressed, so that digests stay; an archive that is there ' +
-    'is replaced. Prints the digest of what was copied.',
+    'Each is one of docker://REF (a registry), docker-archive:PATH[:REF|:@INDEX], oci:DIR[:TAG|:@INDEX], oci-archive:PATH[:TAG|:@INDEX], dir:DIR and ' +
+    'strata:REF (this store). Blobs go as they are, neither unpacked nor compressed, so that digests stay. A layout is added to, ' +
+    'a directory is replaced by a newer image, and an archive must be a new or an empty file. Prints the digest of what was copied.',
   options: {
     all: flag('The whole index, with every platform', { short: 'a' }),
     'limit-rate': rate('The most bytes per second, over all connections (500k, 2M, 1G)'),
@@ -24,6 +25,7 @@ export const command: Command = defineCommand({
     { all, 'limit-rate': limitRate, platform, 'preserve-digests': preserveDigests, quiet },
     [source = '', destination = ''],
   ) {
+    if (all && platform.length > 0) throw new UsageError('--all and --platform exclude each other', 'flag')
     const engine = await invocation.engine()
     const { manifestDigest } = await withProgress(invocation.surroundings.stderr, quiet, onProgress =>
       engine.copy(source, destination, {

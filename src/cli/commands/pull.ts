@@ -2,6 +2,7 @@ import { familiarName, formatReference, parseReference } from '../../oci/index.t
 import { defineCommand, type Command } from '../command.ts'
 import { flag, list, rate } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
+import { UsageError } from '../usageError.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS] NAME[:TAG|@DIGEST]',
@@ -15,6 +16,7 @@ export const command: Command = defineCommand({
   },
   operands: [1, 1],
   async run(invocation, { 'all-platforms': allPlatforms, 'all-tags': allTags, 'limit-rate': limitRate, platform, quiet }, [name = '']) {
+    if (allPlatforms && platform.length > 0) throw new UsageError('--all-platforms and --platform exclude each other', 'flag')
     const engine = await invocation.engine()
     const images = await withProgress(invocation.surroundings.stdout, quiet, onProgress =>
       engine.pull(name, {

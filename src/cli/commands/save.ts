@@ -1,6 +1,6 @@
 import { writeArchiveTo } from '../byteOutput.ts'
 import { defineCommand, type Command } from '../command.ts'
-import { list, oneOf, text } from '../options.ts'
+import { list, oneOf, single, text } from '../options.ts'
 
 const FORMATS = ['docker-archive', 'oci-archive', 'docker', 'oci'] as const
 const COMPRESSIONS = ['gzip', 'zstd', 'none'] as const
@@ -14,7 +14,7 @@ export const command: Command = defineCommand({
     format: oneOf(FORMATS, 'Form of the archive ("docker-archive", "oci-archive")', { shownDefault: '"docker-archive"' }),
     output: text('File to write; default stdout', { short: 'o' }),
     platform: list('Only this platform (os[/arch[/variant]]); several keep their index', { value: 'string' }),
-    since: text('Leave out what this image has, for who has it; only `strata load` takes the archive', { value: 'image' }),
+    since: single('Leave out what this image has, for who has it; only `strata load` takes the archive', { value: 'image' }),
   },
   operands: [1, Infinity],
   async run(invocation, { compression, format, output, platform, since }, images) {

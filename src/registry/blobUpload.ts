@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type CallOptions, type ErrorKind, isStrataError, StrataError } from '../base/index.ts'
+import { type CallOptions, type ErrorKind, isStrataError, pause, StrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import type { Descriptor, Digest } from '../oci/index.ts'
 import { answerError } from './registryError.ts'
@@ -95,8 +94,7 @@ class BlobUpload {
         const isAnew = resumed !== undefined && isAnswer(error, ['invalidArgument', 'notFound'])
         const isPassing = isUnreachable(error) || isAnswer(error, known === undefined ? LATER_KINDS : PASSING_KINDS)
         if (failures > RESUMES || this.#options.signal?.aborted === true || !(isAnew || isPassing)) throw error
-        const { signal } = this.#options
-        await sleep(this.#waitMs ?? delayMs(failures), undefined, signal === undefined ? {} : { signal })
+        await pause(this.#waitMs ?? delayMs(failures), this.#options.signal)
         this.#waitMs = undefined
         upload = (isAnew && !this.#isBehind) || known === undefined || this.#isSmall ? undefined : await this.#status(known.location)
         if (upload !== undefined && upload.offset > known!.offset) failures = 0

@@ -15,6 +15,8 @@ export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly rateLimit?: RateLimit
   /** Hears of mirrors that are passed over. */
   readonly logger?: Logger
+  /** Ends also what no single request is for: to find out the address, and to get a token. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -109,14 +111,19 @@ class ConnectedHost implements OpenableHost {
 
   async #open(): Promise<OpenedHost> {
     const { name, bases, path, headers } = this.host
-    const { configDirectory, access, rateLimit } = this.#options
-    const send = compose(this.#http.send, withHeaders(headers, bases))
+    const { configDirectory, access, rateLimit, signal } = this.#options
+    const send = compose(this.#http.send, withHeaders(headers, bases), withSignal(signal))
     const base = await findEndpoint(bases, send)
     const credentials = await findCredentials(configDirectory, name, { path })
     const scope = `repository:${path}:${access === 'push' ? 'pull,push' : 'pull'}`
     const limits: readonly Wrap[] = rateLimit === undefined ? [] : [withRateLimit(rateLimit)]
-    return { base, send: compose(send, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }), ...limits) }
+    return { base, send: compose(send, withRedirects, withAuthorization({ origin: base.origin, scope, credentials, signal }), ...limits) }
   }
+}
+
+/** Has a signal end the requests that have none of their own. */
+function withSignal(signal: AbortSignal | undefined): Wrap {
+  return next => request => next(signal === undefined || request.signal !== undefined ? request : { ...request, signal })
 }
 
 /** Adds headers to the requests to some addresses. */

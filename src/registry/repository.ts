@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type ByteStream,
   type CallOptions,
@@ -7,6 +6,7 @@ import {
   isStrataError,
   type Logger,
   observed,
+  pause,
   readAtMost,
   sliceOf,
   StrataError,
@@ -288,7 +288,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       } catch (error) {
         failures += 1
         if (failures > REPEATS || !isStrataError(error, 'unavailable') || options.signal?.aborted === true) throw error
-        await sleep(delayMs(failures))
+        await pause(delayMs(failures), options.signal)
       }
     }
   }

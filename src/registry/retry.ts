@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { isStrataError } from '../base/index.ts'
+import { isStrataError, pause } from '../base/index.ts'
 import type { HttpRequest, HttpResponse, Wrap } from './send.ts'
 
 const ATTEMPTS = 5
@@ -20,10 +19,10 @@ export const withRetry: Wrap = next => async request => {
       const response = await next(request)
       if (last || !LATER.has(response.status)) return response
       await response.body.discard()
-      await pause(request, retryAfterMs(response) ?? delayMs(attempt))
+      await pause(retryAfterMs(response) ?? delayMs(attempt), request.signal)
     } catch (error) {
       if (last || !isUnreachable(error)) throw error
-      await pause(request, delayMs(attempt))
+      await pause(delayMs(attempt), request.signal)
     }
   }
 }
@@ -36,10 +35,6 @@ export function isUnreachable(error: unknown): boolean {
 /** A stream has been used up by the first attempt; a POST may have had its effect. */
 function isRepeatable({ method, body }: HttpRequest): boolean {
   return method !== 'POST' && method !== 'PATCH' && (body === undefined || body instanceof Uint8Array)
-}
-
-async function pause(request: HttpRequest, ms: number): Promise<void> {
-  await sleep(ms, undefined, request.signal === undefined ? {} : { signal: request.signal })
 }
 
 /** How long to wait after an attempt (1, 2, …) that failed. */

@@ -52,7 +52,7 @@ async function exchange(request: HttpRequest, connections: Connections): Promise
         ...Object.fromEntries(Object.entries(response.headersDistinct).map(([name, values]) => [name, values?.[0]])),
         'www-authenticate': response.headersDistinct['www-authenticate']?.join(', '),
       },
-      body: Object.assign(readBody(response, url), { discard: () => discard(response) }),
+      body: Object.assign(readBody(response, request), { discard: () => discard(response) }),
     }
   } catch (cause) {
     // The server has closed a connection that waited for its next request, and says so only now.
@@ -136,13 +136,13 @@ async function sendBody(request: ClientRequest, body: HttpRequest['body']): Prom
   }
 }
 
-function readBody(body: IncomingMessage, url: URL): ByteStream {
+function readBody(body: IncomingMessage, { url, signal }: HttpRequest): ByteStream {
   return {
     async *[Symbol.asyncIterator]() {
       try {
         yield* arriving(body)
       } catch (cause) {
-        throw connectionError(url, cause, undefined)
+        throw connectionError(url, cause, signal)
       }
     },
   }
@@ -156,8 +156,10 @@ async function discard(body: IncomingMessage): Promise<void> {
 
 function connectionError(url: URL, cause: unknown, signal: AbortSignal | undefined): StrataError {
   if (isStrataError(cause)) return cause
-  if (signal?.aborted === true)
+  if (signal?.aborted === true) {
+    if (isStrataError(signal.reason)) return signal.reason
     return new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot finish the request to "${url.host}": it was cancelled`, { cause })
+  }
   const untrusted = trustError(url, cause)
   if (untrusted !== undefined) return untrusted
   const deepest = deepestCause(cause)

@@ -28,6 +28,7 @@ export interface TokenQuestion {
   readonly credentials: Credentials | undefined
   /** Asks for an identity token as well, which can be kept in place of the password. */
   readonly offline?: boolean
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface TokenAnswer extends Token {
@@ -43,7 +44,9 @@ export interface TokenAnswer extends Token {
  */
 export async function requestToken(next: Send, question: TokenQuestion): Promise<TokenAnswer> {
   const realm = realmOf(question)
-  const send = withRetry(next)
+  const { signal } = question
+  const retried = withRetry(next)
+  const send: Send = request => retried(signal === undefined ? request : { ...request, signal })
   const response =
     question.credentials?.identityToken === undefined
       ? await askWithPassword(send, realm, question)

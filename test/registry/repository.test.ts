@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { readAtMost, streamOf } from '../../src/base/index.ts'
+import { readAtMost, StrataError, streamOf } from '../../src/base/index.ts'
 import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { sourceOf } from '../support/blobSources.ts'
@@ -237,4 +237,21 @@ test('tags() gives one page after the other, from the registry alone', async () 
   await using repository = await connect(`${server.address}/app`)
   assert.deepEqual(await Array.fromAsync(repository.tags()), ['after-start', 'after-a', 'after-b'])
   assert.deepEqual(elsewhere, [])
+})
+
+test('a request that waits for its retry, or whose answer is under way, ends with the reason of its signal', async () => {
+  await using server = await lyingServer((request, response) => {
+    if (request.url!.includes('/manifests/')) response.writeHead(429, { 'retry-after': '20' }).end()
+    else response.writeHead(200, { 'content-length': 300_000 }).write(LAYER.subarray(0, 1000))
+  })
+  const reason = new StrataError('cancelled', 'STRATA_TERMINATED', 'interrupted by SIGTERM')
+  const interrupt = (): AbortSignal => {
+    const controller = new AbortController()
+    setTimeout(() => controller.abort(reason), 100)
+    return controller.signal
+  }
+  await using repository = await connect(`${server.address}/app`)
+  await assert.rejects(repository.manifest('1', { signal: interrupt() }), reason)
+  const bytes = await repository.open(layer, { signal: interrupt() })
+  await assert.rejects(readAtMost(bytes, LAYER.length), reason)
 })

@@ -2,8 +2,8 @@ import { type CallOptions, type ErrorKind, isStrataError, pause, StrataError } f
 import type { BlobSource } from '../content/index.ts'
 import type { Descriptor, Digest } from '../oci/index.ts'
 import { answerError } from './registryError.ts'
-import { delayMs, isUnreachable, LATER, retryAfterMs } from './retry.ts'
-import type { HttpResponse, Send } from './send.ts'
+import { delayMs, isUnreachable, LATER, isTooLong, retryAfterMs } from './retry.ts'
+import { callOf, type HttpResponse, type Send } from './send.ts'
 
 /** Where uploads to one repository are remembered, so that another process can go on with those of one that is gone. */
 export interface UploadMemory {
@@ -93,7 +93,7 @@ class BlobUpload {
         // What is wrong with a part that was sent before is not wrong with the blob.
         const isAnew = resumed !== undefined && isAnswer(error, ['invalidArgument', 'notFound'])
         const isPassing = isUnreachable(error) || isAnswer(error, known === undefined ? LATER_KINDS : PASSING_KINDS)
-        if (failures > RESUMES || this.#options.signal?.aborted === true || !(isAnew || isPassing)) throw error
+        if (failures > RESUMES || this.#options.signal?.aborted === true || !(isAnew || isPassing) || isTooLong(this.#waitMs)) throw error
         await pause(this.#waitMs ?? delayMs(failures), this.#options.signal)
         this.#waitMs = undefined
         upload = (isAnew && !this.#isBehind) || known === undefined || this.#isSmall ? undefined : await this.#status(known.location)
@@ -161,8 +161,7 @@ class BlobUpload {
   }
 
   #ask(request: Parameters<Send>[0]): Promise<HttpResponse> {
-    const { signal } = this.#options
-    return this.#host.send({ ...request, ...(signal === undefined ? {} : { signal }) })
+    return this.#host.send({ ...request, ...callOf(this.#options) })
   }
 
   async #refused(response: HttpResponse): Promise<StrataError> {

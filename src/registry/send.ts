@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { arriving, type ByteStream, errnoOf, isStrataError, StrataError } from '../base/index.ts'
+import { arriving, type ByteStream, type CallOptions, errnoOf, isStrataError, type ProgressListener, StrataError } from '../base/index.ts'
 import { type Connection, type ConnectionOptions, Connections } from './connections.ts'
 import { trustError } from './trust.ts'
 
@@ -12,7 +12,15 @@ export interface HttpRequest {
   /** A stream can be sent once only: such a request is never repeated. */
   readonly body?: Uint8Array | ByteStream
   readonly signal?: AbortSignal
+  /** Hears of long waits before it is sent again. */
+  readonly onProgress?: ProgressListener
 }
+
+/** What of a call's options goes with each of its requests. */
+export const callOf = ({ signal, onProgress }: { readonly [Name in keyof CallOptions]: CallOptions[Name] | undefined }): CallOptions => ({
+  ...(signal === undefined ? {} : { signal }),
+  ...(onProgress === undefined ? {} : { onProgress }),
+})
 
 export interface HttpResponse {
   readonly status: number

@@ -3,6 +3,7 @@ import { quoted } from '../oci/index.ts'
 import type { Challenge } from './challenge.ts'
 import type { Credentials } from './authFile.ts'
 import { isLoopback } from './loopback.ts'
+import { laterHint } from './registryError.ts'
 import { withRetry } from './retry.ts'
 import type { HttpRequest, HttpResponse, Send } from './send.ts'
 
@@ -57,7 +58,13 @@ export async function requestToken(next: Send, question: TokenQuestion): Promise
   }
   if (response.status !== 200) {
     await response.body.discard()
-    throw new StrataError('unavailable', 'STRATA_TOKEN_SERVICE', `Cannot get a token from "${realm.host}": it answers ${response.status}`)
+    const hint = laterHint(response)
+    throw new StrataError(
+      'unavailable',
+      'STRATA_TOKEN_SERVICE',
+      `Cannot get a token from "${realm.host}": it answers ${response.status}`,
+      hint === undefined ? {} : { hint },
+    )
   }
   return parseAnswer(await readAtMost(response.body, MAX_TOKEN_BYTES, `the token of "${realm.host}"`), realm)
 }

@@ -161,14 +161,15 @@ const isToken = (value: unknown): value is string => typeof value === 'string' &
 export const basicHeader = (username: string, password: string): string =>
   `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 
-export function unauthorized(origin: string): StrataError {
+/** @param missing the credential helper that might have had some, and is not installed */
+export function unauthorized(origin: string, missing?: string): StrataError {
   const { host } = new URL(origin)
   return new StrataError(
     'unauthorized',
     'STRATA_UNAUTHORIZED',
     `Cannot use registry "${host}": it wants credentials, or others than these`,
     {
-      hint: 'Sign in with `strata login`, naming the registry as images do.',
+      hint: `${missing === undefined ? '' : `The credential helper ${missing} of config.json is not installed. `}Sign in with \`strata login\`, naming the registry as images do.`,
     },
   )
 }

@@ -94,7 +94,9 @@ test('connectRepository() signs in with the credentials of config.json, and only
     return true
   })
   await using nobody = await connect(`${registry.address}/app`)
-  await assert.rejects(nobody.manifest('1'), { kind: 'unauthorized' })
+  await assert.rejects(nobody.manifest('1'), { kind: 'unauthorized', hint: /^Sign in/ })
+  await using copied = await connect(`${registry.address}/app`, await configDirectoryWith({ credsStore: 'elsewhere' }))
+  await assert.rejects(copied.manifest('1'), { kind: 'unauthorized', hint: /^The credential helper docker-credential-elsewhere .*login/ })
 })
 
 test('connectRepository() rejects when nothing answers', async () => {

@@ -16,10 +16,10 @@ describe('verbs that print', () => {
     await strata('push --limit-rate 1.5m a', { push })
     await strata('push a', { push })
     assert.deepEqual(rates, [500, 512_000, 2_097_152, 1_073_741_824, undefined, 1_572_864, undefined])
-    for (const rate of ['fast', '-1', '5q', ''])
+    for (const rate of ['fast', '-1', '5q', '2MB/s', ''])
       assert.match(
         (await strata(['pull', `--limit-rate=${rate}`, 'a'], { pull })).stderr,
-        /invalid argument .* (?:expected bytes per second|invalid size)/,
+        /invalid argument .* expected bytes per second such as 500k, 2M or 1G/,
       )
   })
 

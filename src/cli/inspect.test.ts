@@ -19,6 +19,7 @@ describe('inspect', () => {
   test('prints [] and docker’s complaint for what is not there', async () => {
     const ran = await strata('inspect x', NOWHERE)
     assert.deepEqual([ran.status, ran.stdout, ran.stderr], [1, '[]\n', 'Error: No such object: x\n'])
+    assert.equal((await strata('inspect ann:s3cret@host.test/x', NOWHERE)).stderr, 'Error: No such object: ann:…@host.test/x\n')
     for (const kind of ['image', 'container', 'volume', 'network']) {
       assert.equal((await strata(`${kind} inspect x`, NOWHERE)).stderr, `Error: No such ${kind}: x\n`)
       assert.equal((await strata(`inspect --type ${kind} x`, NOWHERE)).stderr, `Error: No such ${kind}: x\n`)

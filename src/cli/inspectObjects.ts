@@ -1,4 +1,5 @@
 import { isStrataError } from '../base/index.ts'
+import { withoutPassword } from '../oci/index.ts'
 import type { Invocation } from './invocation.ts'
 import { type OptionSpec, text } from './options.ts'
 import type { Shape } from './template/index.ts'
@@ -91,7 +92,7 @@ export async function inspectObjects(
     } catch (error) {
       // An image for other machines only is there; its message says more than docker's words.
       const isAbsent = isStrataError(error, 'notFound') && error.code !== 'STRATA_NO_SUCH_PLATFORM'
-      problems.push(isAbsent ? new NotThere(`No such ${kind}: ${name}`) : error)
+      problems.push(isAbsent ? new NotThere(`No such ${kind}: ${withoutPassword(name)}`) : error)
     }
   }
   if (show === undefined) invocation.printLine(found.length === 0 ? '[]' : JSON.stringify(found, undefined, 4))

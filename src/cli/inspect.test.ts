@@ -47,6 +47,8 @@ describe('inspect', () => {
       (await strata(['image', 'inspect', '-f', format, 'i'], { inspectImage: async () => image })).stdout
     assert.equal(await show('{{.Config.Labels}} {{.Config.Entrypoint}}'), 'map[] []\n')
     assert.equal(await show('{{if .Config.Healthcheck}}y{{else}}n{{end}}'), 'n\n')
+    assert.equal(await show('[{{.Variant}}|{{.OsVersion}}|{{.Config.User}}] {{json .Variant}} {{.Config.ArgsEscaped}}'), '[||] "" false\n')
+    assert.equal(await show('{{if eq .Config.User ""}}root{{end}} {{.Config.ExposedPorts}} {{.Config.Cmd}}'), 'root map[] []\n')
   })
   test('refuses a wrong format before it asks for anything', async () => {
     const ran = await strata(['inspect', '-f', '{{.Id', 'c1'], NOWHERE)

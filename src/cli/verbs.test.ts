@@ -247,6 +247,7 @@ describe('verbs that print', () => {
         { ...image, id: 'sha256:2', sizeBytes: 50_000_000, sharedBytes: 0, containers: 0 },
       ],
       layersBytes: 150_000_000,
+      interruptedBytes: 10_000_000,
       containers: [],
       volumes: [
         {
@@ -265,7 +266,7 @@ describe('verbs that print', () => {
       (await strata('system df', { diskUsage })).stdout,
       [
         'TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE',
-        'Images          2         1         150MB     50MB (33%)',
+        'Images          2         1         160MB     60MB (37%)',
         'Containers      0         0         0B        0B',
         'Local Volumes   1         0         36B       36B (100%)',
         'Build Cache     0         0         0B        0B',

@@ -51,6 +51,16 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined
 }
 
+/**
+ * Why an operation was given up, where `error` is Node's AbortError: the reason of the signal that ended it, in place of the
+ * AbortError that Node wraps around it. Undefined for every other error.
+ */
+export function cancellationOf(error: unknown): StrataError | undefined {
+  if (!(error instanceof Error) || error.name !== 'AbortError') return undefined
+  if (isStrataError(error.cause, 'cancelled')) return error.cause
+  return new StrataError('cancelled', 'STRATA_CANCELLED', 'the operation was cancelled', { cause: error })
+}
+
 const STATES: Readonly<Record<string, readonly [ErrorKind, string, string?]>> = {
   ENOENT: ['notFound', 'no such file or directory'],
   EEXIST: ['alreadyExists', 'it exists already'],
@@ -70,12 +80,14 @@ const STATES: Readonly<Record<string, readonly [ErrorKind, string, string?]>> = 
 
 /**
  * Turns an error of the operating system into a StrataError that says what could not be done.
- * StrataErrors pass through unchanged.
+ * StrataErrors pass through unchanged, and an AbortError is the reason why it was aborted.
  *
  * @param action what was tried, without "Cannot": `read "/etc/x"`
  */
 export function systemError(action: string, cause: unknown): StrataError {
   if (isStrataError(cause)) return cause
+  const cancellation = cancellationOf(cause)
+  if (cancellation !== undefined) return cancellation
   const errno = errnoOf(cause)
   const known = errno === undefined ? undefined : STATES[errno]
   if (known === undefined) {

@@ -1,4 +1,4 @@
-import { errnoOf, isStrataError, packageDirectory, systemError } from '../base/index.ts'
+import { cancellationOf, errnoOf, isStrataError, packageDirectory, systemError } from '../base/index.ts'
 
 /**
  * An error as one sentence for people, with what they can do about it; never a stack trace.
@@ -15,6 +15,8 @@ export function formatError(error: unknown, debug = false): string {
 
 function sentence(error: unknown): string {
   if (isStrataError(error)) return error.hint === undefined ? error.message : `${error.message}. ${error.hint}`
+  const cancellation = cancellationOf(error)
+  if (cancellation !== undefined) return sentence(cancellation)
   if (!(error instanceof Error)) return String(error)
   const missing = isMissing(error) ? /^Cannot find (?:package|module) '([^'./][^']*)'/.exec(error.message)?.[1] : undefined
   if (missing !== undefined)

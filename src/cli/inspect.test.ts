@@ -19,6 +19,7 @@ describe('inspect', () => {
   test('prints [] and docker’s complaint for what is not there', async () => {
     const ran = await strata('inspect x', NOWHERE)
     assert.deepEqual([ran.status, ran.stdout, ran.stderr], [1, '[]\n', 'Error: No such object: x\n'])
+    assert.equal((await strata('inspect ann:s3cret@host.test/x', NOWHERE)).stderr, 'Error: No such object: ann:…@host.test/x\n')
     for (const kind of ['image', 'container', 'volume', 'network']) {
       assert.equal((await strata(`${kind} inspect x`, NOWHERE)).stderr, `Error: No such ${kind}: x\n`)
       assert.equal((await strata(`inspect --type ${kind} x`, NOWHERE)).stderr, `Error: No such ${kind}: x\n`)
@@ -46,6 +47,8 @@ describe('inspect', () => {
       (await strata(['image', 'inspect', '-f', format, 'i'], { inspectImage: async () => image })).stdout
     assert.equal(await show('{{.Config.Labels}} {{.Config.Entrypoint}}'), 'map[] []\n')
     assert.equal(await show('{{if .Config.Healthcheck}}y{{else}}n{{end}}'), 'n\n')
+    assert.equal(await show('[{{.Variant}}|{{.OsVersion}}|{{.Config.User}}] {{json .Variant}} {{.Config.ArgsEscaped}}'), '[||] "" false\n')
+    assert.equal(await show('{{if eq .Config.User ""}}root{{end}} {{.Config.ExposedPorts}} {{.Config.Cmd}}'), 'root map[] []\n')
   })
   test('refuses a wrong format before it asks for anything', async () => {
     const ran = await strata(['inspect', '-f', '{{.Id', 'c1'], NOWHERE)

@@ -1,42 +1,23 @@
 import { isStrataError } from '../base/index.ts'
+import { withoutPassword } from '../oci/index.ts'
 import type { Invocation } from './invocation.ts'
 import { type OptionSpec, text } from './options.ts'
 import type { Shape } from './template/index.ts'
 
 /**
  * What Go's types say of the objects that `inspect` shows, and their JSON does not: which fields may
- * be absent, and what a null stands for.
+ * be absent, and what that, or a null, stands for.
  */
 const INSPECT_SHAPE: Shape = {
   optional: new Set([
-    ...[
-      'Health',
-      'Healthcheck',
-      'SizeRw',
-      'SizeRootFs',
-      'ExposedPorts',
-      'StopSignal',
-      'StopTimeout',
-      'Shell',
-      'OnBuild',
-      'Volumes',
-      'Labels',
-    ],
-    ...[
-      'Entrypoint',
-      'Cmd',
-      'Env',
-      'User',
-      'WorkingDir',
-      'ArgsEscaped',
-      'NetworkDisabled',
-      'Annotations',
-      'StorageOpt',
-      'Tmpfs',
-      'Sysctls',
-    ],
-    ...['Init', 'Mounts', 'Variant', 'OsVersion', 'Descriptor', 'Created', 'UsageData', 'Name', 'Driver', 'Subnet', 'Gateway', 'IPRange'],
-    ...['Test', 'Interval', 'Timeout', 'Retries', 'StartPeriod', 'StartInterval', 'IPv4Address', 'IPv6Address'],
+    ...['Health', 'Healthcheck', 'Test', 'SizeRw', 'SizeRootFs', 'ExposedPorts', 'StopTimeout', 'Shell', 'OnBuild', 'Volumes', 'Labels'],
+    ...['Entrypoint', 'Cmd', 'Env', 'Annotations', 'StorageOpt', 'Tmpfs', 'Sysctls', 'Init', 'Mounts', 'Descriptor', 'UsageData'],
+  ]),
+  zeros: new Map<string, string | number | boolean>([
+    ...['User', 'WorkingDir', 'StopSignal', 'Variant', 'OsVersion', 'Created', 'Name', 'Driver'].map(name => [name, ''] as const),
+    ...['Subnet', 'Gateway', 'IPRange', 'IPv4Address', 'IPv6Address'].map(name => [name, ''] as const),
+    ...['Interval', 'Timeout', 'Retries', 'StartPeriod', 'StartInterval'].map(name => [name, 0] as const),
+    ...['ArgsEscaped', 'NetworkDisabled'].map(name => [name, false] as const),
   ]),
   maps: new Set([
     'Labels',
@@ -91,7 +72,7 @@ export async function inspectObjects(
     } catch (error) {
       // An image for other machines only is there; its message says more than docker's words.
       const isAbsent = isStrataError(error, 'notFound') && error.code !== 'STRATA_NO_SUCH_PLATFORM'
-      problems.push(isAbsent ? new NotThere(`No such ${kind}: ${name}`) : error)
+      problems.push(isAbsent ? new NotThere(`No such ${kind}: ${withoutPassword(name)}`) : error)
     }
   }
   if (show === undefined) invocation.printLine(found.length === 0 ? '[]' : JSON.stringify(found, undefined, 4))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { StrataError } from '../base/index.ts'
+import { StrataError, systemError } from '../base/index.ts'
 import type { Engine } from '../engine/index.ts'
 import { noSuch, strata } from '../../test/cli/strataInTest.ts'
 import { main } from './main.ts'
@@ -126,6 +126,17 @@ describe('main()', () => {
         '  caused by: Cannot connect to "r": the connection was refused\n' +
         '  caused by: deep (an internal error: TypeError)\n',
     )
+  })
+  test('tells the signal also where Node gives up with an AbortError of its own', async () => {
+    const pull: Engine['pull'] = (_, { signal } = {}) => setTimeout(10_000, [], { signal: signal! })
+    const push: Engine['push'] = (_, { signal } = {}) =>
+      setTimeout(10_000, [], { signal: signal! }).catch((error: unknown) => {
+        throw systemError('write "x"', error)
+      })
+    for (const verb of ['pull', 'push']) {
+      const { status, stderr } = await strata(`${verb} a`, { pull, push }, { signals: ['SIGTERM'] })
+      assert.deepEqual([status, stderr], [143, 'strata: interrupted by SIGTERM\n'])
+    }
   })
   test('ends with 128 and the signal that interrupted it', async () => {
     const pull: Engine['pull'] = (_, { signal } = {}) =>

@@ -103,8 +103,8 @@ export function bytes(help: string, details: Details<number> = {}): OptionSpec<n
 /** Bytes per second as curl has them: `500k`, `2M`, `1G`, in powers of 1024; 0 is without a limit. curl(1) --limit-rate */
 export function rate(help: string): OptionSpec<number | undefined> {
   return valueOption<number | undefined>(help, { value: 'rate', initial: undefined }, typed => {
-    const bytesPerSecond = /^\d/.test(typed) ? parseBytes(typed) : Number.NaN
-    if (Number.isNaN(bytesPerSecond)) throw new Error('expected bytes per second such as 500k, 2M or 1G')
+    if (!/^\d+(?:\.\d+)?[kmgtp]?b?$/i.test(typed)) throw new Error('expected bytes per second such as 500k, 2M or 1G')
+    const bytesPerSecond = parseBytes(typed)
     return bytesPerSecond === 0 ? undefined : bytesPerSecond
   })
 }

@@ -1,4 +1,4 @@
-import { isStrataError } from '../base/index.ts'
+import { cancellationOf, isStrataError } from '../base/index.ts'
 import { UsageError } from './usageError.ts'
 
 /** The verbs whose own failures must not look like an exit code of the container's process. */
@@ -24,11 +24,12 @@ const BY_CODE: Readonly<Record<string, number>> = {
 const INTERRUPTED = 130
 
 /**
- * The exit code for an error, as docker's.
+ * The exit code for what went wrong, as docker's.
  *
  * @param verb as it was typed: `run`, `container create`
  */
-export function exitStatus(error: unknown, verb: string): number {
+export function exitStatus(failure: unknown, verb: string): number {
+  const error = cancellationOf(failure) ?? failure
   if (error instanceof UsageError) return error.fault === 'flag' ? 125 : 1
   if (isStrataError(error)) {
     const status = BY_CODE[error.code]

@@ -16,10 +16,10 @@ describe('verbs that print', () => {
     await strata('push --limit-rate 1.5m a', { push })
     await strata('push a', { push })
     assert.deepEqual(rates, [500, 512_000, 2_097_152, 1_073_741_824, undefined, 1_572_864, undefined])
-    for (const rate of ['fast', '-1', '5q', ''])
+    for (const rate of ['fast', '-1', '5q', '2MB/s', ''])
       assert.match(
         (await strata(['pull', `--limit-rate=${rate}`, 'a'], { pull })).stderr,
-        /invalid argument .* (?:expected bytes per second|invalid size)/,
+        /invalid argument .* expected bytes per second such as 500k, 2M or 1G/,
       )
   })
 
@@ -247,6 +247,7 @@ describe('verbs that print', () => {
         { ...image, id: 'sha256:2', sizeBytes: 50_000_000, sharedBytes: 0, containers: 0 },
       ],
       layersBytes: 150_000_000,
+      interruptedBytes: 10_000_000,
       containers: [],
       volumes: [
         {
@@ -266,7 +267,7 @@ describe('verbs that print', () => {
       (await strata(line, { diskUsage: async () => ({ ...usage, cache }) })).stdout
     const lines = [
       'TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE',
-      'Images          2         1         150MB     50MB (33%)',
+      'Images          2         1         160MB     60MB (37%)',
       'Containers      0         0         0B        0B',
       'Local Volumes   1         0         36B       36B (100%)',
       'Build Cache     0         0         0B        0B',

@@ -239,7 +239,8 @@ test('a collection keeps what a manifest names, and removes unrecorded files and
     await old.write(streamOf(Buffer.from('old')))
     const dayAgo = new Date(Date.now() - 25 * 60 * 60 * 1000)
     for (const name of readdirSync(join(opened.root, 'ingest'))) utimesSync(join(opened.root, 'ingest', name), dayAgo, dayAgo)
-    await using _young = await content.ingest('young')
+    await using young = await content.ingest('young')
+    await young.write(streamOf(Buffer.from('young')))
   }
   await using busy = await content.ingest('busy')
   const removed = await opened.collect([
@@ -255,6 +256,7 @@ test('a collection keeps what a manifest names, and removes unrecorded files and
   const ingests = content.collectables({ interrupted: true }).find(({ kind }) => kind === 'ingest')!
   const interrupted = [...ingests.list()]
   assert.equal(interrupted.length, 1, 'not the one that is being written')
+  assert.deepEqual(content.interruptedIngests(), [{ id: interrupted[0], bytes: 5 }])
   for (const id of [...interrupted, ...readdirSync(join(opened.root, 'ingest'))]) await ingests.destroy?.(id)
   assert.equal(readdirSync(join(opened.root, 'ingest')).length, 1)
   await busy.write(streamOf(Buffer.from('busy')))

@@ -131,6 +131,11 @@ export class DiskContentStore implements ContentStore {
     this.#ingests.discard(key)
   }
 
+  /** What killed writes have left, by its id as a resource of kind `ingest`: it can be resumed, or collected. */
+  interruptedIngests(): readonly { readonly id: string; readonly bytes: number }[] {
+    return this.#ingests.interrupted().map(({ name, bytes }) => ({ id: name, bytes }))
+  }
+
   /** Begins to store small blobs together: many `put`s in the time of one. */
   batch(options: CommitOptions = {}): BlobBatch {
     return new BlobBatch(this.#ingests.path, {

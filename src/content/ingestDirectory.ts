@@ -80,6 +80,11 @@ export class IngestDirectory {
     })
   }
 
+  /** What killed writes have left, by its name, and how many bytes that is: it can be resumed, or collected. */
+  interrupted(): readonly { readonly name: string; readonly bytes: number }[] {
+    return this.abandoned(true).map(name => ({ name, bytes: lstatSync(join(this.path, name), { throwIfNoEntry: false })?.size ?? 0 }))
+  }
+
   /** Deletes what an ingest of this key has left, unless a process has it open. */
   discard(key: string): void {
     this.delete(nameOf(key))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -18,5 +18,19 @@ test('diskUsage() counts what is in volumes', { skip: process.getuid?.() === 0 ?
     )
   } finally {
     await rm(directory, { recursive: true, force: true })
+  }
+})
+
+test('what a killed download has left counts as used, and as reclaimed when it is pruned', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'strata-usage-'))
+  try {
+    await using engine = await openEngine({ root })
+    await mkdir(join(root, 'ingest'), { recursive: true })
+    await writeFile(join(root, 'ingest', 'a'.repeat(64)), Buffer.alloc(1000))
+    assert.equal((await engine.diskUsage()).interruptedBytes, 1000)
+    assert.equal((await engine.pruneImages({ all: true })).reclaimedBytes, 1000)
+    assert.equal((await engine.diskUsage()).interruptedBytes, 0)
+  } finally {
+    await rm(root, { recursive: true, force: true })
   }
 })

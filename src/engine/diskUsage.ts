@@ -28,6 +28,7 @@ export async function diskUsage(stores: Stores, containers: Containers | undefin
   return {
     images,
     layersBytes: [...owners.keys()].reduce((sum, diffId) => sum + (bytesOf.get(diffId) ?? 0), 0),
+    interruptedBytes: stores.content.interruptedIngests().reduce((sum, { bytes }) => sum + bytes, 0),
     containers: summaries,
     cache: await cacheUsage(stores),
     volumes: (await containers?.volumes({ size: true })) ?? [],

@@ -5,7 +5,7 @@ import type { Stores } from './stores.ts'
 /** What a collection removed. */
 export interface Collected {
   readonly removed: readonly Resource[]
-  /** Bytes of blobs and layers. */
+  /** Bytes of blobs and layers, and of those that killed commands were writing. */
   readonly reclaimedBytes: number
 }
 
@@ -24,6 +24,7 @@ export async function collectGarbage(stores: Stores, { containers, interrupted }
   const sizes = new Map<string, number>()
   for await (const { digest, size, state } of content.list()) if (state === 'kept') sizes.set(keyOf('blob', digest), size)
   for await (const { diffId, contentBytes } of layers.list()) sizes.set(keyOf('layer', diffId), contentBytes)
+  for (const { id, bytes } of content.interruptedIngests()) sizes.set(keyOf('ingest', id), bytes)
   const removed = await withReserve(metadata, () =>
     collect({
       metadata,

@@ -34,7 +34,8 @@ export async function pullImages(
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined)) {
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot pull all tags of "${text}": it names one already`)
   }
-  const { limitRate, onProgress } = options
+  const { limitRate } = options
+  if (options.allTags !== true) tellDefaultTag(asked, options)
   await using repository = await connectRepository(asked, {
     ...options,
     access: 'pull',
@@ -46,13 +47,16 @@ export async function pullImages(
   const platforms = wantedPlatforms(options.platforms)
   const pulled: PulledImage[] = []
   for (const reference of references) {
-    if (options.allTags !== true && asked.tag === undefined && asked.digest === undefined)
-      onProgress?.({ id: '', status: 'Using default tag: latest' })
     const isStrict = platforms !== 'all' && (options.platforms?.length ?? 0) > 0
     const pull = (): Promise<PulledImage> => pullOne(stores, reference, { ...options, platforms, isStrict, repository, policy })
     pulled.push(await repository.withoutLiars(pull, isPolicyRejection))
   }
   return pulled
+}
+
+/** docker's line for a name that says of no tag which. */
+export function tellDefaultTag({ tag, digest }: Reference, { onProgress }: CallOptions): void {
+  if (tag === undefined && digest === undefined) onProgress?.({ id: '', status: 'Using default tag: latest' })
 }
 
 /** What is said about images comes along with them. */

@@ -2,6 +2,7 @@ import { type CallOptions, StrataError } from '../base/index.ts'
 import { familiarName, isIndex, parseIndex, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { GraphRoot, KeptReferrer } from '../transfer/index.ts'
 import { holdRoot } from './heldRoot.ts'
+import { tellDefaultTag } from './imagePull.ts'
 import type { PushedTag, PushOptions } from './images.ts'
 import { tagsOf } from './repositoryTags.ts'
 import type { RegistryAccess } from './registryAccess.ts'
@@ -15,9 +16,11 @@ export async function pushImages(
   options: PushOptions & CallOptions & RegistryAccess,
 ): Promise<readonly PushedTag[]> {
   const asked = parseReference(text)
-  const { platforms = [] } = options
+  const { platforms = [], limitRate, signal, onProgress } = options
   if (options.allTags === true && (asked.tag !== undefined || asked.digest !== undefined))
     throw new StrataError('invalidArgument', 'STRATA_TAG_WITH_ALL_TAGS', `Cannot push all tags of "${text}": it names one already`)
+  if (options.allTags !== true) tellDefaultTag(asked, options)
+  onProgress?.({ id: '', status: `The push refers to repository [${asked.domain}/${asked.path}]` })
   const references = options.allTags === true ? tagsOf(stores, asked) : [withDefaultTag(asked)]
   // An id is no name to push to, also where it reads as one.
   if (references.length === 0 || references.some(reference => stores.images.rootOf(reference) === undefined)) {
@@ -31,13 +34,11 @@ export async function pushImages(
   )
   const { connectRepository, RateLimit } = await import('../registry/index.ts')
   const { copyGraph, RepositorySink, sendReferrers } = await import('../transfer/index.ts')
-  const { limitRate, signal, onProgress } = options
   await using repository = await connectRepository(asked, {
     ...options,
     access: 'push',
     ...(limitRate === undefined ? {} : { rateLimit: new RateLimit(limitRate) }),
   })
-  onProgress?.({ id: '', status: `The push refers to repository [${repository.name}]` })
   // The layer store is what derivable blobs are derived from.
   void stores.layers
   const sink = new RepositorySink(repository, { compression: options.compression ?? 'gzip', content: stores.content })

@@ -473,7 +473,12 @@ export class LocalEngine implements Engine {
     if (pull === 'never' || /^(?:sha256:)?[0-9a-f]{64}$/.test(text)) return this.#images.resolve(name)
     if (pull === 'missing')
       call.onProgress?.({ id: '', status: `Unable to find image '${familiarName(withDefaultTag(parseReference(text)))}' locally` })
-    const [pulled] = await this.pull(text, { ...call, ...(platform === undefined ? {} : { platforms: [platform] }) })
+    const { tag, digest } = parseReference(text)
+    // Of the tag that is put in, docker says nothing here.
+    const [pulled] = await this.pull(tag === undefined && digest === undefined ? `${text}:latest` : text, {
+      ...call,
+      ...(platform === undefined ? {} : { platforms: [platform] }),
+    })
     const { reference } = pulled!
     return (await this.#imageHere(reference, platform)) ?? this.#images.resolve(reference)
   }

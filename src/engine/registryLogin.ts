@@ -53,7 +53,7 @@ function domainOf(server: string | undefined): string {
   throw new StrataError(
     'invalidArgument',
     'STRATA_INVALID_REGISTRY',
-    `Cannot use registry ${JSON.stringify(server)}: it is no host that images are named by`,
+    `Cannot use registry ${JSON.stringify(server.replace(/^.*@/s, '…@'))}: it is no host that images are named by`,
     {
       hint: 'A registry has a dot or a port in its name, or is localhost: registry.example.com, localhost:5000.',
     },

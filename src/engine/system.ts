@@ -7,6 +7,8 @@ export interface DiskUsage {
   readonly images: readonly ImageSummary[]
   /** Bytes of all layers, each once. */
   readonly layersBytes: number
+  /** Bytes that killed commands have left of what they were writing: the next one goes on from there, and `system prune` removes them. */
+  readonly interruptedBytes: number
   /** With `layerBytes`. */
   readonly containers: readonly ContainerSummary[]
   /** With `UsageData`. */

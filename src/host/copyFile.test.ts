@@ -138,7 +138,7 @@ describe('file locks', () => {
   test('lockFile() waits until the lock is free, or until it is told to stop', async () => {
     const [holder, waiter] = [open(), open()]
     assert.ok(tryLockFile(holder, 'exclusive'))
-    await assert.rejects(lockFile(waiter, 'exclusive', { signal: AbortSignal.timeout(30) }), { name: 'AbortError' })
+    await assert.rejects(lockFile(waiter, 'exclusive', { signal: AbortSignal.timeout(30) }), { name: 'TimeoutError' })
     const waiting = lockFile(waiter, 'exclusive')
     close(holder)
     await waiting

@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { constants } from 'node:fs'
-import { errnoOf } from '../base/index.ts'
+import { errnoOf, pause } from '../base/index.ts'
 import { close, CURRENT_DIRECTORY, openAt } from './descriptors.ts'
 import { callError, lastErrno, libc } from './libc.ts'
 import { statFd } from './stat.ts'
@@ -28,10 +27,10 @@ export function tryLockFile(fd: number, kind: LockKind): boolean {
   throw callError(code, 'flock')
 }
 
-/** Waits for the lock without holding a thread. Rejects with AbortError when `signal` fires. */
+/** Waits for the lock without holding a thread. Rejects with the reason of `signal` when it fires. */
 export async function lockFile(fd: number, kind: LockKind, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
   for (let wait = FIRST_WAIT; !tryLockFile(fd, kind); wait = Math.min(wait * 1.5, LONGEST_WAIT)) {
-    await sleep(wait, undefined, options.signal === undefined ? {} : { signal: options.signal })
+    await pause(wait, options.signal)
   }
 }
 

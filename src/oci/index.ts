@@ -36,6 +36,7 @@ export { isForeignLayer, isImageConfig, isIndex, isManifest, layerCompression, t
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
 export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'
 export { quoted } from './quoted.ts'
+export { withoutPassword } from './withoutPassword.ts'
 export {
   familiarForm,
   familiarName,

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { isStrataError } from '../base/index.ts'
-import { familiarName, formatReference, parseDigest, parseReference, type Reference, withDefaultTag, withTag } from './index.ts'
+import {
+  familiarName,
+  formatReference,
+  parseDigest,
+  parseReference,
+  type Reference,
+  shortNameIn,
+  withDefaultTag,
+  withTag,
+} from './index.ts'
 
 const HEX = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
 const DIGEST = `sha256:${HEX}`
@@ -109,7 +118,7 @@ const BAD: readonly (readonly [text: string, message: RegExp])[] = [
   ['bad-.com/app', /host name/],
   ['a..b/app', /host name/],
   ['user@host.com/app', /no digest/],
-  ['https://example.com/app', /host name/],
+  ['https://example.com/app', /does not begin with "https:/],
   ['localhost:5000/', /repository name/],
   ['/app', /repository name/],
   ['app/', /repository name/],
@@ -236,4 +245,32 @@ test('parseReference() throws nothing but a StrataError, and what it takes fits 
     ),
     { numRuns: 5000 },
   )
+})
+
+test('parseReference() says what to leave out of an address, and repeats no password', () => {
+  assert.throws(() => parseReference('docker://localhost:5601/x:1'), {
+    message: 'Cannot parse reference "docker://localhost:5601/x:1": a name does not begin with "docker://"',
+    hint: 'Write it without "docker://".',
+  })
+  for (const scheme of ['', 'docker://', 'https://', 'docker:']) {
+    for (const password of ['s3cret', 's3/cret@:s3cret', 'sha256:s3cret']) {
+      for (const place of ['registry.example/x:1', 'localhost:5000/x', `host/x@${DIGEST}`, 'localhost', 'a.b']) {
+        assert.throws(
+          () => parseReference(`${scheme}ann:${password}@${place}`),
+          (error: unknown) => isStrataError(error, 'invalidArgument') && !/cret/.test(error.message + error.hint),
+          `${scheme} ${password} ${place}`,
+        )
+      }
+    }
+  }
+})
+
+test('shortNameIn() takes no port and no transport for a tag', () => {
+  assert.deepEqual(['app:1', `team/app@${DIGEST}`, 'docker://localhost/x:1', 'app:5000/x', 'host.test/x'].map(shortNameIn), [
+    'app',
+    'team/app',
+    undefined,
+    undefined,
+    undefined,
+  ])
 })

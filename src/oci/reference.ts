@@ -1,6 +1,7 @@
 import { StrataError } from '../base/index.ts'
 import { type Digest, parseDigest } from './digest.ts'
 import { quoted } from './quoted.ts'
+import { withoutPassword } from './withoutPassword.ts'
 
 /**
  * Names an image: always whole, `debian` is `docker.io/library/debian` here. Grammar and normal form are those of
@@ -28,6 +29,8 @@ const DOMAIN_NAME = /^(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?
 const IPV6_ADDRESS = /^\[[a-fA-F0-9:]+\]$/
 const PATH = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$/
 const TAG = /^\w[\w.-]{0,127}$/
+/** Of a URL, or a transport as skopeo has them. */
+const SCHEME = /^[a-z][a-z0-9+.-]{0,30}:\/\//i
 const IDENTIFIER = /^[a-f0-9]{64}$/
 
 /**
@@ -39,6 +42,9 @@ const IDENTIFIER = /^[a-f0-9]{64}$/
 export function parseReference(text: string): Reference {
   if (text === '') throw invalid(text, 'a name has at least one character')
   if (IDENTIFIER.test(text)) throw invalid(text, 'a name cannot be 64 hexadecimal digits', 'Put sha256: before an image id.')
+  const scheme = SCHEME.exec(text)?.[0]
+  if (scheme !== undefined) throw invalid(text, `a name does not begin with "${scheme}"`, `Write it without "${scheme}".`)
+  if (withoutPassword(text) !== text) throw invalid(text, 'a name has no password in it', 'Sign in with `strata login`.')
   const at = text.indexOf('@')
   const { domain, rest } = splitDomain(at === -1 ? text : text.slice(0, at))
   const colon = rest.indexOf(':')
@@ -63,7 +69,8 @@ export function shortNameIn(text: string): string | undefined {
   const [, name = ''] = /^([^:@]*)/.exec(text) ?? []
   const slash = name.indexOf('/')
   const isShort = name.length <= MAX_NAME && PATH.test(name) && (slash === -1 || !isDomain(name.slice(0, slash)))
-  return isShort && !/^:\d+\//.test(text.slice(name.length)) ? name : undefined
+  // Tags and digests have no slash; ports and transports are followed by one.
+  return isShort && !text.slice(name.length).includes('/') ? name : undefined
 }
 
 /** Splits off the registry, and puts in what short names leave out. */
@@ -107,10 +114,15 @@ function digestIn(text: string, digest: string): Digest {
 }
 
 function invalid(text: string, state: string, hint?: string, cause?: unknown): StrataError {
-  return new StrataError('invalidArgument', 'STRATA_REFERENCE_INVALID', `Cannot parse reference ${quoted(text)}: ${state}`, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(cause === undefined ? {} : { cause }),
-  })
+  return new StrataError(
+    'invalidArgument',
+    'STRATA_REFERENCE_INVALID',
+    `Cannot parse reference ${quoted(withoutPassword(text))}: ${state}`,
+    {
+      ...(hint === undefined ? {} : { hint }),
+      ...(cause === undefined ? {} : { cause }),
+    },
+  )
 }
 
 /** The canonical form, with everything in it: `docker.io/library/debian:12@sha256:…`. */

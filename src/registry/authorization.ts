@@ -11,6 +11,8 @@ export interface AuthorizationOptions {
   /** `repository:team/app:pull,push` */
   readonly scope: string
   readonly credentials: Credentials | undefined
+  /** Ends the wait for a token. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -88,11 +90,11 @@ class Session {
   }
 
   async #ask(needed: readonly string[], scopes: readonly string[]): Promise<Grant> {
-    const { origin, scope, credentials } = this.#options
+    const { origin, scope, credentials, signal } = this.#options
     const challenge = this.#challenge!
     if (challenge.scheme === 'basic') return { token: basicToken(credentials, origin), scopes }
     try {
-      return { token: await requestToken(this.#next, { origin, challenge, scopes, credentials }), scopes }
+      return { token: await requestToken(this.#next, { origin, challenge, scopes, credentials, signal }), scopes }
     } catch (error) {
       const own = unionScopes([scope])
       if (keyOf(needed) === keyOf(own) || !isStrataError(error, 'unauthorized')) throw error

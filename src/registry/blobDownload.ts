@@ -1,6 +1,5 @@
 import { type EventLoopUtilization, performance } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStream, isStrataError, StrataError } from '../base/index.ts'
+import { type ByteStream, isStrataError, pause, StrataError } from '../base/index.ts'
 import { rangedBytes, Room } from './rangedBlob.ts'
 import { delayMs } from './retry.ts'
 
@@ -81,8 +80,7 @@ async function* resuming(download: BlobDownload, first: ByteStream): AsyncGenera
       // Whatever there is against a range, one connection may still do.
       const isPassing = isShared || isStrataError(error, 'unavailable')
       if (failures > RESUMES || !isPassing || signal?.aborted === true) throw error
-      // To open it tells who has cancelled it.
-      await sleep(delayMs(failures), undefined, signal === undefined ? {} : { signal }).catch(() => undefined)
+      await pause(delayMs(failures), signal)
       bytes = await open(at, signal)
     } finally {
       await stream.return?.()

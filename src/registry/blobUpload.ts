@@ -1,10 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type CallOptions, type ErrorKind, isStrataError, StrataError } from '../base/index.ts'
+import { type CallOptions, type ErrorKind, isStrataError, pause, StrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import type { Descriptor, Digest } from '../oci/index.ts'
 import { answerError } from './registryError.ts'
-import { delayMs, isUnreachable, LATER, retryAfterMs } from './retry.ts'
-import type { HttpResponse, Send } from './send.ts'
+import { delayMs, isUnreachable, LATER, isTooLong, retryAfterMs } from './retry.ts'
+import { callOf, type HttpResponse, type Send } from './send.ts'
 
 /** Where uploads to one repository are remembered, so that another process can go on with those of one that is gone. */
 export interface UploadMemory {
@@ -94,9 +93,8 @@ class BlobUpload {
         // What is wrong with a part that was sent before is not wrong with the blob.
         const isAnew = resumed !== undefined && isAnswer(error, ['invalidArgument', 'notFound'])
         const isPassing = isUnreachable(error) || isAnswer(error, known === undefined ? LATER_KINDS : PASSING_KINDS)
-        if (failures > RESUMES || this.#options.signal?.aborted === true || !(isAnew || isPassing)) throw error
-        const { signal } = this.#options
-        await sleep(this.#waitMs ?? delayMs(failures), undefined, signal === undefined ? {} : { signal })
+        if (failures > RESUMES || this.#options.signal?.aborted === true || !(isAnew || isPassing) || isTooLong(this.#waitMs)) throw error
+        await pause(this.#waitMs ?? delayMs(failures), this.#options.signal)
         this.#waitMs = undefined
         upload = (isAnew && !this.#isBehind) || known === undefined || this.#isSmall ? undefined : await this.#status(known.location)
         if (upload !== undefined && upload.offset > known!.offset) failures = 0
@@ -163,8 +161,7 @@ class BlobUpload {
   }
 
   #ask(request: Parameters<Send>[0]): Promise<HttpResponse> {
-    const { signal } = this.#options
-    return this.#host.send({ ...request, ...(signal === undefined ? {} : { signal }) })
+    return this.#host.send({ ...request, ...callOf(this.#options) })
   }
 
   async #refused(response: HttpResponse): Promise<StrataError> {

@@ -1,13 +1,14 @@
-import { type Logger, silentLogger, StrataError } from '../base/index.ts'
+import { isStrataError, type Logger, silentLogger, StrataError } from '../base/index.ts'
 import type { Reference } from '../oci/index.ts'
 import { withAuthorization } from './authorization.ts'
-import { findCredentials } from './credentials.ts'
+import { findCredentials, missingHelper } from './credentials.ts'
 import { findEndpoint } from './endpoint.ts'
 import { HostChoice, type OpenableHost, type OpenedHost } from './hostChoice.ts'
 import { CAPABILITIES, ConfigFiles, hostsFor, type RegistryEnvironment, registryEnvironment, type RegistryHost } from './hosts/index.ts'
 import { type RateLimit, withRateLimit } from './limit.ts'
 import { withRedirects } from './redirects.ts'
-import { compose, httpSender, type Wrap } from './send.ts'
+import { compose, type HttpResponse, httpSender, type Wrap } from './send.ts'
+import { unauthorized } from './tokenService.ts'
 
 export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly configDirectory: string
@@ -15,6 +16,8 @@ export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly rateLimit?: RateLimit
   /** Hears of mirrors that are passed over. */
   readonly logger?: Logger
+  /** Ends also what no single request is for: to find out the address, and to get a token. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -109,14 +112,42 @@ class ConnectedHost implements OpenableHost {
 
   async #open(): Promise<OpenedHost> {
     const { name, bases, path, headers } = this.host
-    const { configDirectory, access, rateLimit } = this.#options
-    const send = compose(this.#http.send, withHeaders(headers, bases))
+    const { configDirectory, access, rateLimit, signal } = this.#options
+    const send = compose(this.#http.send, withHeaders(headers, bases), withSignal(signal))
     const base = await findEndpoint(bases, send)
     const credentials = await findCredentials(configDirectory, name, { path })
     const scope = `repository:${path}:${access === 'push' ? 'pull,push' : 'pull'}`
-    const limits: readonly Wrap[] = rateLimit === undefined ? [] : [withRateLimit(rateLimit)]
-    return { base, send: compose(send, withRedirects, withAuthorization({ origin: base.origin, scope, credentials }), ...limits) }
+    const { origin } = base
+    const wraps: readonly Wrap[] = [
+      ...(credentials === undefined ? [withHelperNamed(origin, () => missingHelper(configDirectory, name))] : []),
+      withRedirects,
+      withAuthorization({ origin, scope, credentials, signal }),
+      ...(rateLimit === undefined ? [] : [withRateLimit(rateLimit)]),
+    ]
+    return { base, send: compose(send, ...wraps) }
   }
+}
+
+/** Says which credential helper is not installed, where a registry wants credentials and there are none. */
+function withHelperNamed(origin: string, findMissing: () => Promise<string | undefined>): Wrap {
+  return next => async request => {
+    let response: HttpResponse | undefined
+    try {
+      response = await next(request)
+      if (response.status !== 401 || request.url.origin !== origin) return response
+    } catch (error) {
+      if (!isStrataError(error) || error.code !== 'STRATA_UNAUTHORIZED') throw error
+    }
+    const missing = await findMissing()
+    if (missing === undefined && response !== undefined) return response
+    await response?.body.discard()
+    throw unauthorized(origin, missing)
+  }
+}
+
+/** Has a signal end the requests that have none of their own. */
+function withSignal(signal: AbortSignal | undefined): Wrap {
+  return next => request => next(signal === undefined || request.signal !== undefined ? request : { ...request, signal })
 }
 
 /** Adds headers to the requests to some addresses. */

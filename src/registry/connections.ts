@@ -18,6 +18,8 @@ export interface ConnectionOptions {
 export interface Connection {
   readonly agent: Agent
   readonly open: typeof http.request
+  /** Who takes us there, if anybody. */
+  readonly proxy: URL | undefined
   readonly connectTimeoutMs: number
   readonly stallTimeoutMs: number
   /** What to do about a failure: true when another connection may go better now. */
@@ -54,6 +56,7 @@ export class Connections {
     return {
       agent: await agent,
       open: isSecure ? (await import('node:https')).request : http.request,
+      proxy,
       connectTimeoutMs,
       stallTimeoutMs,
       mayHelp: cause => {

@@ -55,6 +55,12 @@ export function dockerHelper({ helpers, store }: AuthFile, domain: string): { re
   return name === undefined || name === '' ? undefined : { name, isOwn: own !== undefined }
 }
 
+/** The helper that docker's configuration names for a registry, where it is not installed: whoever finds no credentials hears of it. */
+export async function missingHelper(directory: string, domain: string): Promise<string | undefined> {
+  const helper = dockerHelper(await readAuthFile(join(directory, 'config.json')), domain)
+  return helper === undefined || (await findHelper(helper.name)) !== undefined ? undefined : `docker-credential-${helper.name}`
+}
+
 /** A registry's name in docker's `config.json`. */
 export function nameInConfig(domain: string): string {
   return domain === 'docker.io' ? HUB_KEY : domain

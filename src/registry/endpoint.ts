@@ -1,11 +1,12 @@
 import { StrataError } from '../base/index.ts'
 import type { Send } from './send.ts'
+import { speaksNoTls } from './trust.ts'
 
 /**
  * The address at which a host answers: of several, https and then plain HTTP, the first; one alone is not tried before it
  * is used. distribution-spec "Endpoints"
  *
- * Rejects with `unavailable` when nothing answers at any of them, with what went wrong at the first.
+ * Rejects with `unavailable` when nothing answers at any of them, with what went wrong at the first that speaks as its address says.
  */
 export async function findEndpoint([first, ...others]: readonly [URL, ...(readonly URL[])], send: Send): Promise<URL> {
   if (others.length === 0) return first
@@ -13,15 +14,17 @@ export async function findEndpoint([first, ...others]: readonly [URL, ...(readon
     await probe(first, send)
     return first
   } catch (error) {
+    let failure = error
     for (const other of others) {
       try {
         await probe(other, send)
         return other
-      } catch {
-        // The first counts.
+      } catch (later) {
+        // Of one that does not speak TLS, what it said without tells more.
+        if (speaksNoTls(failure)) failure = later
       }
     }
-    throw error
+    throw failure
   }
 }
 

@@ -42,7 +42,7 @@ test('withRateLimit() of a high rate costs nothing', async () => {
 
 test('RateLimit waits no longer than until it is cancelled', async () => {
   const limit = new RateLimit(1)
-  await assert.rejects(limit.pass(1000, AbortSignal.timeout(50)), { name: 'AbortError' })
+  await assert.rejects(limit.pass(1000, AbortSignal.timeout(50)), { name: 'TimeoutError' })
 })
 
 test('RateLimit refuses what is no rate', () => {

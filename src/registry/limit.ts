@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type ByteStream, StrataError } from '../base/index.ts'
+import { type ByteStream, pause, StrataError } from '../base/index.ts'
 import type { HttpResponse, Wrap } from './send.ts'
 
 /** Timers are not exact: less than this is not waited for, and made up for by the next wait. */
@@ -31,7 +30,7 @@ export class RateLimit {
     const now = performance.now()
     this.#paidAtMs = Math.max(this.#paidAtMs, now) + (bytes / this.bytesPerSecond) * 1000
     const wait = this.#paidAtMs - now
-    if (wait >= SHORTEST_WAIT_MS) await sleep(wait, undefined, signal === undefined ? {} : { signal })
+    if (wait >= SHORTEST_WAIT_MS) await pause(wait, signal)
   }
 }
 

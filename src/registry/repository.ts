@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type ByteStream,
   type CallOptions,
@@ -7,6 +6,7 @@ import {
   isStrataError,
   type Logger,
   observed,
+  pause,
   readAtMost,
   sliceOf,
   StrataError,
@@ -37,7 +37,7 @@ import type { RegistryEnvironment } from './hosts/index.ts'
 import type { RateLimit } from './limit.ts'
 import { answerError } from './registryError.ts'
 import { delayMs, withRetry } from './retry.ts'
-import { compose, type HttpResponse, type Send } from './send.ts'
+import { callOf, compose, type HttpResponse, type Send } from './send.ts'
 
 /** Mirrors, certificates and proxies are those of this machine's and this user's configuration, or of the places that are named. */
 export interface ConnectOptions extends Partial<RegistryEnvironment> {
@@ -179,7 +179,7 @@ export class Repository implements BlobSource, AsyncDisposable {
     let page: URL | undefined = this.#url('tags/list')
     for (let pages = 0; page !== undefined; pages += 1) {
       if (pages === MAX_TAG_PAGES) throw this.#badTagList(`it has more than ${MAX_TAG_PAGES} pages`)
-      const response: HttpResponse = await this.#send({ method: 'GET', url: page, headers: {}, ...signalOf(options) })
+      const response: HttpResponse = await this.#send({ method: 'GET', url: page, headers: {}, ...callOf(options) })
       if (response.status !== 200) throw await answerError(`list the tags of "${this.name}"`, response)
       const tags = readTagList(await readAtMost(response.body, MAX_TAGS_BYTES, `the tags of "${this.name}"`))
       if (tags === undefined) throw this.#badTagList('its registry gives no list of tags')
@@ -201,7 +201,7 @@ export class Repository implements BlobSource, AsyncDisposable {
         method: 'GET',
         url: page,
         headers: { accept: MEDIA_TYPES.index },
-        ...signalOf(options),
+        ...callOf(options),
       })
       if (NO_SUCH_API.has(response.status)) {
         await response.body.discard()
@@ -246,16 +246,18 @@ export class Repository implements BlobSource, AsyncDisposable {
    * As `open`, for who verifies the bytes anyway, as an ingest does. A stream that breaks is taken up again where it broke, and a
    * large blob that comes slowly is fetched over several connections.
    */
-  async openUnverified(target: Descriptor, { start = 0, end = target.size, signal }: RangeOptions = {}): Promise<ByteStream> {
+  async openUnverified(target: Descriptor, { start = 0, end = target.size, signal, onProgress }: RangeOptions = {}): Promise<ByteStream> {
     // Registries answer 416 to who asks for what comes after the end: a fetch that was interrupted there has it all.
     if (start > 0 && start >= end) return streamOf()
     return downloadBlob({
       name: `${target.digest} from "${this.name}"`,
       start,
       end,
-      open: (from, own) => this.#openAt(target, { start: from, end }, own),
+      open: (from, own) => this.#openAt(target, { start: from, end }, { signal: own, onProgress }),
       onShort: () => this.#hosts.passOver(this.#url(this.#pathOf(target))),
-      openRange: this.#mayUseMore ? (from, to, own) => this.#openAt(target, { start: from, end: to, exact: true }, own) : undefined,
+      openRange: this.#mayUseMore
+        ? (from, to, own) => this.#openAt(target, { start: from, end: to, exact: true }, { signal: own, onProgress })
+        : undefined,
       signal,
     })
   }
@@ -288,7 +290,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       } catch (error) {
         failures += 1
         if (failures > REPEATS || !isStrataError(error, 'unavailable') || options.signal?.aborted === true) throw error
-        await sleep(delayMs(failures))
+        await pause(delayMs(failures), options.signal)
       }
     }
   }
@@ -306,7 +308,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       url: location,
       headers: { 'content-type': 'application/octet-stream' },
       body: counted,
-      ...signalOf(options),
+      ...callOf(options),
     })
     if (sent.status !== 202 && sent.status !== 204) throw await answerError(`push a layer to "${this.name}"`, sent)
     await sent.body.discard()
@@ -316,7 +318,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       method: 'PUT',
       url: withDigest(end, digest),
       headers: { 'content-length': '0' },
-      ...signalOf(options),
+      ...callOf(options),
     })
     if (response.status !== 201) throw await answerError(`push ${digest} to "${this.name}"`, response)
     await response.body.discard()
@@ -388,11 +390,11 @@ export class Repository implements BlobSource, AsyncDisposable {
   async #openAt(
     target: Descriptor,
     { start, end, exact = false }: { readonly start: number; readonly end: number; readonly exact?: boolean },
-    signal: AbortSignal | undefined,
+    call: Parameters<typeof callOf>[0],
   ): Promise<ByteStream> {
     const isPart = end < target.size
     const range: Readonly<Record<string, string>> = start === 0 && !isPart ? {} : { range: `bytes=${start}-${isPart ? end - 1 : ''}` }
-    const response = await this.#request('GET', this.#pathOf(target), { accept: target.mediaType, ...range }, signalOf({ signal }))
+    const response = await this.#request('GET', this.#pathOf(target), { accept: target.mediaType, ...range }, callOf(call))
     const { status, headers, body } = response
     const encoding = headers['content-encoding'] ?? 'identity'
     if (encoding !== 'identity' && encoding !== '') {
@@ -412,7 +414,7 @@ export class Repository implements BlobSource, AsyncDisposable {
     // What cannot be had from there on can be had from the beginning.
     if (!exact && start > 0 && (status === 206 || status === 416)) {
       await body.discard()
-      return sliceOf(await this.#openAt(target, { start: 0, end }, signal), { start, end })
+      return sliceOf(await this.#openAt(target, { start: 0, end }, call), { start, end })
     }
     throw await answerError(`get ${target.digest} from "${this.name}"`, response)
   }
@@ -428,14 +430,14 @@ export class Repository implements BlobSource, AsyncDisposable {
     method: 'GET' | 'HEAD' | 'POST' | 'PUT',
     path: string,
     headers: Readonly<Record<string, string>>,
-    { signal, body }: CallOptions & { readonly body?: Uint8Array },
+    { body, ...call }: CallOptions & { readonly body?: Uint8Array },
   ): Promise<HttpResponse> {
     return this.#send({
       method,
       url: this.#url(path),
       headers,
       ...(body === undefined ? {} : { body }),
-      ...signalOf({ ...(signal === undefined ? {} : { signal }) }),
+      ...callOf(call),
     })
   }
 
@@ -454,9 +456,6 @@ export class Repository implements BlobSource, AsyncDisposable {
 
 /** The tag of the list of what refers to a digest. distribution-spec "Referrers Tag Schema" */
 const referrersTag = (digest: Digest): string => `${digestAlgorithm(digest)}-${digestHex(digest).slice(0, 64)}`
-
-const signalOf = ({ signal }: { readonly signal?: AbortSignal | undefined }): { readonly signal?: AbortSignal } =>
-  signal === undefined ? {} : { signal }
 
 /** Undefined for what is no list of tags. An empty list is null where Go programs write it. */
 function readTagList(bytes: Buffer): readonly string[] | undefined {

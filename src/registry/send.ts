@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { arriving, type ByteStream, errnoOf, isStrataError, StrataError } from '../base/index.ts'
+import { arriving, type ByteStream, type CallOptions, errnoOf, isStrataError, type ProgressListener, StrataError } from '../base/index.ts'
 import { type Connection, type ConnectionOptions, Connections } from './connections.ts'
+import { PROXY_AUTHENTICATION_REQUIRED, ProxyRefusal, refusedByProxy } from './proxyRefusal.ts'
 import { trustError } from './trust.ts'
 
 export interface HttpRequest {
@@ -12,7 +13,15 @@ export interface HttpRequest {
   /** A stream can be sent once only: such a request is never repeated. */
   readonly body?: Uint8Array | ByteStream
   readonly signal?: AbortSignal
+  /** Hears of long waits before it is sent again. */
+  readonly onProgress?: ProgressListener
 }
+
+/** What of a call's options goes with each of its requests. */
+export const callOf = ({ signal, onProgress }: { readonly [Name in keyof CallOptions]: CallOptions[Name] | undefined }): CallOptions => ({
+  ...(signal === undefined ? {} : { signal }),
+  ...(onProgress === undefined ? {} : { onProgress }),
+})
 
 export interface HttpResponse {
   readonly status: number
@@ -46,20 +55,24 @@ async function exchange(request: HttpRequest, connections: Connections): Promise
   const connection = await connections.to(url)
   try {
     const response = await answerTo(request, connection)
+    if (connection.proxy !== undefined && url.protocol === 'http:' && response.statusCode === PROXY_AUTHENTICATION_REQUIRED) {
+      response.destroy()
+      throw new ProxyRefusal(PROXY_AUTHENTICATION_REQUIRED)
+    }
     return {
       status: response.statusCode!,
       headers: {
         ...Object.fromEntries(Object.entries(response.headersDistinct).map(([name, values]) => [name, values?.[0]])),
         'www-authenticate': response.headersDistinct['www-authenticate']?.join(', '),
       },
-      body: Object.assign(readBody(response, url), { discard: () => discard(response) }),
+      body: Object.assign(readBody(response, request, connection), { discard: () => discard(response) }),
     }
   } catch (cause) {
     // The server has closed a connection that waited for its next request, and says so only now.
     const again = cause instanceof StaleConnection || connection.mayHelp(cause)
     const isRepeatable = body === undefined || body instanceof Uint8Array
     if (again && isRepeatable && signal?.aborted !== true) return exchange(request, connections)
-    throw connectionError(url, cause, signal)
+    throw connectionError(request, connection, cause)
   }
 }
 
@@ -136,13 +149,13 @@ async function sendBody(request: ClientRequest, body: HttpRequest['body']): Prom
   }
 }
 
-function readBody(body: IncomingMessage, url: URL): ByteStream {
+function readBody(body: IncomingMessage, request: HttpRequest, connection: Connection): ByteStream {
   return {
     async *[Symbol.asyncIterator]() {
       try {
         yield* arriving(body)
       } catch (cause) {
-        throw connectionError(url, cause, undefined)
+        throw connectionError(request, connection, cause)
       }
     },
   }
@@ -154,16 +167,22 @@ async function discard(body: IncomingMessage): Promise<void> {
   else if (!body.readableEnded) await once(body.resume(), 'close')
 }
 
-function connectionError(url: URL, cause: unknown, signal: AbortSignal | undefined): StrataError {
+function connectionError({ url, signal }: HttpRequest, { proxy }: Connection, cause: unknown): StrataError {
   if (isStrataError(cause)) return cause
-  if (signal?.aborted === true)
+  if (signal?.aborted === true) {
+    if (isStrataError(signal.reason)) return signal.reason
     return new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot finish the request to "${url.host}": it was cancelled`, { cause })
+  }
   const untrusted = trustError(url, cause)
   if (untrusted !== undefined) return untrusted
-  const deepest = deepestCause(cause)
-  return new StrataError('unavailable', 'STRATA_REGISTRY_UNREACHABLE', `Cannot reach registry "${url.host}": ${deepest.message}`, {
+  // Without the password that may be in its address.
+  const action = `reach registry "${url.host}"${proxy === undefined ? '' : ` through the proxy "${proxy.host}"`}`
+  const refused = refusedByProxy(action, cause)
+  if (refused !== undefined) return refused
+  const where = proxy === undefined ? 'the network' : 'the proxy (of $HTTPS_PROXY or $HTTP_PROXY)'
+  return new StrataError('unavailable', 'STRATA_REGISTRY_UNREACHABLE', `Cannot ${action}: ${deepestCause(cause).message}`, {
     cause,
-    hint: 'Check the name, the network and that the registry is running.',
+    hint: `Check the name, ${where} and that the registry is running.`,
   })
 }
 

@@ -35,7 +35,7 @@ export async function signIn(
     const token: TokenAnswer =
       challenge.scheme === 'basic'
         ? basicToken(credentials, origin)
-        : await requestToken(registry.send, { origin, challenge, scopes: [], credentials, offline: true })
+        : await requestToken(registry.send, { origin, challenge, scopes: [], credentials, offline: true, signal })
     const { identityToken } = token
     const { username } = credentials
     const kept = identityToken === undefined ? credentials : { username, identityToken }

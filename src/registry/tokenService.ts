@@ -3,6 +3,7 @@ import { quoted } from '../oci/index.ts'
 import type { Challenge } from './challenge.ts'
 import type { Credentials } from './authFile.ts'
 import { isLoopback } from './loopback.ts'
+import { laterHint } from './registryError.ts'
 import { withRetry } from './retry.ts'
 import type { HttpRequest, HttpResponse, Send } from './send.ts'
 
@@ -28,6 +29,7 @@ export interface TokenQuestion {
   readonly credentials: Credentials | undefined
   /** Asks for an identity token as well, which can be kept in place of the password. */
   readonly offline?: boolean
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface TokenAnswer extends Token {
@@ -43,7 +45,9 @@ export interface TokenAnswer extends Token {
  */
 export async function requestToken(next: Send, question: TokenQuestion): Promise<TokenAnswer> {
   const realm = realmOf(question)
-  const send = withRetry(next)
+  const { signal } = question
+  const retried = withRetry(next)
+  const send: Send = request => retried(signal === undefined ? request : { ...request, signal })
   const response =
     question.credentials?.identityToken === undefined
       ? await askWithPassword(send, realm, question)
@@ -54,7 +58,13 @@ export async function requestToken(next: Send, question: TokenQuestion): Promise
   }
   if (response.status !== 200) {
     await response.body.discard()
-    throw new StrataError('unavailable', 'STRATA_TOKEN_SERVICE', `Cannot get a token from "${realm.host}": it answers ${response.status}`)
+    const hint = laterHint(response)
+    throw new StrataError(
+      'unavailable',
+      'STRATA_TOKEN_SERVICE',
+      `Cannot get a token from "${realm.host}": it answers ${response.status}`,
+      hint === undefined ? {} : { hint },
+    )
   }
   return parseAnswer(await readAtMost(response.body, MAX_TOKEN_BYTES, `the token of "${realm.host}"`), realm)
 }
@@ -151,14 +161,15 @@ const isToken = (value: unknown): value is string => typeof value === 'string' &
 export const basicHeader = (username: string, password: string): string =>
   `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 
-export function unauthorized(origin: string): StrataError {
+/** @param missing the credential helper that might have had some, and is not installed */
+export function unauthorized(origin: string, missing?: string): StrataError {
   const { host } = new URL(origin)
   return new StrataError(
     'unauthorized',
     'STRATA_UNAUTHORIZED',
     `Cannot use registry "${host}": it wants credentials, or others than these`,
     {
-      hint: 'Sign in with `strata login`, naming the registry as images do.',
+      hint: `${missing === undefined ? '' : `The credential helper ${missing} of config.json is not installed. `}Sign in with \`strata login\`, naming the registry as images do.`,
     },
   )
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { StrataError, systemError } from '../base/index.ts'
+import { isStrataError, StrataError, systemError } from '../base/index.ts'
 
 /** The two files, PEM, by which we say who we are; one file may have both. */
 export interface ClientCertificate {
@@ -68,7 +68,16 @@ const STATES: Readonly<Record<string, string>> = {
 /** What TLS alerts say where a certificate of ours is wanted. RFC 8446 section 6.2 */
 const CLIENT_ALERTS = /certificate.required|bad.certificate|unknown.ca|handshake.failure/i
 
-/** What is wrong between a host and us, where it is about certificates; in our words, since Node's advice is about Node. */
+/** The reason in what OpenSSL says of a connection: `error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:…`. */
+const TLS_FAULT = /:SSL routines:[^:\n]*:([^:\n]+)/
+/** What OpenSSL calls the bytes of those who speak something else. */
+const NO_TLS: ReadonlySet<string> = new Set(['wrong version number', 'packet length too long', 'record layer failure', 'http request'])
+
+const NO_TLS_CODE = 'STRATA_REGISTRY_NO_TLS'
+
+export const speaksNoTls = (error: unknown): boolean => isStrataError(error) && error.code === NO_TLS_CODE
+
+/** What is wrong between a host and us, where it is about TLS and certificates; in our words, since Node's advice is about Node. */
 export function trustError({ host }: URL, cause: unknown): StrataError | undefined {
   const code = codeOf(cause)
   const refused = (state: string, hint: string): StrataError =>
@@ -87,7 +96,16 @@ export function trustError({ host }: URL, cause: unknown): StrataError | undefin
       `Put the certificate and its key into /etc/containers/certs.d/${host}/ as client.cert and client.key.`,
     )
   }
-  return undefined
+  const fault = TLS_FAULT.exec(messageOf(cause))?.[1]
+  if (fault !== undefined && NO_TLS.has(fault)) {
+    return new StrataError('unavailable', NO_TLS_CODE, `Cannot reach registry "${host}": it does not speak TLS`, {
+      cause,
+      hint: 'If it may be used without, set "insecure = true" for it in registries.conf, or name it in "insecure-registries" of daemon.json.',
+    })
+  }
+  return fault === undefined ? undefined : refused(`TLS fails (${fault})`, 'Check the address and the port.')
 }
+
+const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : '')
 
 const codeOf = (cause: unknown): string => (cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : '')

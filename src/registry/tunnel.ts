@@ -2,6 +2,7 @@ import http, { type IncomingMessage } from 'node:http'
 import https, { type AgentOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { connect, type ConnectionOptions } from 'node:tls'
+import { ProxyRefusal } from './proxyRefusal.ts'
 
 type Connected = (error: Error | null, stream: Duplex) => void
 
@@ -39,10 +40,7 @@ export class TunnelAgent extends https.Agent {
       },
     })
     const fail = (error: Error): void => callback?.(error, undefined as unknown as Duplex)
-    const timer = setTimeout(
-      () => asked.destroy(new Error(`the proxy does not answer within ${this.#timeoutMs / 1000} s`)),
-      this.#timeoutMs,
-    )
+    const timer = setTimeout(() => asked.destroy(new Error(`it does not answer within ${this.#timeoutMs / 1000} s`)), this.#timeoutMs)
     asked.once('close', () => clearTimeout(timer))
     asked.once('error', fail)
     // A proxy that refuses answers as to any other request, or as to this one.
@@ -63,4 +61,4 @@ export class TunnelAgent extends https.Agent {
   }
 }
 
-const refusal = ({ statusCode }: IncomingMessage): Error => new Error(`its proxy answers ${statusCode}`)
+const refusal = ({ statusCode = 0 }: IncomingMessage): Error => new ProxyRefusal(statusCode)

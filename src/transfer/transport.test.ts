@@ -85,3 +85,17 @@ test('a name without end is refused at once', () => {
   assert.throws(() => parseTransport(`oci:x:${'a'.repeat(1000)}!`), { code: 'STRATA_TRANSPORT_INVALID' })
   assert.ok(performance.now() - before < 500)
 })
+
+test('parseTransport() repeats no password', () => {
+  for (const text of [
+    'docker://ann:s3cret@host.test/x',
+    'docker:ann:s3cret@host.test/x',
+    'ann:s3cret@host.test/x',
+    'https://ann:s3cret@h.test/x',
+  ])
+    assert.throws(
+      () => parseTransport(text),
+      (error: unknown) => isStrataError(error) && !/s3cret/.test(error.message + error.hint),
+      text,
+    )
+})

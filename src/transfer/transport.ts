@@ -1,5 +1,5 @@
 import { StrataError } from '../base/index.ts'
-import { parseReference, quoted, type Reference, withDefaultTag } from '../oci/index.ts'
+import { parseReference, quoted, type Reference, withDefaultTag, withoutPassword } from '../oci/index.ts'
 
 /** A place that has images, and which of them is meant. containers-transports(5); `strata` is the store of this root. */
 export type Transport =
@@ -32,7 +32,7 @@ export function parseTransport(text: string): Transport {
   const [kind, details] = [text.slice(0, Math.max(colon, 0)), text.slice(colon + 1)]
   switch (kind) {
     case 'docker':
-      if (!details.startsWith('//')) throw invalid(text, 'docker: is followed by //', `Write docker://${details}.`)
+      if (!details.startsWith('//')) throw invalid(text, 'docker: is followed by //', 'Write docker://REF.')
       return { kind, reference: withDefaultTag(parseReference(details.slice(2))) }
     case 'docker-archive': {
       const { path, rest } = splitArchivePath(text, details)
@@ -87,7 +87,12 @@ function positionIn(details: string | undefined): number | undefined {
 }
 
 function invalid(text: string, state: string, hint?: string): StrataError {
-  return new StrataError('invalidArgument', 'STRATA_TRANSPORT_INVALID', `Cannot parse image location ${quoted(text)}: ${state}`, {
-    ...(hint === undefined ? {} : { hint }),
-  })
+  return new StrataError(
+    'invalidArgument',
+    'STRATA_TRANSPORT_INVALID',
+    `Cannot parse image location ${quoted(withoutPassword(text))}: ${state}`,
+    {
+      ...(hint === undefined ? {} : { hint }),
+    },
+  )
 }

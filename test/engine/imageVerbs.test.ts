@@ -284,6 +284,16 @@ describe('save and load', () => {
   })
 })
 
+test('pull, push and run say what they are about before they find out that it is not there', async () => {
+  const name = '127.0.0.1:1/nowhere'
+  const pull = await run('pull', name)
+  assert.deepEqual([pull.code, pull.stdout], [1, 'Using default tag: latest\n'])
+  const push = await run('push', name)
+  assert.deepEqual([push.code, push.stdout], [1, `Using default tag: latest\nThe push refers to repository [${name}]\n`])
+  const ran = await run('run', name)
+  assert.match(ran.stderr, /^Unable to find image '127\.0\.0\.1:1\/nowhere:latest' locally\nstrata: Cannot reach/)
+})
+
 describe('push', () => {
   test('push sends once, mounts across repositories, pushes all tags, and comes back with the same digest', async () => {
     const tar = join(scratch, 'rootfs.tar')
@@ -298,6 +308,9 @@ describe('push', () => {
     assert.ok(again.some(line => line.endsWith(': Layer already exists')))
     assert.equal(again.at(-1), first.at(-1))
     assert.equal((await lines('push', '-a', '-q', `${registry.address}/p/one`)).length, 1)
+    await lines('tag', `${registry.address}/p/one:1`, `${registry.address}/p/one`)
+    const untagged = await lines('push', `${registry.address}/p/one`)
+    assert.deepEqual(untagged.slice(0, 2), ['Using default tag: latest', first[0]])
     await lines('tag', `${registry.address}/p/one:1`, `${registry.address}/p/two:1`)
     assert.ok((await lines('push', `${registry.address}/p/two:1`)).some(line => line.endsWith(': Mounted from p/one')))
     await lines('push', '-q', '--compression', 'zstd', `${registry.address}/p/one:2`)

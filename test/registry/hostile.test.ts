@@ -107,7 +107,7 @@ test('hostile #58: a registry that is not this machine by its name is never spok
         })
         await repository.manifest('1')
       },
-      { kind: 'unavailable', code: 'STRATA_REGISTRY_UNREACHABLE' },
+      { kind: 'unavailable', code: 'STRATA_REGISTRY_NO_TLS' },
     )
   }
   assert.ok(server.lines.length > 0, 'it was reached')

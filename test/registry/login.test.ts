@@ -113,10 +113,11 @@ describe('strata login, with a registry that wants passwords', () => {
       assert.equal((await strata(['login', '-u', 'ann', '--password-stdin', server], PASSWORD)).code, 0, server)
       assert.deepEqual(Object.keys(((await config()) as { auths: object }).auths), [registry.address])
     }
-    for (const server of ['host', 'a b.example', 'r.example:99999', 'user@r.example']) {
+    for (const server of ['host', 'a b.example', 'r.example:99999', 'user@r.example', 'user:s3cret@r.example']) {
       const wrong = await strata(['login', '-u', 'ann', '--password-stdin', server], PASSWORD)
       assert.equal(wrong.code, 1)
       assert.match(wrong.stderr, /^strata: Cannot use registry "/)
+      assert.doesNotMatch(wrong.stderr, /s3cret/)
     }
   })
 

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { readAtMost, streamOf } from '../../src/base/index.ts'
+import { type Progress, readAtMost, StrataError, streamOf } from '../../src/base/index.ts'
 import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { sourceOf } from '../support/blobSources.ts'
@@ -94,7 +94,9 @@ test('connectRepository() signs in with the credentials of config.json, and only
     return true
   })
   await using nobody = await connect(`${registry.address}/app`)
-  await assert.rejects(nobody.manifest('1'), { kind: 'unauthorized' })
+  await assert.rejects(nobody.manifest('1'), { kind: 'unauthorized', hint: /^Sign in/ })
+  await using copied = await connect(`${registry.address}/app`, await configDirectoryWith({ credsStore: 'elsewhere' }))
+  await assert.rejects(copied.manifest('1'), { kind: 'unauthorized', hint: /^The credential helper docker-credential-elsewhere .*login/ })
 })
 
 test('connectRepository() rejects when nothing answers', async () => {
@@ -237,4 +239,40 @@ test('tags() gives one page after the other, from the registry alone', async () 
   await using repository = await connect(`${server.address}/app`)
   assert.deepEqual(await Array.fromAsync(repository.tags()), ['after-start', 'after-a', 'after-b'])
   assert.deepEqual(elsewhere, [])
+})
+
+test('a request that waits for its retry, or whose answer is under way, ends with the reason of its signal', async () => {
+  await using server = await lyingServer((request, response) => {
+    if (request.url!.includes('/manifests/')) response.writeHead(429, { 'retry-after': '20' }).end()
+    else response.writeHead(200, { 'content-length': 300_000 }).write(LAYER.subarray(0, 1000))
+  })
+  const reason = new StrataError('cancelled', 'STRATA_TERMINATED', 'interrupted by SIGTERM')
+  const interrupt = (): AbortSignal => {
+    const controller = new AbortController()
+    setTimeout(() => controller.abort(reason), 100)
+    return controller.signal
+  }
+  await using repository = await connect(`${server.address}/app`)
+  await assert.rejects(repository.manifest('1', { signal: interrupt() }), reason)
+  const bytes = await repository.open(layer, { signal: interrupt() })
+  await assert.rejects(readAtMost(bytes, LAYER.length), reason)
+})
+
+test('a registry that wants to be left alone for long is not waited for, and for a while is told of', async () => {
+  let asked = 0
+  await using server = await lyingServer((request, response) => {
+    asked += 1
+    const after = request.url!.endsWith('/long') ? '3600' : asked === 1 ? '3' : '0'
+    if (asked === 2) response.writeHead(404).end()
+    else response.writeHead(429, { 'retry-after': after }).end()
+  })
+  await using repository = await connect(`${server.address}/app`)
+  const told: Progress[] = []
+  await assert.rejects(repository.manifest('1', { onProgress: progress => told.push(progress) }), { code: 'STRATA_NO_SUCH_MANIFEST' })
+  assert.deepEqual(told, [{ id: '', status: `Waiting 3 s for registry "${server.address}"` }])
+  await assert.rejects(repository.manifest('long'), {
+    kind: 'resourceExhausted',
+    hint: 'The registry allows no more requests now; try again in 60 minutes.',
+  })
+  assert.equal(asked, 3)
 })

@@ -240,16 +240,57 @@ describe('a registry behind a proxy', () => {
       use('registry.test', await known('registry.test'), { HTTPS_PROXY: `http://ann:s3cret@${proxy.address}` }),
       (error: unknown) => {
         assert.ok(isStrataError(error, 'unavailable'))
-        assert.match(error.message, /407/)
+        assert.equal(error.message, `Cannot reach registry "registry.test" through the proxy "${proxy.address}": it answers 407`)
         assert.doesNotMatch(JSON.stringify(error) + String(error) + String(error.hint), /s3cret|YW5u/)
         return true
       },
     )
+    // Asking again does not help.
+    assert.equal(proxy.asked.length, 1)
     await assert.rejects(use('registry.test', await known('registry.test'), { HTTPS_PROXY: 'socks5://u:s3cret@x' }), {
       code: 'STRATA_PROXY_INVALID',
       message: 'Cannot use the proxy of $HTTPS_PROXY: it is no http or https URL',
     })
   })
+})
+
+test('a registry that does not speak TLS, or a proxy that is not there, is told as that', async () => {
+  const plain = createServer((_, response) => response.end('{}')).listen(0, '0.0.0.0')
+  await once(plain, 'listening')
+  const { port } = plain.address() as { port: number }
+  try {
+    // A name that leads here, and does not say so.
+    await assert.rejects(use(`0.0.0.0:${port}`, await machineFiles(scratch)), (error: unknown) => {
+      assert.ok(isStrataError(error, 'unavailable'))
+      assert.equal(error.message, `Cannot reach registry "0.0.0.0:${port}": it does not speak TLS`)
+      assert.match(error.hint!, /insecure = true.*insecure-registries/)
+      return true
+    })
+  } finally {
+    plain.closeAllConnections()
+    plain.close()
+  }
+  const sender = httpSender({ variables: { HTTPS_PROXY: 'http://u:s3cret@127.0.0.1:1', HTTP_PROXY: 'http://u:s3cret@127.0.0.1:1' } })
+  for (const scheme of ['https', 'http']) {
+    await assert.rejects(sender.send({ method: 'GET', url: new URL(`${scheme}://registry.test/`), headers: {} }), {
+      message: 'Cannot reach registry "registry.test" through the proxy "127.0.0.1:1": connect ECONNREFUSED 127.0.0.1:1',
+      hint: 'Check the name, the proxy (of $HTTPS_PROXY or $HTTP_PROXY) and that the registry is running.',
+    })
+  }
+  sender.close()
+})
+
+test('a registry of this machine that breaks off without TLS is not told as one that lacks it', async () => {
+  const broken = createSocketServer(socket => {
+    socket.on('error', () => undefined)
+    socket.once('data', chunk => (chunk[0] === 0x16 ? socket.end('HTTP/1.1 400 Bad Request\r\n\r\n') : socket.destroy()))
+  }).listen(0, '127.0.0.1')
+  await once(broken, 'listening')
+  const { port } = broken.address() as { port: number }
+  await assert.rejects(use(`127.0.0.1:${port}`, await machineFiles(scratch)), {
+    message: `Cannot reach registry "127.0.0.1:${port}": socket hang up`,
+  })
+  broken.close()
 })
 
 test('hostile #59: a host that lets nobody in, or says nothing, is given up', async () => {

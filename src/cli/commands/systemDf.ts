@@ -43,7 +43,7 @@ export const command: Command = defineCommand({
   },
 })
 
-function usageRows({ images, layersBytes, containers, volumes, cache }: DiskUsage): readonly UsageRow[] {
+function usageRows({ images, layersBytes, interruptedBytes, containers, volumes, cache }: DiskUsage): readonly UsageRow[] {
   const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
   const activeImages = images.filter(image => (image.containers ?? 0) > 0)
   const activeContainers = containers.filter(({ status }) => status === 'running' || status === 'paused' || status === 'restarting')
@@ -59,8 +59,8 @@ function usageRows({ images, layersBytes, containers, volumes, cache }: DiskUsag
       type: 'Images',
       total: images.length,
       active: activeImages.length,
-      bytes: layersBytes,
-      reclaimableBytes: Math.max(0, layersBytes - imagesUsed),
+      bytes: layersBytes + interruptedBytes,
+      reclaimableBytes: Math.max(0, layersBytes - imagesUsed) + interruptedBytes,
     },
     {
       type: 'Containers',

@@ -5,10 +5,10 @@ import { test } from 'node:test'
 import { withProgress } from './progress.ts'
 import { formatProgress } from './terminalLines.ts'
 
-function output(terminal: boolean): { readonly stream: PassThrough; readonly text: () => string } {
+function output(terminal: boolean, size = { columns: 120, rows: 24 }): { readonly stream: PassThrough; readonly text: () => string } {
   const chunks: Buffer[] = []
   const stream = new PassThrough().on('data', (chunk: Buffer) => chunks.push(chunk))
-  if (terminal) Object.assign(stream, { isTTY: true, columns: 120, rows: 24 })
+  if (terminal) Object.assign(stream, { isTTY: true, ...size })
   return { stream, text: () => Buffer.concat(chunks).toString() }
 }
 
@@ -44,4 +44,10 @@ test('withProgress() prints each status once where there is no terminal, and not
     })
     assert.equal(text(), quiet ? '' : 'x: Pull complete\n')
   }
+})
+
+test('withProgress() takes a terminal without a size for one whose size is not known', async () => {
+  const { stream, text } = output(true, { columns: 0, rows: 0 })
+  await withProgress(stream, false, async onProgress => onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 }))
+  assert.equal(stripVTControlCharacters(text()), 'x: Downloading       1B/2B\n')
 })

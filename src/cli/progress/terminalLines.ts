@@ -20,7 +20,7 @@ export class TerminalLines {
 
   constructor(output: TerminalOutput) {
     this.#output = output
-    this.#draw = createLogUpdate(output)
+    this.#draw = createLogUpdate(withKnownSize(output))
   }
 
   show(progress: Progress): void {
@@ -44,9 +44,23 @@ export class TerminalLines {
 
   #redraw(): void {
     this.#timer = undefined
-    const columns = this.#output.columns ?? 80
+    const columns = knownSize(this.#output.columns) ?? 80
     this.#draw([...this.#lines.values()].map(progress => formatProgress(progress, columns)).join('\n'))
   }
+}
+
+/** A terminal that nobody has told its size, such as one of `script` without a terminal around it, says 0. */
+const knownSize = (size: number | undefined): number | undefined => (size === 0 ? undefined : size)
+
+/** What is drawn on a terminal of no rows would be nothing. */
+function withKnownSize(output: TerminalOutput): NodeJS.WritableStream {
+  return new Proxy(output, {
+    get(target, name) {
+      if (name === 'columns' || name === 'rows') return knownSize(target[name])
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 /** `4f4fb700ef54: Downloading [=====>      ]  1.049MB/27.5MB`. @param columns the terminal's width */

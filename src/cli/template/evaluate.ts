@@ -6,6 +6,8 @@ import { formatValue, isNil, isObject, isTrue, NIL_MAP, NIL_POINTER, NIL_SLICE, 
 export interface Shape {
   /** Fields that may be absent; any other absent field is a mistake in the template. */
   readonly optional: ReadonlySet<string>
+  /** What text, numbers and truths are where they are absent: Go has no null of these. */
+  readonly zeros: ReadonlyMap<string, string | number | boolean>
   /** Fields whose null is an empty map, or a nil pointer; of all others it is an empty list. */
   readonly maps: ReadonlySet<string>
   readonly pointers: ReadonlySet<string>
@@ -202,7 +204,7 @@ class Run {
     }
     if (!isObject(owner)) throw this.#wrong(operand, `can't evaluate field ${name} in type ${typeof owner}`)
     if (Object.hasOwn(owner, name)) return this.#known(name, owner[name])
-    if (this.#shape.optional.has(name)) return this.#known(name, null)
+    if (this.#shape.optional.has(name) || this.#shape.zeros.has(name)) return this.#known(name, null)
     // Go's struct fields are capitalised; other names are keys of a map, where absence is no mistake.
     if (!/^\p{Lu}/u.test(name)) return undefined
     throw this.#wrong(operand, `map has no entry for key "${name}"`)
@@ -210,6 +212,8 @@ class Run {
 
   #known(name: string, value: Value): Value {
     if (value !== null && value !== undefined) return value
+    const zero = this.#shape.zeros.get(name)
+    if (zero !== undefined) return zero
     if (this.#shape.maps.has(name)) return NIL_MAP
     return this.#shape.pointers.has(name) ? NIL_POINTER : NIL_SLICE
   }

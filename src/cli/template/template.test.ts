@@ -122,7 +122,12 @@ describe('compileTemplate()', () => {
     HostConfig: { PidsLimit: null },
     NetworkSettings: { Ports: { '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '8080' }], '81/tcp': null } },
   }
-  const SHAPE = { optional: new Set(['Health']), maps: new Set(['Labels', 'Volumes']), pointers: new Set(['Health', 'PidsLimit']) }
+  const SHAPE = {
+    optional: new Set(['Health']),
+    zeros: new Map([['User', '']]),
+    maps: new Set(['Labels', 'Volumes']),
+    pointers: new Set(['Health', 'PidsLimit']),
+  }
   const inspected = (template: string): string => compileTemplate(template, SHAPE)(INSPECTED)
 
   const CASES: readonly (readonly [string, string, string])[] = [

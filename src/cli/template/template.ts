@@ -3,7 +3,7 @@ import { evaluateTemplate, type Shape } from './evaluate.ts'
 import { FUNCTION_NAMES } from './functions.ts'
 import { parseTemplate } from './parse.ts'
 
-const PLAIN: Shape = { optional: new Set(), maps: new Set(), pointers: new Set() }
+const PLAIN: Shape = { optional: new Set(), zeros: new Map(), maps: new Set(), pointers: new Set() }
 
 /**
  * Compiles a format as docker's `--format` takes it: Go's template language without `define`,

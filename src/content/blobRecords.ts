@@ -1,3 +1,4 @@
+import { StrataError } from '../base/index.ts'
 import type { Metadata } from '../metadata/index.ts'
 import { type DiffId, type Descriptor, type Digest, parseDiffId, parseDigest } from '../oci/index.ts'
 import type { BlobInfo, BlobState } from './store.ts'
@@ -128,14 +129,24 @@ export class BlobRecords {
       .map(row => row.repository)
   }
 
+  /**
+   * Notes which layer a blob holds. Bytes hold one layer for ever: who says another one has verified nothing.
+   *
+   * @throws StrataError `dataLoss` (STRATA_LAYER_MISMATCH) for a blob that is known to hold another layer
+   */
   setLayer(blob: Descriptor, diffId: DiffId): void {
-    this.#metadata.run(
-      'INSERT OR REPLACE INTO layer_blobs (digest, diff_id, media_type, size) VALUES (?, ?, ?, ?)',
+    const known = this.#metadata.get<{ diff_id: string }>(
+      `INSERT INTO layer_blobs (digest, diff_id, media_type, size) VALUES (?, ?, ?, ?)
+       ON CONFLICT (digest) DO UPDATE SET diff_id = diff_id
+       RETURNING diff_id`,
       blob.digest,
       diffId,
       blob.mediaType,
       blob.size,
-    )
+    )?.diff_id
+    if (known === diffId) return
+    const state = `it holds layer ${known}`
+    throw new StrataError('dataLoss', 'STRATA_LAYER_MISMATCH', `Cannot take blob ${blob.digest} for layer ${diffId}: ${state}`)
   }
 
   layerOf(digest: Digest): DiffId | undefined {

@@ -168,6 +168,20 @@ test('recordDerivable() makes a blob that the deriver gives out, verified', asyn
   await assert.rejects(read(opened.content, target), { code: 'STRATA_DIGEST_MISMATCH' })
 })
 
+test('a blob holds the layer that it was first verified to hold, and none that is said later', () => {
+  using opened = openNew()
+  const { content } = opened
+  const [good, evil] = [layer('good'), layer('evil')]
+  content.setUncompressed(good.target, good.diffId)
+  content.setUncompressed({ ...good.target, mediaType: MEDIA_TYPES.layerGzip }, good.diffId)
+  const contradiction = { kind: 'dataLoss', code: 'STRATA_LAYER_MISMATCH' }
+  assert.throws(() => content.setUncompressed(good.target, evil.diffId), contradiction)
+  assert.throws(() => content.recordDerivable(good.target, evil.diffId), contradiction)
+  assert.equal(content.diffIdOf(good.target.digest), good.diffId)
+  assert.deepEqual(content.blobsOf(good.diffId), [good.target])
+  assert.deepEqual(content.blobsOf(evil.diffId), [])
+})
+
 test('release() gives bytes back only when they can be had again', async () => {
   using opened = openNew()
   const { content } = opened

@@ -163,6 +163,8 @@ export class DiskContentStore implements ContentStore {
   /**
    * Records a blob whose bytes can be made from a layer at any time: for an uncompressed one the layer's tar itself.
    * A blob that is kept stays kept.
+   *
+   * @throws StrataError `dataLoss` (STRATA_LAYER_MISMATCH) for a blob that is known to hold another layer
    */
   recordDerivable(target: Descriptor, diffId: DiffId, options: CommitOptions = {}): void {
     this.#metadata.transaction(() => {
@@ -210,7 +212,11 @@ export class DiskContentStore implements ContentStore {
     return new UploadRecords(this.#metadata, repository)
   }
 
-  /** Notes, after it was verified, that a layer blob holds this layer. The blob need not be here. */
+  /**
+   * Notes, after it was verified, that a layer blob holds this layer. The blob need not be here.
+   *
+   * @throws StrataError `dataLoss` (STRATA_LAYER_MISMATCH) for a blob that is known to hold another layer
+   */
   setUncompressed(blob: Descriptor, diffId: DiffId): void {
     this.#records.setLayer(blob, diffId)
   }

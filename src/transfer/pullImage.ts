@@ -85,7 +85,7 @@ async function pullOnce(
   // layer than the config says: what is not known to belong together is read.
   for (const [position, layer] of manifest.layers.entries()) {
     const diffId = diffIds[position]!
-    if (layer.digest === parseDigest(diffId)) continue
+    if (isPlain(layer, diffId)) continue
     if (content.diffIdOf(layer.digest) !== diffId || !(await content.has(layer))) missing.add(position)
   }
   for (const position of manifest.layers.keys()) report(position, missing.has(position) ? 'Pulling fs layer' : 'Already exists')

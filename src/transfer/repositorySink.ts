@@ -91,7 +91,9 @@ export class RepositorySink implements GraphSink {
     const diffId = content?.diffIdOf(layer.digest)
     const wanted = compressedType(layer.mediaType, compression)
     if (content === undefined || diffId === undefined) return []
-    const forms = content.blobsOf(diffId).filter(form => layerCompression(form.mediaType) === compression)
+    // Some manifest may have called the plain tar a compressed one.
+    const others = content.blobsOf(diffId).filter(form => form.digest !== layer.digest)
+    const forms = others.filter(form => layerCompression(form.mediaType) === compression)
     return forms.map(form => ({ ...form, mediaType: wanted }))
   }
 

@@ -194,6 +194,17 @@ test('hostile #53: pullImage() takes no blob that is here for another layer that
   assert.equal(stores.images.list().length, 2)
 })
 
+test('pullImage() has the blob of a plain layer that its manifest calls a compressed one', async () => {
+  using stores = openStores()
+  await using first = await lyingServer(registryOf(publish([ONE]), []))
+  await pull(stores, first.address)
+  const plain = publish([ONE], { plain: true })
+  const manifest = Buffer.from(plain.manifest.toString().replace(`"${MEDIA_TYPES.layer}"`, `"${MEDIA_TYPES.layerGzip}"`))
+  await using server = await lyingServer(registryOf({ ...plain, manifest }, []))
+  await pull(stores, server.address)
+  assert.equal((await stores.content.stat(plain.layers[0]!.digest))?.state, 'kept')
+})
+
 test('hostile #53: a pull ends whose lowest layer is not to be had, whichever driver waits for it', async () => {
   const image = publish([ONE, TWO, tarOf({ top: 'top' })])
   await using server = await lyingServer(

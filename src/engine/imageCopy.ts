@@ -95,7 +95,7 @@ async function copyToPlace(
   to: Exclude<Transport, StrataPlace>,
   options: LimitedCall,
 ): Promise<Descriptor> {
-  const { copyGraph, reportedSink, withRoot } = await import('../transfer/index.ts')
+  const { copyGraph, reportedSink, sentAgain, withRoot } = await import('../transfer/index.ts')
   const { root, select } = await choose(source, options)
   await checkTrust(source, root)
   const { onProgress, signal } = options
@@ -107,13 +107,15 @@ async function copyToPlace(
     ...options,
     neighbours: source.repository === undefined ? [] : [source.repository],
   })
-  const copied = await copyGraph(withRoot(blobs, root), reportedSink(target, onProgress), root.descriptor, {
-    ...call,
-    ...(select === undefined ? {} : { select }),
+  return await sentAgain(async () => {
+    const copied = await copyGraph(withRoot(blobs, root), reportedSink(target, onProgress), root.descriptor, {
+      ...call,
+      ...(select === undefined ? {} : { select }),
+    })
+    if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
+    await target.finish(copied, call)
+    return copied.descriptor
   })
-  if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
-  await target.finish(copied, call)
-  return copied.descriptor
 }
 
 async function checkTrust(source: CopySource, { descriptor }: GraphRoot): Promise<void> {

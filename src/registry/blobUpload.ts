@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type CallOptions, type ErrorKind, isStrataError, StrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import type { Descriptor, Digest } from '../oci/index.ts'
-import { answerError } from './registryError.ts'
+import { pushError } from './registryError.ts'
 import { delayMs, isUnreachable, LATER, retryAfterMs } from './retry.ts'
 import type { HttpResponse, Send } from './send.ts'
 
@@ -170,7 +170,7 @@ class BlobUpload {
   async #refused(response: HttpResponse): Promise<StrataError> {
     this.#isBehind = response.status === 416
     this.#waitMs = LATER.has(response.status) ? retryAfterMs(response) : undefined
-    return answerError(`push ${this.#target.digest} to "${this.#host.name}"`, response)
+    return pushError(`${this.#target.digest} to "${this.#host.name}"`, response)
   }
 }
 

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { type Stats, statSync } from 'node:fs'
 import { type ByteStream, errnoOf, fileStream, StrataError, systemError } from '../base/index.ts'
 import { decompress, detectCompression } from '../compression/index.ts'
 import { blobPath, type Digest, IMAGE_LAYOUT } from '../oci/index.ts'
@@ -20,13 +20,14 @@ import { SinceMark } from './sinceMark.ts'
  * An archive with both forms (Docker writes that since 25) is read as the OCI layout that it is, so that manifests keep their
  * digests. Layers are read where they lie; a stream or a compressed archive is written to `scratch` first.
  *
- * @param source the path of a file or directory, or the bytes of an archive
+ * @param source the path of a file, a pipe or a directory, or the bytes of an archive
  * @param scratch an existing directory
  * Rejects with `invalidArgument` (STRATA_ARCHIVE_INVALID) for what holds no images, and `dataLoss` for what lacks something.
  */
 export async function openImages(source: string | ByteStream, scratch: string): Promise<ArchiveSource> {
-  if (typeof source === 'string' && isDirectory(source)) return readImages(new DirectoryFiles(source), async () => undefined)
-  const plain = await plainArchive(source, scratch)
+  const facts = typeof source === 'string' ? factsOf(source) : undefined
+  if (typeof source === 'string' && facts?.isDirectory()) return readImages(new DirectoryFiles(source), async () => undefined)
+  const plain = await plainArchive(source, { scratch, isFile: facts?.isFile() === true })
   const close = async (): Promise<void> => plain[Symbol.asyncDispose]()
   try {
     return await readImages(await ArchiveFile.open(plain.path, plain.name), close)
@@ -36,9 +37,9 @@ export async function openImages(source: string | ByteStream, scratch: string): 
   }
 }
 
-function isDirectory(path: string): boolean {
+function factsOf(path: string): Stats {
   try {
-    return statSync(path).isDirectory()
+    return statSync(path)
   } catch (error) {
     throw systemError(`read "${path}"`, error)
   }
@@ -107,12 +108,16 @@ interface PlainArchive extends AsyncDisposable {
 }
 
 /**
- * Makes sure that an archive can be read at any place: a plain file is used where it is, a stream or
- * a compressed file is written to `scratch` first, into a file without a name, which ends with this process at the latest.
+ * Makes sure that an archive can be read at any place: a plain file is used where it is; a stream, which a pipe is by its
+ * path, too, or a compressed file is written to `scratch` first, into a file without a name, which ends with this process at
+ * the latest.
  */
-async function plainArchive(source: string | ByteStream, scratch: string): Promise<PlainArchive> {
+async function plainArchive(
+  source: string | ByteStream,
+  { scratch, isFile }: { readonly scratch: string; readonly isFile: boolean },
+): Promise<PlainArchive> {
   const name = typeof source === 'string' ? source : 'standard input'
-  if (typeof source === 'string' && detectCompression(await firstBytes(source)) === 'none') {
+  if (typeof source === 'string' && isFile && detectCompression(await firstBytes(source)) === 'none') {
     return { path: source, name, [Symbol.asyncDispose]: async () => undefined }
   }
   const file = await openScratchFile(scratch)

@@ -97,7 +97,7 @@ async function copyToPlace(
   to: Exclude<Transport, StrataPlace>,
   options: LimitedCall,
 ): Promise<Descriptor> {
-  const { copyGraph, reportedSink, withRoot } = await import('../transfer/index.ts')
+  const { copyGraph, reportedSink, sentAgain, withRoot } = await import('../transfer/index.ts')
   const { archive } = source
   if (archive?.since !== undefined) throw archive.since.notWhole(archive.title)
   const { root, select } = await choose(source, options)
@@ -112,12 +112,15 @@ async function copyToPlace(
     ...options,
     neighbours: source.repository === undefined ? [] : [source.repository],
   })
-  const copied = await copyGraph(withRoot(blobs, root), reportedSink(target, onProgress), root.descriptor, {
-    ...call,
-    ...(select === undefined ? {} : { select }),
+  return await sentAgain(async () => {
+    const copied = await copyGraph(withRoot(blobs, root), reportedSink(target, onProgress), root.descriptor, {
+      ...call,
+      ...(select === undefined ? {} : { select }),
+    })
+    if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
+    await target.finish(copied, call)
+    return copied.descriptor
   })
-  await target.finish(copied, call)
-  return copied.descriptor
 }
 
 /** Blobs go as they are: only an index that loses entries becomes another one, and its documents tell that before anything is sent. */

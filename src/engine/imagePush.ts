@@ -33,7 +33,7 @@ export async function pushImages(
     references.map(async reference => ({ reference, ...(await rootHere(stores, reference, { text, platforms })) })),
   )
   const { connectRepository, RateLimit } = await import('../registry/index.ts')
-  const { copyGraph, RepositorySink, sendReferrers } = await import('../transfer/index.ts')
+  const { copyGraph, RepositorySink, sendReferrers, sentAgain } = await import('../transfer/index.ts')
   await using repository = await connectRepository(asked, {
     ...options,
     access: 'push',
@@ -48,15 +48,17 @@ export async function pushImages(
     if (platforms.length === 0 && isPartial)
       onProgress?.({ id: '', status: `${familiarName(reference)}: only the platforms that are here are pushed` })
     await using _lease = holdRoot(stores, root, image)
-    const copied = await copyGraph(stores.content, sink, root, {
-      select: isSelected,
-      ...(signal === undefined ? {} : { signal }),
-      ...(onProgress === undefined ? {} : { onProgress }),
+    const { digest, size } = await sentAgain(async () => {
+      const copied = await copyGraph(stores.content, sink, root, {
+        select: isSelected,
+        ...(signal === undefined ? {} : { signal }),
+        ...(onProgress === undefined ? {} : { onProgress }),
+      })
+      if (reference.digest !== undefined && copied.descriptor.digest !== reference.digest) throw otherDigest(reference)
+      await repository.putManifest(tag, copied, options)
+      await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
+      return copied.descriptor
     })
-    if (reference.digest !== undefined && copied.descriptor.digest !== reference.digest) throw otherDigest(reference)
-    await repository.putManifest(tag, copied, options)
-    await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
-    const { digest, size } = copied.descriptor
     if (image !== undefined) stores.images.addRepositoryDigest(reference, digest, image.manifest.digest)
     pushed.push({ tag, manifestDigest: digest, manifestBytes: size })
   }

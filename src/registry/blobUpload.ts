@@ -1,7 +1,7 @@
 import { type CallOptions, type ErrorKind, isStrataError, pause, StrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import type { Descriptor, Digest } from '../oci/index.ts'
-import { answerError } from './registryError.ts'
+import { pushError } from './registryError.ts'
 import { delayMs, isUnreachable, LATER, isTooLong, retryAfterMs } from './retry.ts'
 import { callOf, type HttpResponse, type Send } from './send.ts'
 
@@ -167,7 +167,7 @@ class BlobUpload {
   async #refused(response: HttpResponse): Promise<StrataError> {
     this.#isBehind = response.status === 416
     this.#waitMs = LATER.has(response.status) ? retryAfterMs(response) : undefined
-    return answerError(`push ${this.#target.digest} to "${this.#host.name}"`, response)
+    return pushError(`${this.#target.digest} to "${this.#host.name}"`, response)
   }
 }
 

@@ -66,7 +66,7 @@ export async function connectRegistry(
 
 function senderFor(host: RegistryHost, variables: RegistryEnvironment['variables'] | undefined): ReturnType<typeof httpSender> {
   return httpSender({
-    hostname: host.bases[0].hostname,
+    origins: host.bases.map(({ origin }) => origin),
     trust: host.trust,
     ...(variables === undefined ? {} : { variables }),
     ...(host.connectTimeoutMs === undefined ? {} : { connectTimeoutMs: host.connectTimeoutMs }),

@@ -5,8 +5,11 @@ import { proxyFor } from './proxy.ts'
 import { isUnknownAuthority, PUBLIC_TRUST, readTrust, type Trust } from './trust.ts'
 
 export interface ConnectionOptions {
-  /** The host that `trust` is about. Others, which it redirects to, are verified, and never see a client certificate of ours. */
-  readonly hostname?: string
+  /**
+   * The origins of the host that `trust` is about. Others, which it redirects to, are verified, and never see a client certificate of
+   * ours: another port may be another's.
+   */
+  readonly origins?: readonly string[]
   readonly trust?: Trust
   /** Where `HTTPS_PROXY` and its like are. Default the environment. */
   readonly variables?: Readonly<Record<string, string | undefined>>
@@ -47,7 +50,7 @@ export class Connections {
   async to(url: URL): Promise<Connection> {
     const { variables = process.env, connectTimeoutMs = CONNECT_TIMEOUT_MS, stallTimeoutMs = STALL_TIMEOUT_MS } = this.#options
     const isSecure = url.protocol === 'https:'
-    const isOwn = url.hostname === this.#options.hostname
+    const isOwn = this.#options.origins?.includes(url.origin) === true
     const proxy = proxyFor(url, variables)
     const authorities = this.#authorities
     const key = isSecure ? `https ${isOwn} ${authorities} ${proxy?.href}` : `http ${proxy?.href}`

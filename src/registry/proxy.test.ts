@@ -46,7 +46,14 @@ test('proxyFor() leaves out what NO_PROXY names', () => {
 })
 
 test('proxyFor() rejects what it cannot use, and does not repeat it', () => {
-  for (const address of ['socks5://u:s3cret@x', 'ftp://x', 'http://', 'http://u:s3cret@x:99999'])
+  for (const address of [
+    'socks5://u:s3cret@x',
+    'ftp://x',
+    'http://',
+    'http://u:s3cret@x:99999',
+    'http://u:s3cret%@x',
+    'http://%zzs3cret@x',
+  ])
     assert.throws(
       () => proxyFor(new URL('https://a.example'), { https_proxy: address }),
       (error: unknown) => {

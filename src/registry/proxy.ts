@@ -19,7 +19,22 @@ export function proxyFor(url: URL, variables: Variables): URL | undefined {
   if (proxy === undefined || (proxy.protocol !== 'http:' && proxy.protocol !== 'https:') || proxy.hostname === '') {
     throw new StrataError('invalidArgument', 'STRATA_PROXY_INVALID', `Cannot use the proxy of $${name}: it is no http or https URL`)
   }
+  if (!isDecodable(proxy.username) || !isDecodable(proxy.password)) {
+    const state = 'its user name or password has a % that is no escape'
+    throw new StrataError('invalidArgument', 'STRATA_PROXY_INVALID', `Cannot use the proxy of $${name}: ${state}`, {
+      hint: 'Write % as %25 there.',
+    })
+  }
   return proxy
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const variable = (variables: Variables, name: string): string => (variables[name] || variables[name.toLowerCase()] || '').trim()

@@ -1,4 +1,5 @@
 import { StrataError } from '../base/index.ts'
+import { quoted } from '../oci/index.ts'
 import type { HttpRequest, HttpResponse, Wrap } from './send.ts'
 
 const MAX_REDIRECTS = 10
@@ -19,7 +20,7 @@ export const withRedirects: Wrap = next => async request => {
     if (!REDIRECTS.has(response.status) || location === undefined || (request.method !== 'GET' && request.method !== 'HEAD'))
       return response
     await response.body.discard()
-    current = redirect(current, new URL(location, current.url))
+    current = redirect(current, location)
   }
   throw new StrataError(
     'unavailable',
@@ -28,7 +29,15 @@ export const withRedirects: Wrap = next => async request => {
   )
 }
 
-function redirect(request: HttpRequest, url: URL): HttpRequest {
+function redirect(request: HttpRequest, location: string): HttpRequest {
+  if (!URL.canParse(location, request.url.href)) {
+    throw new StrataError(
+      'unavailable',
+      'STRATA_REDIRECT_REFUSED',
+      `Cannot follow the redirect of "${request.url.host}": ${quoted(location)} is no address`,
+    )
+  }
+  const url = new URL(location, request.url)
   if (url.protocol !== 'https:' && (url.protocol !== 'http:' || request.url.protocol === 'https:')) {
     throw new StrataError(
       'unavailable',

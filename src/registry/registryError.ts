@@ -12,24 +12,48 @@ const KINDS: Readonly<Record<number, ErrorKind>> = {
   429: 'resourceExhausted',
 }
 
-const HINTS: Readonly<Record<number, string>> = {
+type Hints = Readonly<Record<number, string>>
+
+const HINTS: Hints = {
   401: 'Sign in with `strata login`, naming the registry as images do.',
   403: 'The credentials for this registry do not allow it.',
   404: 'Check the name; a private repository also answers like this without credentials.',
 }
 
-/** What an answer that is not the expected one means; reads its body. distribution-spec "Error Codes" @param action `push "x"` */
-export async function answerError(action: string, response: HttpResponse): Promise<StrataError> {
+const PUSH_HINTS: Hints = { ...HINTS, 404: 'Check the name; the registry may take nothing under it.' }
+/** What says that a manifest names what the registry has not. distribution-spec "Error Codes" */
+const MISSING_PARTS: ReadonlySet<unknown> = new Set(['MANIFEST_BLOB_UNKNOWN', 'BLOB_UNKNOWN'])
+
+/** What an answer that is not the expected one means; reads its body. distribution-spec "Error Codes" @param action `get "x"` */
+export function answerError(action: string, response: HttpResponse): Promise<StrataError> {
+  return explain(response, { action, hints: HINTS })
+}
+
+/** As `answerError`, of a push. @param what for messages: `to "x"` */
+export function pushError(what: string, response: HttpResponse): Promise<StrataError> {
+  return explain(response, { action: `push ${what}`, hints: PUSH_HINTS })
+}
+
+/** As `pushError`, of a manifest; `conflict` (STRATA_REGISTRY_LACKS_PARTS) where the registry has not all that it names. */
+export function manifestPushError(name: string, response: HttpResponse): Promise<StrataError> {
+  return explain(response, { action: `push the manifest of "${name}"`, hints: PUSH_HINTS, namesParts: true })
+}
+
+interface Asked {
+  readonly action: string
+  readonly hints: Hints
+  readonly namesParts?: boolean
+}
+
+async function explain(response: HttpResponse, { action, hints, namesParts = false }: Asked): Promise<StrataError> {
   const { status } = response
+  const { codes, text } = await readErrors(response)
+  const message = `Cannot ${action}: the registry answers ${status}${text === '' ? '' : ` (${text})`}`
+  if (namesParts && codes.some(code => MISSING_PARTS.has(code)))
+    return new StrataError('conflict', 'STRATA_REGISTRY_LACKS_PARTS', message, { hint: 'It has lost what was sent before: push again.' })
   const kind = KINDS[status] ?? (status >= 500 ? 'unavailable' : 'invalidArgument')
-  const hint = HINTS[status] ?? laterHint(response)
-  const message = await readMessage(response)
-  return new StrataError(
-    kind,
-    'STRATA_REGISTRY_ANSWER',
-    `Cannot ${action}: the registry answers ${status}${message === '' ? '' : ` (${message})`}`,
-    hint === undefined ? {} : { hint },
-  )
+  const hint = hints[status] ?? laterHint(response)
+  return new StrataError(kind, 'STRATA_REGISTRY_ANSWER', message, hint === undefined ? {} : { hint })
 }
 
 /** When to come again, where an answer says "later". */
@@ -47,20 +71,27 @@ function inWords(ms: number): string {
   return minutes < 120 ? `${minutes} minutes` : `${Math.ceil(minutes / 60)} hours`
 }
 
-async function readMessage(response: HttpResponse): Promise<string> {
+interface AnsweredErrors {
+  readonly codes: readonly unknown[]
+  /** The first, as it may be shown. */
+  readonly text: string
+}
+
+async function readErrors(response: HttpResponse): Promise<AnsweredErrors> {
   try {
-    const { errors } = JSON.parse((await readAtMost(response.body, MAX_ERROR_BYTES)).toString()) as {
+    const { errors = [] } = JSON.parse((await readAtMost(response.body, MAX_ERROR_BYTES)).toString()) as {
       errors?: readonly { code?: unknown; message?: unknown }[]
     }
-    const [first] = errors ?? []
+    const [first] = errors
     // Text of a stranger on our terminal: one printable line.
-    return [first?.code, first?.message]
+    const text = [first?.code, first?.message]
       .filter(part => typeof part === 'string' && part !== '')
       .join(': ')
       .replaceAll(/[^\x20-\x7e]/g, ' ')
       .slice(0, 300)
+    return { codes: errors.map(({ code }) => code), text }
   } catch {
     // Not the spec's JSON, or broken off: the status says enough.
-    return ''
+    return { codes: [], text: '' }
   }
 }

@@ -35,7 +35,7 @@ import { connectHosts } from './connectHosts.ts'
 import type { HostChoice } from './hostChoice.ts'
 import type { RegistryEnvironment } from './hosts/index.ts'
 import type { RateLimit } from './limit.ts'
-import { answerError } from './registryError.ts'
+import { answerError, manifestPushError, pushError } from './registryError.ts'
 import { delayMs, withRetry } from './retry.ts'
 import { callOf, compose, type HttpResponse, type Send } from './send.ts'
 
@@ -310,7 +310,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       body: counted,
       ...callOf(options),
     })
-    if (sent.status !== 202 && sent.status !== 204) throw await answerError(`push a layer to "${this.name}"`, sent)
+    if (sent.status !== 202 && sent.status !== 204) throw await pushError(`a layer to "${this.name}"`, sent)
     await sent.body.discard()
     const digest = parseDigest(`sha256:${sha.digest('hex')}`)
     const end = locationOf(sent, location, this.name)
@@ -320,7 +320,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       headers: { 'content-length': '0' },
       ...callOf(options),
     })
-    if (response.status !== 201) throw await answerError(`push ${digest} to "${this.name}"`, response)
+    if (response.status !== 201) throw await pushError(`${digest} to "${this.name}"`, response)
     await response.body.discard()
     return { mediaType, digest, size }
   }
@@ -344,7 +344,8 @@ export class Repository implements BlobSource, AsyncDisposable {
    * distribution-spec "Pushing manifests"
    *
    * @param tagOrDigest what the manifest shall be found under
-   * Resolves with whether the registry lists it with the referrers of its subject.
+   * Resolves with whether the registry lists it with the referrers of its subject. Rejects with `conflict`
+   * (STRATA_REGISTRY_LACKS_PARTS) when the registry has not all that it names.
    */
   async putManifest(
     tagOrDigest: string,
@@ -357,7 +358,7 @@ export class Repository implements BlobSource, AsyncDisposable {
       { 'content-type': descriptor.mediaType },
       { ...options, body: bytes },
     )
-    if (response.status !== 201) throw await answerError(`push the manifest of "${this.#nameOf(tagOrDigest)}"`, response)
+    if (response.status !== 201) throw await manifestPushError(this.#nameOf(tagOrDigest), response)
     await response.body.discard()
     return { isListed: response.headers['oci-subject'] !== undefined }
   }
@@ -381,7 +382,7 @@ export class Repository implements BlobSource, AsyncDisposable {
   /** Where to upload to; undefined when the registry has the blob already. */
   async #beginUpload(query: string, options: CallOptions): Promise<URL | undefined> {
     const response = await this.#request('POST', `blobs/uploads/${query}`, { 'content-length': '0' }, options)
-    if (response.status !== 201 && response.status !== 202) throw await answerError(`push to "${this.name}"`, response)
+    if (response.status !== 201 && response.status !== 202) throw await pushError(`to "${this.name}"`, response)
     await response.body.discard()
     return response.status === 201 ? undefined : locationOf(response, this.#base, this.name)
   }

@@ -1,6 +1,6 @@
-import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { type Duplex, finished } from 'node:stream'
 import { arriving, type ByteStream, type CallOptions, errnoOf, isStrataError, type ProgressListener, StrataError } from '../base/index.ts'
 import { type Connection, type ConnectionOptions, Connections } from './connections.ts'
 import { PROXY_AUTHENTICATION_REQUIRED, ProxyRefusal, refusedByProxy } from './proxyRefusal.ts'
@@ -42,6 +42,8 @@ export function compose(send: Send, ...wraps: readonly Wrap[]): Send {
 
 /** An answer that nobody wants is read to its end when it is no longer than this: its connection can be used again. */
 const DISCARDED_BYTES = 64 * 1024
+/** So many answers of the kind "100 Continue" may come before the answer. */
+const MOST_INTERIM = 100
 const USER_AGENT = 'strata'
 
 /** Sends by HTTP/1.1 over pooled connections. `close` ends them. */
@@ -88,18 +90,35 @@ async function answerTo({ method, url, headers, body, signal }: HttpRequest, con
     headers: { 'user-agent': USER_AGENT, 'accept-encoding': 'identity', ...headers },
     ...(signal === undefined ? {} : { signal }),
   })
-  // What goes wrong after the answer is told by the answer's body.
-  sent.on('error', () => undefined)
   limitWaiting(sent, connection)
-  const answered = once(sent, 'response') as Promise<[IncomingMessage]>
+  const answered = answerOf(sent)
   void sendBody(sent, body)
   try {
-    const [response] = await answered
-    return response
+    return await answered
   } catch (error) {
     if (sent.reusedSocket && errnoOf(error) === 'ECONNRESET') throw new StaleConnection('the connection was closed', { cause: error })
     throw error
   }
+}
+
+/** Settles however the exchange ends: what waits for ever ends the process as if all had been done. */
+function answerOf(request: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    let interim = 0
+    request.once('response', resolve)
+    // What goes wrong after the answer is told by the answer's body.
+    request.on('error', reject)
+    // Nobody asks for another protocol. Where nobody listens, Node drops the connection and tells nobody.
+    request.once('upgrade', ({ statusCode }: IncomingMessage, socket: Duplex) => {
+      socket.destroy()
+      reject(new Error(`it answers ${statusCode}`))
+    })
+    request.on('information', () => {
+      interim += 1
+      if (interim > MOST_INTERIM) request.destroy(new Error('it answers again and again that the answer will come'))
+    })
+    request.once('close', () => reject(new Error('the connection was closed')))
+  })
 }
 
 /** Ends a request to a server that does not let us in, or does not go on. */
@@ -161,10 +180,11 @@ function readBody(body: IncomingMessage, request: HttpRequest, connection: Conne
   }
 }
 
+/** What nobody wants may break. */
 async function discard(body: IncomingMessage): Promise<void> {
   body.on('error', () => undefined)
   if (Number(body.headers['content-length'] ?? Infinity) > DISCARDED_BYTES) body.destroy()
-  else if (!body.readableEnded) await once(body.resume(), 'close')
+  else await new Promise<void>(resolve => finished(body.resume(), () => resolve()))
 }
 
 function connectionError({ url, signal }: HttpRequest, { proxy }: Connection, cause: unknown): StrataError {

@@ -41,8 +41,12 @@ export class TunnelAgent extends https.Agent {
     })
     const fail = (error: Error): void => callback?.(error, undefined as unknown as Duplex)
     const timer = setTimeout(() => asked.destroy(new Error(`it does not answer within ${this.#timeoutMs / 1000} s`)), this.#timeoutMs)
-    asked.once('close', () => clearTimeout(timer))
-    asked.once('error', fail)
+    asked.on('error', fail)
+    // However it ends, somebody waits for the connection. The agent hears the first that it is told.
+    asked.once('close', () => {
+      clearTimeout(timer)
+      fail(new Error('it closed the connection'))
+    })
     // A proxy that refuses answers as to any other request, or as to this one.
     asked.once('response', (response: IncomingMessage) => {
       response.destroy()

@@ -46,6 +46,32 @@ test('the built command speaks TLS to a registry before it speaks anything else'
   assert.match(stderr, /^strata: Cannot reach registry "127\.0\.0\.1:1": connect ECONNREFUSED/)
 })
 
+/** Requests that are neither answered nor end, and keep no process alive. */
+const NEVER_ANSWERED = `
+const { EventEmitter } = require('node:events')
+require('node:http').request = () => {
+  const nothing = () => request
+  const request = Object.assign(new EventEmitter(), { destroy: nothing, write: nothing })
+  const socket = Object.assign(new EventEmitter(), { setTimeout: () => socket })
+  request.end = () => void request.emit('socket', socket)
+  return request
+}
+require('node:https').request = () => { throw new Error('no TLS here') }`
+
+for (const [title, words] of [
+  ['built command', [STRATA]],
+  ['command from its sources', [process.execPath, join(PROJECT, 'src/cli/start.ts')]],
+] as const) {
+  test(`the ${title} fails, and says so, when it waits for something that never comes`, async () => {
+    const preloaded = join(root, 'neverAnswered.cjs')
+    await writeFile(preloaded, NEVER_ANSWERED)
+    const env = { ...process.env, NODE_OPTIONS: `--require=${preloaded} --disable-warning=ExperimentalWarning` }
+    const [program, ...first] = words
+    const ended = await runProgram(program, [...first, '--root', root, 'pull', '127.0.0.1:1/nothing:1'], { env, timeoutMs: 60_000 })
+    assert.deepEqual([ended.code, ended.stderr], [1, 'strata: Cannot finish: what the command waits for never comes\n'])
+  })
+}
+
 test('the built command tells how a container with a terminal ended that is removed then', { skip }, async () => {
   const line = `${STRATA} --root ${root} run -it --rm --network none bb:1 sh -c "tty; exit 5"`
   const { code, stdout } = await runProgram('script', ['-qec', line, '/dev/null'], { timeoutMs: 60_000 })

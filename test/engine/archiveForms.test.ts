@@ -222,6 +222,19 @@ test('load() takes archives and directories of every form, compressed ones and s
   }
 })
 
+test('load() takes a pipe by its path, and has it once', async () => {
+  await using ours = await store()
+  await ours.engine.pull(`${name}:amd64`)
+  const archive = await saved(ours.engine, [`${name}:amd64`])
+  for (const form of ['cat', 'gzip -c']) {
+    await using theirs = await store()
+    const pipe = fresh()
+    await must('mkfifo', pipe)
+    const [loaded] = await Promise.all([theirs.engine.load(pipe), must('sh', '-c', `${form} "$0" > "$1"`, archive, pipe)])
+    assert.deepEqual(loaded, [{ imageId: (await ours.engine.inspectImage(`${name}:amd64`)).Id, name: `${name}:amd64` }])
+  }
+})
+
 test('save() compresses what is plain and leaves the rest; what it has changed it names so', async () => {
   await using ours = await store()
   await ours.engine.pull(`${name}:amd64`)

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { streamOf } from '../../src/base/index.ts'
 import { sourceOf } from '../support/blobSources.ts'
 import { openEngine } from '../../src/engine/index.ts'
 import { describeBytes, digestOf, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
@@ -236,4 +237,49 @@ test('hostile #59: what a registry does to a range, an encoding and a length is 
     if (title === 'packs it') await assert.rejects(read, { name: 'StrataError', message: /^Cannot get sha256:/ }, title)
     else assert.ok((await read()).equals(bytes), title)
   }
+})
+
+/** What a registry does in place of an answer. */
+const SILENCES: Readonly<Record<string, (request: IncomingMessage) => void>> = {
+  'it answers 101': ({ socket }) => void socket.write(SWITCHING),
+  'socket hang up': ({ socket }) => void socket.end(),
+  'it answers again and again that the answer will come': ({ socket }) =>
+    void socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1000)),
+}
+const SWITCHING = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'
+
+for (const [said, act] of Object.entries(SILENCES)) {
+  test(`hostile #59: a registry that has no answer is told: ${said}`, async () => {
+    const sockets = new Set<IncomingMessage['socket']>()
+    await using server = await lyingServer(request => {
+      sockets.add(request.socket)
+      act(request)
+    })
+    await using repository = await connectRepository(parseReference(`${server.address}/app:1`), {
+      configDirectory: scratch,
+      access: 'push',
+    })
+    const unreachable = { code: 'STRATA_REGISTRY_UNREACHABLE', message: `Cannot reach registry "${server.address}": ${said}` }
+    await assert.rejects(
+      repository.putUnknown(MEDIA_TYPES.layer, async () => streamOf()),
+      unreachable,
+    )
+    assert.ok(sockets.size > 0)
+    for (const socket of sockets) if (!socket.closed) await once(socket.resume(), 'close')
+  })
+}
+
+test('hostile #59: what nobody wants of an answer may break off', async () => {
+  await using server = await lyingServer(({ socket }) => {
+    socket.write('HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n')
+    socket.destroySoon()
+  })
+  await using repository = await connectRepository(parseReference(`${server.address}/app:1`), { configDirectory: scratch, access: 'pull' })
+  await assert.rejects(repository.manifest('1'), { code: 'STRATA_NO_SUCH_MANIFEST' })
+})
+
+test('hostile #57: a redirect to what is no address is refused', async () => {
+  await using server = await lyingServer((_, response) => response.writeHead(307, { location: 'http://[' }).end())
+  await using repository = await connectRepository(parseReference(`${server.address}/app:1`), { configDirectory: scratch, access: 'pull' })
+  await assert.rejects(repository.manifest('1'), { code: 'STRATA_REDIRECT_REFUSED', message: /"http:\/\/\[" is no address/ })
 })

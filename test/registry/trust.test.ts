@@ -170,29 +170,36 @@ describe('a registry that wants to know its clients', () => {
     await use(mutual.address, await machineFiles(scratch, { ...certs(directory), [`${directory}/hosts.toml`]: toml }))
   })
 
-  test('shows no other host the certificate, and has it verified', async () => {
-    await using other = await tlsServer('127.0.0.2', (_, response) => response.end())
-    await using redirecting = await tlsServer('127.0.0.1', (request, response) => {
-      if (request.url === '/v2/') response.end('{}')
-      else response.writeHead(307, { location: `https://${other.address}/` }).end()
+  for (const [title, address] of [
+    ['host', '127.0.0.2'],
+    ['port', '127.0.0.1'],
+  ] as const)
+    test(`shows no other ${title} the certificate, and has it verified`, async () => {
+      await using other = await tlsServer(address, (_, response) => response.end())
+      await using redirecting = await tlsServer('127.0.0.1', (request, response) => {
+        if (request.url === '/v2/') response.end('{}')
+        else response.writeHead(307, { location: `https://${other.address}/` }).end()
+      })
+      const directory = `etc/containerd/certs.d/${redirecting.address}`
+      const certificates = {
+        [`${directory}/client.cert`]: { copy: client.certificate },
+        [`${directory}/client.key`]: { copy: client.key },
+        [`${directory}/ca.pem`]: ca(),
+      }
+      const read = async (toml: string): Promise<boolean> => {
+        const files = await machineFiles(scratch, { ...certificates, [`${directory}/hosts.toml`]: toml })
+        await using repository = await connectRepository(parseReference(`${redirecting.address}/app`), { ...files, access: 'pull' })
+        return await repository.has(index.descriptor)
+      }
+      assert.equal(await read('ca = "ca.pem"\nclient = [["client.cert", "client.key"]]'), true)
+      assert.deepEqual([...new Set(redirecting.clients)], ['client'])
+      assert.deepEqual(other.clients, [undefined])
+      await assert.rejects(read('skip_verify = true'), {
+        code: 'STRATA_REGISTRY_UNTRUSTED',
+        message: new RegExp(other.address),
+      })
+      assert.equal(other.clients.length, 1)
     })
-    const directory = `etc/containerd/certs.d/${redirecting.address}`
-    const certificates = {
-      [`${directory}/client.cert`]: { copy: client.certificate },
-      [`${directory}/client.key`]: { copy: client.key },
-      [`${directory}/ca.pem`]: ca(),
-    }
-    const read = async (toml: string): Promise<boolean> => {
-      const files = await machineFiles(scratch, { ...certificates, [`${directory}/hosts.toml`]: toml })
-      await using repository = await connectRepository(parseReference(`${redirecting.address}/app`), { ...files, access: 'pull' })
-      return await repository.has(index.descriptor)
-    }
-    assert.equal(await read('ca = "ca.pem"\nclient = [["client.cert", "client.key"]]'), true)
-    assert.deepEqual([...new Set(redirecting.clients)], ['client'])
-    assert.deepEqual(other.clients, [undefined])
-    await assert.rejects(read('skip_verify = true'), { code: 'STRATA_REGISTRY_UNTRUSTED', message: /127\.0\.0\.2/ })
-    assert.equal(other.clients.length, 1)
-  })
 
   test('a key that is not that of the certificate is told with the names of the files', async () => {
     const directory = `etc/docker/certs.d/${mutual.address}`
@@ -234,7 +241,21 @@ describe('a registry behind a proxy', () => {
     assert.deepEqual(proxy.asked, [])
   })
 
+  test('is not there when the proxy takes the request and says nothing', async () => {
+    const silent = createSocketServer(socket => socket.on('error', () => undefined).once('data', () => socket.end())).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as { port: number }
+    const variables = { HTTPS_PROXY: `http://127.0.0.1:${port}` }
+    const unreachable = { code: 'STRATA_REGISTRY_UNREACHABLE', message: /registry\.test/ }
+    await assert.rejects(use('registry.test', await known('registry.test'), variables), unreachable)
+    silent.close()
+  })
+
   test('is not there when the proxy refuses; nobody hears its password', async () => {
+    await using switching = await proxyServer(secure.address, { status: 101 })
+    await assert.rejects(use('registry.test', await known('registry.test'), { HTTPS_PROXY: `http://${switching.address}` }), {
+      message: /its proxy answers 101/,
+    })
     await using proxy = await proxyServer(secure.address, { status: 407 })
     await assert.rejects(
       use('registry.test', await known('registry.test'), { HTTPS_PROXY: `http://ann:s3cret@${proxy.address}` }),
@@ -250,6 +271,10 @@ describe('a registry behind a proxy', () => {
     await assert.rejects(use('registry.test', await known('registry.test'), { HTTPS_PROXY: 'socks5://u:s3cret@x' }), {
       code: 'STRATA_PROXY_INVALID',
       message: 'Cannot use the proxy of $HTTPS_PROXY: it is no http or https URL',
+    })
+    await assert.rejects(use('registry.test', await known('registry.test'), { HTTPS_PROXY: `http://ann:s3cret%zz@${proxy.address}` }), {
+      code: 'STRATA_PROXY_INVALID',
+      message: 'Cannot use the proxy of $HTTPS_PROXY: its user name or password has a % that is no escape',
     })
   })
 })

@@ -13,6 +13,7 @@ import { CURRENT_DIRECTORY, removeTree } from '../../src/host/index.ts'
 import { type CraftedLayer, ImageCrafter } from '../support/craftedImages.ts'
 import { type Exchange, type FaultyProxy, faultyProxy, type ProxyOptions } from '../support/faultyProxy.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
+import { startServing } from '../serve/serveProcess.ts'
 import { checkStore } from '../support/storeCheck.ts'
 import { tarOf } from '../support/tars.ts'
 import { uploadKeeper } from '../support/uploadKeeper.ts'
@@ -181,4 +182,48 @@ test('a push that is killed begins a layer anew where the registry has forgotten
   const second = join(scratch, 'back')
   await succeeds('--root', second, 'pull', '-q', name)
   assert.deepEqual((await checkStore(second)).faults, [])
+})
+
+for (const [title, start] of [
+  ['docker-registry', startRegistry],
+  ['strata serve', startServingIn],
+] as const) {
+  test(`what a registry forgets while it is pushed to is sent again: ${title}`, async () => {
+    const root = join(scratch, `lost-${title.length}`)
+    const source = await pulled(root, 'lost', [layer('first', 4000), layer('second', 4000)])
+    await using behind = await start()
+    // One that is started anew in the middle of a push had taken a layer before, and knows nothing of it when the manifest comes.
+    const fault: ProxyOptions['fault'] = ({ method, others, path }) =>
+      method === 'HEAD' && others === 0 && path.includes('/blobs/') ? { answer: { status: 200 } } : undefined
+    for (const verb of ['push', 'copy']) {
+      await using proxy = await faultyProxy(behind.address, { fault })
+      const name = `${proxy.address}/${verb}:1`
+      if (verb === 'push') {
+        await succeeds('--root', root, 'tag', source, name)
+        await succeeds('--root', root, 'push', name)
+      } else await succeeds('--root', root, 'copy', `docker://${source}`, `docker://${name}`)
+      assert.equal(proxy.exchanges.filter(({ method, path }) => method === 'PUT' && path.endsWith('/manifests/1')).length, 2)
+      const second = join(scratch, `found-${title.length}-${verb}`)
+      await succeeds('--root', second, 'pull', '-q', name)
+      assert.deepEqual((await checkStore(second)).faults, [])
+    }
+  })
+}
+
+async function startServingIn(): Promise<LoopbackRegistry> {
+  const server = await startServing(await mkdtemp(join(scratch, 'served-')), '--writable')
+  return { address: server.address, [Symbol.asyncDispose]: async () => void (await server.end('SIGTERM')) }
+}
+
+test('what a registry never has is told, and not as if it were not ours to see', async () => {
+  const root = join(scratch, 'never')
+  const source = await pulled(root, 'never', [layer('first', 4000)])
+  await using behind = await startRegistry()
+  await using proxy = await faultyProxy(behind.address, {
+    fault: ({ method, path }) => (method === 'HEAD' && path.includes('/blobs/') ? { answer: { status: 200 } } : undefined),
+  })
+  await succeeds('--root', root, 'tag', source, `${proxy.address}/never:1`)
+  const { code, output } = await strata('--root', root, 'push', `${proxy.address}/never:1`).ended
+  assert.equal(code, 1)
+  assert.match(output, /Cannot push the manifest of .*: the registry answers 4\d\d \(MANIFEST_BLOB_UNKNOWN.*\. It has lost/)
 })

@@ -1,4 +1,4 @@
-import type { Digest, Reference } from '../oci/index.ts'
+import { type Digest, isIndex, type Reference } from '../oci/index.ts'
 import type { ServeContext, ServedStores } from './options.ts'
 import { type HiddenName, type ServedNames, servedNames, type ServedRepository, type ServedTag } from './servedNames.ts'
 import { RegistryError } from './registryError.ts'
@@ -100,17 +100,22 @@ export class Repositories {
   /** All that the names of a repository reach. */
   reach(name: string): ReadonlySet<Digest> {
     const { repositories, pushed } = this.names
+    const { content, images } = this.#stores
     const known = this.#reaches.get(name)
     if (known !== undefined) return known
     const { tags, digests } = repositories.get(name) ?? EMPTY
-    const reached = new Set([...digests.keys(), ...[...tags.values()].map(({ root }) => root.digest)])
+    const documents = new Set([...digests.keys(), ...[...tags.values()].map(({ root }) => root.digest)])
+    const blobs = new Set<Digest>()
     // A set gives out also what is added while it is walked.
-    for (const digest of reached) {
-      for (const child of this.#stores.content.children(digest)) reached.add(child)
-      for (const { descriptor } of this.#stores.images.referrersOf(digest))
+    for (const digest of documents) {
+      // Of what a manifest names nobody has looked at what it may itself name: others' content.
+      const children = isIndex(content.mediaTypeOf(digest) ?? '') ? documents : blobs
+      for (const child of content.children(digest)) children.add(child)
+      for (const { descriptor } of images.referrersOf(digest))
         // One that was pushed to another repository says nothing here.
-        if (!pushed.has(descriptor.digest)) reached.add(descriptor.digest)
+        if (!pushed.has(descriptor.digest)) documents.add(descriptor.digest)
     }
+    const reached = new Set([...documents, ...blobs])
     this.#reaches.set(name, reached)
     return reached
   }

@@ -314,6 +314,18 @@ describe('a served store and bad clients', { concurrency: 4 }, () => {
     await served.must(500, 'GET', '/v2/team/app/manifests/1')
   })
 
+  test('a push that finds a blob damaged fails, and is not kept as something else', async () => {
+    await using served = await Served.start({ writable: true })
+    const crafter = new ImageCrafter(served.address, 'team/app')
+    const { digest } = await crafter.image('1', [{ tar: tarOf({ file: randomBytes(200_000) }), compression: 'gzip' }])
+    const manifest = await bytesOf(await served.must(200, 'GET', `/v2/team/app/manifests/${digest}`))
+    const { config } = JSON.parse(manifest.toString()) as { config: Descriptor }
+    await writeFile(pathOf(served, config), 'x'.repeat(config.size))
+    const answer = await served.must(404, 'PUT', '/v2/team/app/manifests/2', { headers: TYPE, body: manifest })
+    assert.deepEqual(await codesOf(answer), ['MANIFEST_BLOB_UNKNOWN'])
+    await served.must(404, 'GET', '/v2/team/app/manifests/2')
+  })
+
   test('two clients that push one blob at once both succeed', async () => {
     await using served = await Served.start({ writable: true })
     await Promise.all([served.blob('a/a', BLOB), served.blob('b/b', BLOB), served.blob('a/a', BLOB)])

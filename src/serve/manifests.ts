@@ -6,6 +6,7 @@ import {
   isDigest,
   isIndex,
   isManifest,
+  isTag,
   LIMITS,
   type ManifestDocument,
   parseManifestOrIndex,
@@ -54,6 +55,8 @@ export class Manifests {
   /** distribution-spec "Pulling manifests", "Checking if content exists in the registry" */
   async get(exchange: Exchange): Promise<void> {
     const { request, name, reference } = exchange
+    // Nothing else goes upstream.
+    if (!isTag(reference) && !isDigest(reference)) throw unknown()
     await this.#upstream?.refresh(name, reference)
     const target = await this.#find(name, reference)
     const etag = `"${target.digest}"`

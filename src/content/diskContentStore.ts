@@ -241,6 +241,11 @@ export class DiskContentStore implements ContentStore {
     return this.#records.children(digest)
   }
 
+  /** What a blob is recorded as; undefined when there is none. */
+  mediaTypeOf(digest: Digest): string | undefined {
+    return this.#records.find(digest)?.mediaType
+  }
+
   /**
    * Writes index.json: of each entry the first form that is kept with all that it names. Synchronous and under the
    * write lock; call it in the transaction that changes the images.

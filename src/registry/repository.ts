@@ -20,6 +20,7 @@ import {
   digestAlgorithm,
   digestHex,
   digestOf,
+  isDigest,
   isIndex,
   isManifest,
   isTag,
@@ -139,7 +140,7 @@ export class Repository implements BlobSource, AsyncDisposable {
    * what the digest says, and with `resourceExhausted` for more than 4 MiB.
    */
   async manifest(tagOrDigest: string, options: CallOptions = {}): Promise<RemoteManifest> {
-    const response = await this.#request('GET', `manifests/${tagOrDigest}`, { accept: MANIFEST_TYPES.join(', ') }, options)
+    const response = await this.#request('GET', pathTo('manifests', tagOrDigest), { accept: MANIFEST_TYPES.join(', ') }, options)
     if (response.status === 404) {
       await response.body.discard()
       throw new StrataError(
@@ -196,7 +197,7 @@ export class Repository implements BlobSource, AsyncDisposable {
    */
   async referrers(digest: Digest, options: CallOptions = {}): Promise<readonly Descriptor[]> {
     const referrers: Descriptor[] = []
-    for (let page: URL | undefined = this.#url(`referrers/${digest}`); page !== undefined;) {
+    for (let page: URL | undefined = this.#url(pathTo('referrers', digest)); page !== undefined;) {
       const response: HttpResponse = await this.#send({
         method: 'GET',
         url: page,
@@ -354,7 +355,7 @@ export class Repository implements BlobSource, AsyncDisposable {
   ): Promise<{ readonly isListed: boolean }> {
     const response = await this.#request(
       'PUT',
-      `manifests/${tagOrDigest}`,
+      pathTo('manifests', tagOrDigest),
       { 'content-type': descriptor.mediaType },
       { ...options, body: bytes },
     )
@@ -447,12 +448,25 @@ export class Repository implements BlobSource, AsyncDisposable {
   }
 
   #pathOf(target: Descriptor): string {
-    return `${isManifest(target.mediaType) || isIndex(target.mediaType) ? 'manifests' : 'blobs'}/${target.digest}`
+    return pathTo(isManifest(target.mediaType) || isIndex(target.mediaType) ? 'manifests' : 'blobs', target.digest)
   }
 
   #nameOf(tagOrDigest: string): string {
     return `${this.name}${tagOrDigest.includes(':') ? '@' : ':'}${tagOrDigest}`
   }
+}
+
+/**
+ * What is no tag and no digest would lead to any other path of the host, with the credentials for it: a URL takes `\` for `/`
+ * and resolves `..`, `%2e` included.
+ *
+ * @throws StrataError STRATA_REFERENCE_INVALID
+ */
+function pathTo(kind: 'manifests' | 'blobs' | 'referrers', tagOrDigest: string): string {
+  const isName = [isTag, isDigest].some(fits => fits(tagOrDigest))
+  if (isName) return `${kind}/${tagOrDigest}`
+  const what = JSON.stringify(tagOrDigest.slice(0, 100))
+  throw new StrataError('invalidArgument', 'STRATA_REFERENCE_INVALID', `Cannot ask a registry for ${what}: it is no tag and no digest`)
 }
 
 /** The tag of the list of what refers to a digest. distribution-spec "Referrers Tag Schema" */

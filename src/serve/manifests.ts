@@ -4,9 +4,9 @@ import {
   digestAlgorithm,
   digestOf,
   isDigest,
-  isForeignLayer,
   isIndex,
   isManifest,
+  isTag,
   LIMITS,
   type ManifestDocument,
   parseManifestOrIndex,
@@ -16,6 +16,7 @@ import {
 import type { ImageRecording } from './recordImage.ts'
 import { answer, answerBytes, contentType, type Exchange, isUnchanged, readBody, whileConnectionRests } from './exchange.ts'
 import type { ServedStores } from './options.ts'
+import { childrenOf, PushedGraph } from './pushedGraph.ts'
 import { referrerOf } from './referrer.ts'
 import type { Referrers } from './referrers.ts'
 import { RegistryError } from './registryError.ts'
@@ -54,6 +55,8 @@ export class Manifests {
   /** distribution-spec "Pulling manifests", "Checking if content exists in the registry" */
   async get(exchange: Exchange): Promise<void> {
     const { request, name, reference } = exchange
+    // Nothing else goes upstream.
+    if (!isTag(reference) && !isDigest(reference)) throw unknown()
     await this.#upstream?.refresh(name, reference)
     const target = await this.#find(name, reference)
     const etag = `"${target.digest}"`
@@ -74,7 +77,6 @@ export class Manifests {
     const document = readDocument(bytes, contentType(exchange))
     const { mediaType } = document.kind === 'index' ? document.index : document.manifest
     const root = { mediaType, digest, size: bytes.length }
-    await this.#requireChildren(name, document)
     await whileConnectionRests(exchange, () => this.#store(name, { root, bytes, document }, tags))
     const { subject } = document.kind === 'index' ? document.index : document.manifest
     answer(exchange, 201, {
@@ -143,31 +145,21 @@ export class Manifests {
     }
   }
 
-  /** What a manifest names must have been pushed to this repository: else it would open others' content to whoever knows a digest. */
-  async #requireChildren(name: string, document: ManifestDocument): Promise<void> {
-    for (const child of childrenOf(document)) {
-      const blob = this.#repositories.reaches(name, child.digest) ? await this.#stores.content.stat(child.digest) : undefined
-      if (blob === undefined || blob.state === 'damaged' || blob.state === 'refetchable')
-        throw new RegistryError('MANIFEST_BLOB_UNKNOWN', 'the manifest names what is not in this repository', {
-          detail: { digest: child.digest },
-        })
-      if (blob.size !== child.size)
-        throw new RegistryError('MANIFEST_INVALID', 'the manifest gives a blob another size', { detail: { digest: child.digest } })
-    }
-  }
-
   async #store(
     name: string,
     { root, bytes, document }: { readonly root: Descriptor; readonly bytes: Buffer; readonly document: ManifestDocument },
     tags: readonly string[],
   ): Promise<void> {
     await using lease = this.#stores.leases.create()
-    lease.add({ kind: 'blob', id: root.digest }, ...childrenOf(document).map(({ digest }) => ({ kind: 'blob', id: digest })))
+    lease.add({ kind: 'blob', id: root.digest })
+    const graph = new PushedGraph(root, document, { stores: this.#stores, repositories: this.#repositories, name, lease })
+    await graph.check()
     await this.#stores.content.put(root, streamOf(bytes), { lease })
     const names = tags.map(tag => this.#repositories.ownName(name, { tag }))
     const byDigest = this.#repositories.ownName(name, { digest: root.digest })
     await this.#recording.record({ descriptor: root, bytes }, names.length === 0 ? [byDigest] : names, {
       lease,
+      graph,
       referrer: referrerOf(root, document),
     })
     const { waiting } = this.#repositories
@@ -203,10 +195,4 @@ function readDocument(bytes: Buffer, mediaType: string): ManifestDocument {
     if (!isStrataError(error)) throw error
     throw new RegistryError('MANIFEST_INVALID', error.message)
   }
-}
-
-/** What a document names and what must be there; foreign layers are elsewhere. */
-function childrenOf(document: ManifestDocument): readonly Descriptor[] {
-  if (document.kind === 'index') return document.index.manifests
-  return [document.manifest.config, ...document.manifest.layers.filter(({ mediaType }) => !isForeignLayer(mediaType))]
 }

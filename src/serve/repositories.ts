@@ -1,5 +1,5 @@
 import type { Referrer } from '../image/index.ts'
-import type { Digest, Reference } from '../oci/index.ts'
+import { type Digest, isIndex, type Reference } from '../oci/index.ts'
 import type { ServeContext, ServedStores } from './options.ts'
 import { type HiddenName, type ServedNames, servedNames, type ServedRepository, type ServedTag } from './servedNames.ts'
 import { RegistryError } from './registryError.ts'
@@ -123,17 +123,20 @@ export class Repositories {
 
   /** Digests with what they name, what is said about them, and so on; of what is elsewhere only what is said. */
   #reachedFrom(digests: Iterable<Digest>, { elsewhere = [] }: { readonly elsewhere?: Iterable<Digest> } = {}): ReadonlySet<Digest> {
-    const reached = new Set(digests)
+    const documents = new Set(digests)
+    const blobs = new Set<Digest>()
     const addSaid = (subject: Digest): void => {
-      for (const { descriptor } of this.#saidAbout(subject)) reached.add(descriptor.digest)
+      for (const { descriptor } of this.#saidAbout(subject)) documents.add(descriptor.digest)
     }
     for (const digest of elsewhere) addSaid(digest)
     // A set gives out also what is added while it is walked.
-    for (const digest of reached) {
-      for (const child of this.#stores.content.children(digest)) reached.add(child)
+    for (const digest of documents) {
+      // Of what a manifest names nobody has looked at what it may itself name: others' content.
+      const children = isIndex(this.#stores.content.mediaTypeOf(digest) ?? '') ? documents : blobs
+      for (const child of this.#stores.content.children(digest)) children.add(child)
       addSaid(digest)
     }
-    return reached
+    return new Set([...documents, ...blobs])
   }
 
   /** One that was pushed to another repository says nothing here; what has a tag came along with an image, whoever else pushed it. */

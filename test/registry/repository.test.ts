@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type Progress, readAtMost, StrataError, streamOf } from '../../src/base/index.ts'
-import { describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
+import { describeBytes, type Digest, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { sourceOf } from '../support/blobSources.ts'
 import { lyingServer } from '../support/lyingServer.ts'
@@ -275,4 +275,33 @@ test('a registry that wants to be left alone for long is not waited for, and for
     hint: 'The registry allows no more requests now; try again in 60 minutes.',
   })
   assert.equal(asked, 3)
+})
+
+test('a Repository asks for nothing but tags and digests, whatever it is told', async () => {
+  const asked: string[] = []
+  await using server = await lyingServer((request, response) => {
+    asked.push(request.url ?? '')
+    response.writeHead(404).end('{}')
+  })
+  await using repository = await connect(`${server.address}/team/app`)
+  for (const name of [
+    '..\\..\\..\\api',
+    '../x',
+    '..',
+    '%2e%2e',
+    'a?b',
+    'a#b',
+    'a/b',
+    'a b',
+    'a\nb',
+    '',
+    'sha256:ab',
+    `${layer.digest}/x`,
+  ]) {
+    await assert.rejects(repository.manifest(name), { code: 'STRATA_REFERENCE_INVALID' })
+    await assert.rejects(repository.putManifest(name, manifest), { code: 'STRATA_REFERENCE_INVALID' })
+    await assert.rejects(repository.has({ ...layer, digest: name as Digest }), { code: 'STRATA_REFERENCE_INVALID' })
+    await assert.rejects(repository.referrers(name as Digest), { code: 'STRATA_REFERENCE_INVALID' })
+  }
+  assert.deepEqual(asked, [])
 })

@@ -301,6 +301,35 @@ test('while upstream allows no more requests, what it last had is given out (hos
   assert.deepEqual(await codesOf(await served.must(429, 'GET', '/v2/team/app/manifests/2')), ['TOOMANYREQUESTS'])
 })
 
+test('clients of a cache choose no path of upstream but those of tags, manifests and blobs', async () => {
+  await using upstream = await slowUpstream((_, response) => response.end(LAYER))
+  await using served = await Served.start({ upstream: upstream.address })
+  const names = [
+    '..%5c..%5c..%5capi%5cv2.0%5cusers%3fpage=1',
+    '..%5cx',
+    '%2e%2e',
+    '.',
+    '%252e%252e',
+    'a%3fb',
+    'a%23b',
+    'a%25b',
+    'a%0ab',
+    '-a',
+    'sha256:ab',
+  ]
+  for (const reference of [...names, 'a'.repeat(129), `sha256:${'A'.repeat(64)}`])
+    for (const method of ['GET', 'HEAD'])
+      for (const kind of ['manifests', 'blobs', 'referrers']) {
+        const { status } = await served.request(method, `/v2/team/app/${kind}/${reference}`)
+        assert.ok(status === 404 || status === 400, `${method} ${kind}/${reference}: ${status}`)
+      }
+  for (const name of ['..%5c..', 'a%5cb', 'a%3fb', 'a/..%2fb', 'a%23b', 'a%252fb']) {
+    await served.must(400, 'GET', `/v2/${name}/tags/list`)
+    await served.must(400, 'GET', `/v2/${name}/manifests/1`)
+  }
+  assert.deepEqual(upstream.asked, [])
+})
+
 test('a client that leaves does not end the download', async () => {
   await using upstream = await slowUpstream((_, response) => response.writeHead(200, { 'content-length': LAYER.length }).end(LAYER))
   await using served = await Served.start({ upstream: upstream.address })

@@ -4,14 +4,16 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
+import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openEngine } from '../../src/engine/index.ts'
 import { mount, unmount } from '../../src/host/index.ts'
 import { type Descriptor, describeBytes, digestHex, MEDIA_TYPES } from '../../src/oci/index.ts'
+import { ImageCrafter } from '../support/craftedImages.ts'
 import { storedFiles } from '../support/storeCheck.ts'
+import { tarOf } from '../support/tars.ts'
 import { codesOf, Served } from './served.ts'
 
 const BLOB = randomBytes(2_000_000)
@@ -121,6 +123,43 @@ describe('a served store and bad clients', { concurrency: 4 }, () => {
     const location = await begin(served, 'their/app')
     await served.must(404, 'GET', location.replace('their', 'our'))
     await served.must(404, 'PUT', `${location.replace('their', 'our')}?digest=${blob.digest}`, { body: BLOB })
+  })
+
+  test('what is below a pushed index must have been pushed as what it is, however it is called', async () => {
+    await using served = await Served.start({ writable: true })
+    const theirs = await served.blob('their/app', BLOB)
+    const crafter = new ImageCrafter(served.address, 'our/app')
+    const image = await crafter.image(undefined, [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }])
+    const config = await served.blob('our/app', Buffer.from('{}'), MEDIA_TYPES.empty)
+    const foreign = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [theirs] }
+    const bytes = Buffer.from(JSON.stringify(foreign))
+    const about = {
+      platform: { os: 'unknown', architecture: 'unknown' },
+      annotations: { 'vnd.docker.reference.type': 'attestation-manifest', 'vnd.docker.reference.digest': image.digest },
+    }
+    const refused = async (entry: Descriptor): Promise<void> => {
+      const manifests = [
+        { ...image, platform: { os: 'linux', architecture: arch() === 'x64' ? 'amd64' : arch() } },
+        { ...entry, ...about },
+      ]
+      const answer = await served.must(404, 'PUT', '/v2/our/app/manifests/1', {
+        headers: { 'content-type': MEDIA_TYPES.index },
+        body: JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }),
+      })
+      assert.deepEqual(await codesOf(answer), ['MANIFEST_BLOB_UNKNOWN'])
+      await served.must(404, 'GET', `/v2/our/app/blobs/${theirs.digest}`)
+    }
+    const uploaded = await served.blob('our/app', bytes, MEDIA_TYPES.manifest)
+    await refused(uploaded)
+    await refused({ ...uploaded, mediaType: 'application/octet-stream' })
+    // The same when it is a manifest in its own repository, and something else here.
+    const theirConfig = await served.blob('their/app', Buffer.from('{}'), MEDIA_TYPES.empty)
+    const holder = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [{ ...uploaded, mediaType: 'text/plain' }] }
+    await served.document('our/app', holder, 'holder')
+    await served.document('their/app', { ...foreign, config: theirConfig }, '1')
+    await served.must(404, 'GET', `/v2/our/app/blobs/${theirs.digest}`)
+    await refused(uploaded)
+    await refused({ ...uploaded, mediaType: 'application/octet-stream' })
   })
 
   test('who pushes a manifest’s bytes as a blob does not change the manifest', async () => {
@@ -273,6 +312,18 @@ describe('a served store and bad clients', { concurrency: 4 }, () => {
     const manifestPath = join(served.root, 'root', 'blobs', 'sha256', digest.slice('sha256:'.length))
     await writeFile(manifestPath, 'x'.repeat(1000))
     await served.must(500, 'GET', '/v2/team/app/manifests/1')
+  })
+
+  test('a push that finds a blob damaged fails, and is not kept as something else', async () => {
+    await using served = await Served.start({ writable: true })
+    const crafter = new ImageCrafter(served.address, 'team/app')
+    const { digest } = await crafter.image('1', [{ tar: tarOf({ file: randomBytes(200_000) }), compression: 'gzip' }])
+    const manifest = await bytesOf(await served.must(200, 'GET', `/v2/team/app/manifests/${digest}`))
+    const { config } = JSON.parse(manifest.toString()) as { config: Descriptor }
+    await writeFile(pathOf(served, config), 'x'.repeat(config.size))
+    const answer = await served.must(404, 'PUT', '/v2/team/app/manifests/2', { headers: TYPE, body: manifest })
+    assert.deepEqual(await codesOf(answer), ['MANIFEST_BLOB_UNKNOWN'])
+    await served.must(404, 'GET', '/v2/team/app/manifests/2')
   })
 
   test('two clients that push one blob at once both succeed', async () => {

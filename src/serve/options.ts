@@ -38,7 +38,7 @@ export interface ServedRequest {
   readonly method: string
   /** Path and query, printable. */
   readonly url: string
-  /** Undefined where the client went before there was an answer. */
+  /** Undefined where the client went before anything of an answer was sent. */
   readonly status: number | undefined
   /** Bytes that were sent, head and all; fewer than announced where the connection was cut. */
   readonly bytes: number

@@ -271,13 +271,15 @@ class StoreServer implements RegistryServer {
     await ended(response)
     // A client that was told that it may keep the connection would keep the server.
     if (this.#closing !== undefined) request.socket.destroySoon()
+    const bytes = request.socket.bytesWritten - bytesBefore
     this.#context.options.onRequest?.({
       client: request.socket.remoteAddress ?? '',
       user,
       method: request.method ?? '',
       url: (request.url ?? '').replaceAll(/[^\x21-\x7e]/g, '?').slice(0, 1000),
-      status: response.headersSent ? response.statusCode : undefined,
-      bytes: request.socket.bytesWritten - bytesBefore,
+      // An answer to a client that has gone is made, and goes nowhere.
+      status: response.headersSent && bytes > 0 ? response.statusCode : undefined,
+      bytes,
       durationMs: Math.round(performance.now() - startedAt),
     })
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,8 +36,12 @@ function strata(...words: readonly string[]): Promise<ProgramResult> {
   return runProgram(STRATA, ['--root', root, ...words], { timeoutMs: 60_000 })
 }
 
-test('the command is built, so that these tests are about it', () => {
-  assert.ok(existsSync(join(PROJECT, 'dist/start.cjs')), 'run "npm run build", or the tests by "npm test"')
+test('the command is built of these sources, so that these tests are about it', () => {
+  const builtAt = statSync(join(PROJECT, 'dist/start.cjs'), { throwIfNoEntry: false })?.mtimeMs ?? 0
+  const sources = readdirSync(join(PROJECT, 'src'), { recursive: true, encoding: 'utf8' }).filter(name => /(?<!\.test)\.[a-z]+$/.test(name))
+  // Else the command runs from the sources.
+  const newer = sources.filter(name => statSync(join(PROJECT, 'src', name)).mtimeMs > builtAt)
+  assert.deepEqual(newer.slice(0, 5), [], 'run "npm run build", or the tests by "npm test"')
 })
 
 test('the built command speaks TLS to a registry before it speaks anything else', async () => {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ServedRequest } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { startRegistry } from '../support/loopbackRegistry.ts'
@@ -340,4 +343,28 @@ test('a client that leaves does not end the download', async () => {
   gone.abort()
   assert.ok((await bytesOf(await served.must(200, 'GET', LAYER_PATH))).equals(LAYER))
   assert.equal(blobsAsked(upstream), 1)
+})
+
+test('a client that leaves before its answer is told of as one without', async () => {
+  const asked = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  await using upstream = await lyingServer((request, response) => {
+    if (!request.url!.includes('/manifests/')) {
+      response.end('{}')
+      return
+    }
+    asked.resolve()
+    void goOn.promise.then(() => response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest }).end(MANIFEST))
+  })
+  const told = Promise.withResolvers<ServedRequest>()
+  await using served = await Served.start({ upstream: upstream.address, onRequest: told.resolve })
+  const socket = connect(Number(served.server.url.port), '127.0.0.1')
+  socket.write('HEAD /v2/team/app/manifests/1 HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n')
+  await asked.promise
+  socket.resetAndDestroy()
+  // The server must have seen it.
+  await sleep(100)
+  goOn.resolve()
+  const { status, bytes } = await told.promise
+  assert.deepEqual([status, bytes], [undefined, 0])
 })

@@ -7,14 +7,27 @@ import { UsageError } from '../usageError.ts'
 
 export const command: Command = defineCommand({
   usage: '[OPTIONS]',
+  notes:
+    'Clients find an image under its path without the registry: quay.io/team/app:1 as ADDR:PORT/team/app:1, and debian:12 as ' +
+    'ADDR:PORT/debian:12. Where two names have one path, this server’s own comes first, then that of docker.io; the other is hidden: ' +
+    'it is here, and clients do not get it. What they push gets this server’s own name: after a push to 127.0.0.1:5000/team/app:1 this ' +
+    'machine runs it as 127.0.0.1:5000/team/app:1, not as team/app:1, so that no client changes what that name means here. Clients ' +
+    'delete only what clients have pushed. With --upstream the server is a cache: `strata system df` counts what it has fetched, and ' +
+    '`strata image prune --all` removes it.',
   options: {
-    allow: list('Address or network that may connect (default: this machine, or everybody who can sign in)', { value: 'network' }),
+    allow: list('Address or network that may connect; repeat it for more (default: this machine, or everybody who can sign in)', {
+      value: 'network',
+    }),
     htpasswd: text('File of NAME:BCRYPT-HASH lines: clients must sign in', { value: 'file' }),
     listen: text('ADDR:PORT to listen on; port 0 is any free one', { value: 'addr:port', shownDefault: '"127.0.0.1:5000"' }),
-    'push-user': list('With --writable: a user of the htpasswd file who may push; default all of them', { value: 'name' }),
+    'push-user': list('With --writable: a user of the htpasswd file who may push; repeat it for more (default: all of them)', {
+      value: 'name',
+    }),
     'tls-cert': text('PEM file of the certificate, with its chain', { value: 'file' }),
     'tls-key': text('PEM file of its key', { value: 'file' }),
-    upstream: text('Be a cache of this registry: what is not here is fetched from it', { value: 'registry' }),
+    upstream: text('Be a cache of this registry, without a scheme (docker.io): what is not here is fetched from it', {
+      value: 'host[:port]',
+    }),
     verbose: flag('Print a line for each request on stderr'),
     writable: flag('Let clients push and delete'),
   },

@@ -1,8 +1,8 @@
 import { type CallOptions, StrataError } from '../base/index.ts'
-import { familiarName, isIndex, parseIndex, parseReference, withDefaultTag } from '../oci/index.ts'
-import type { GraphRoot, KeptReferrer } from '../transfer/index.ts'
+import { familiarName, parseReference, withDefaultTag } from '../oci/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import type { PushedTag, PushOptions } from './images.ts'
+import { referrersBelow } from './referrersBelow.ts'
 import { tagsOf } from './repositoryTags.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 import { rootHere } from './rootHere.ts'
@@ -45,24 +45,10 @@ export async function pushImages(
       ...(onProgress === undefined ? {} : { onProgress }),
     })
     await repository.putManifest(tag, copied, options)
-    await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
+    await sendReferrers(stores.content, referrersBelow(stores, copied), { repository, sink }, options)
     const { digest, size } = copied.descriptor
     if (image !== undefined) stores.images.addRepositoryDigest(reference, digest, image.manifest.digest)
     pushed.push({ tag, manifestDigest: digest, manifestBytes: size })
   }
   return pushed
-}
-
-/** What is said here about what was pushed, and about that. What became another manifest on its way has nothing said about it. */
-function referrersBelow(stores: Stores, { descriptor, bytes }: GraphRoot): readonly KeptReferrer[] {
-  const parts = isIndex(descriptor.mediaType) ? parseIndex(bytes).manifests.map(({ digest }) => digest) : []
-  const subjects = new Set([descriptor.digest, ...parts])
-  const found: KeptReferrer[] = []
-  for (const subject of subjects) {
-    for (const referrer of stores.images.referrersOf(subject)) {
-      subjects.add(referrer.descriptor.digest)
-      found.push({ subject, referrer })
-    }
-  }
-  return found
 }

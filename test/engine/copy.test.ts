@@ -296,6 +296,65 @@ test('copy() within one registry mounts blobs: none is read, none is sent', asyn
   assert.equal(blobsSince(method => method === 'GET').length, 2)
 })
 
+test('copy() takes along what is said about an image between registries and the store, as pull and push do', async () => {
+  const crafter = new ImageCrafter(first.address, 'team/said')
+  const config = await crafter.blob(MEDIA_TYPES.empty, Buffer.from('{}'))
+  const say = async (subject: Descriptor, text: string): Promise<Descriptor> => {
+    const layers = [await crafter.blob('text/plain', Buffer.from(text))]
+    const artifactType = 'application/vnd.example.note'
+    const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, artifactType, config, layers, subject }
+    const referrer = { ...(await crafter.manifest(undefined, manifest)), artifactType }
+    // What clients keep where the registry has no API.
+    const tag = subject.digest.replace(':', '-')
+    await crafter.manifest(tag, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [referrer] })
+    return referrer
+  }
+  const image = await crafter.image(undefined, [LAYERS[1]])
+  const multi = await crafter.manifest('1', {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.index,
+    manifests: [{ ...image, platform: { os: 'linux', architecture: 'amd64' } }],
+  })
+  const onImage = await say(image, 'about the image')
+  const onThat = await say(onImage, 'about what is about the image')
+  const onIndex = await say(multi, 'about the index')
+  const payload = await crafter.blob('application/vnd.dev.cosign.simplesigning.v1+json', Buffer.from('signed'))
+  const signature = `${image.digest.replace(':', '-')}.sig`
+  await crafter.manifest(signature, { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [payload] })
+  const from = `docker://${first.address}/team/said:1`
+  const saidOf = async (reference: string, isRemote: boolean): Promise<readonly string[]> =>
+    (await engine.referrers(reference, { remote: isRemote })).map(({ digest, tag }) => tag ?? digest).toSorted()
+  const aboutImage = [onImage.digest, onThat.digest, signature].toSorted()
+  const aboutAll = [...aboutImage, onIndex.digest].toSorted()
+  /** Of the image and, where it is there, of its index. */
+  const remotely = async (place: string): Promise<readonly string[]> => {
+    const name = place.slice('docker://'.length)
+    const found = [...(await saidOf(name, true)), ...(await saidOf(name.replace(/:1$/, `@${image.digest}`), true))]
+    return [...new Set(found)].toSorted()
+  }
+
+  for (const registry of [first, second]) {
+    const [one, all] = [newRepository(registry), newRepository(registry)]
+    assert.equal(await copy(from, one), image.digest)
+    assert.deepEqual(await remotely(one), aboutImage)
+    assert.equal(await copy(from, all, { platforms: 'all' }), multi.digest)
+    assert.deepEqual(await remotely(all), aboutAll)
+  }
+  await copy(from, 'strata:said/one:1')
+  assert.deepEqual(await saidOf('said/one:1', false), aboutImage)
+  await copy(from, 'strata:said/all:1', { platforms: 'all' })
+  assert.deepEqual(await saidOf('said/all:1', false), aboutAll)
+  const onward = newRepository(second)
+  await copy('strata:said/all:1', onward, { platforms: 'all' })
+  assert.deepEqual(await remotely(onward), aboutAll)
+  // In files there is nothing of it.
+  const layout = fresh()
+  await copy(from, `oci:${layout}:x`)
+  assert.deepEqual(roots(layout), [[image.digest, 'x']])
+  await engine.pruneImages()
+  assert.deepEqual(await saidOf('said/one:1', false), aboutImage)
+})
+
 describe('an image layout', () => {
   test('is added to, and umoci reads it', { skip: isRoot ? false : 'umoci unpacks owners only as root' }, async () => {
     const layout = fresh()

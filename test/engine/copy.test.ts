@@ -205,6 +205,23 @@ describe('copy() keeps digests', () => {
   })
 })
 
+test('a foreign layer that a registry does not have is called so by pull(), copy() and listDirectory()', async () => {
+  const crafter = new ImageCrafter(first.address, 'team/foreign')
+  const tar = tarOf({ theirs: 'never handed on' })
+  const layer = await crafter.blob(MEDIA_TYPES.foreignLayer, tar)
+  const image = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [layer.digest] } }
+  const config = await crafter.blob(MEDIA_TYPES.config, Buffer.from(JSON.stringify(image)))
+  const { digest } = await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [layer] })
+  const gone = await fetch(`http://${first.address}/v2/team/foreign/blobs/${layer.digest}`, { method: 'DELETE' })
+  assert.equal(gone.status, 202)
+  const isForeign = { kind: 'notFound', code: 'STRATA_FOREIGN_LAYER', message: new RegExp(layer.digest), hint: /Whoever made the image/ }
+  const name = `${first.address}/team/foreign:1`
+  await assert.rejects(engine.pull(name), isForeign)
+  await assert.rejects(copy(`docker://${name}`, 'strata:foreign/layer:1'), isForeign)
+  await assert.rejects(Array.fromAsync(engine.listDirectory(name, '/')), isForeign)
+  assert.equal(await copy(`docker://${name}`, `dir:${fresh()}`), digest)
+})
+
 test('what copy() brings into the store is whole, and runs on from there', async () => {
   const store = fresh()
   await using other = await openEngine({ root: store, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })

@@ -7,6 +7,7 @@ import { takeArchivedGraph } from './archivedGraph.ts'
 import { refuseOntoItself } from './copyOntoItself.ts'
 import { type CopySource, openCopySource } from './copySource.ts'
 import { openCopyTarget } from './copyTarget.ts'
+import { noteDockerTypes } from './dockerTypesNote.ts'
 import { hostPlatform, platformOf } from './hostPlatform.ts'
 import type { CopiedImage, CopyImageOptions } from './images.ts'
 import { tagRoot } from './imageTag.ts'
@@ -122,6 +123,7 @@ async function copyToPlace(
     ...(select === undefined ? {} : { select }),
   })
   await target.finish(copied, call)
+  if (to.kind === 'oci' || to.kind === 'oci-archive') noteDockerTypes([copied], options)
   if (target.repository !== undefined) await copyReferrers(stores, source, { repository: target.repository, sink }, copied, callOf(options))
   return copied.descriptor
 }

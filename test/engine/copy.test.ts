@@ -151,10 +151,24 @@ describe('copy() keeps digests', () => {
     await skopeo(...SKOPEO_COPY, '--format', 'v2s2', remote('arm64'), source)
     const digest = await digestAt(source)
     for (const [title, place] of Object.entries(newPlaces())) {
-      assert.equal(await copy(source, place), digest, title)
+      const notes: string[] = []
+      const onProgress = ({ id, status }: { readonly id: string; readonly status: string }): unknown => id === '' && notes.push(status)
+      assert.equal((await engine.copy(source, place, { onProgress })).manifestDigest, digest, title)
+      assert.equal(notes.length, place.startsWith('oci') ? 1 : 0, title)
+      for (const note of notes) assert.match(note, /keeps Docker's media types/)
       const onward = newRepository(second)
       assert.equal(await copy(place, onward), digest, title)
       await skopeo(...SKOPEO_COPY, onward, `dir:${fresh()}`)
+    }
+    for (const [format, reference, count] of [
+      ['oci-archive', 'types/docker', 1],
+      ['docker-archive', 'types/docker', 0],
+      ['oci-archive', 'types/oci', 0],
+    ] as const) {
+      await copy(reference === 'types/oci' ? remote('arm64') : source, `strata:${reference}`)
+      const notes: string[] = []
+      for await (const _ of await engine.save([reference], { format, onProgress: ({ status }) => notes.push(status) }));
+      assert.equal(notes.length, count, `${format} ${reference}`)
     }
   })
 

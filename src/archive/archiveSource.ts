@@ -1,7 +1,7 @@
 import { type ByteStream, fileStream, interruptible, isStrataError, StrataError, streamOf } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { type OpenOptions, skipBytes, verified } from '../content/index.ts'
-import { type Descriptor, type Digest, isForeignLayer, type Reference } from '../oci/index.ts'
+import { type Descriptor, type Digest, isForeignLayer, publisherHint, type Reference } from '../oci/index.ts'
 import type { ImageSource } from '../transfer/index.ts'
 import type { Extent } from './imageFiles.ts'
 import type { SinceMark } from './sinceMark.ts'
@@ -102,7 +102,7 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
 
   #absent(target: Descriptor): StrataError {
     if (this.since?.absent.has(target.digest) === true) return this.since.missing(this.title)
-    const { digest, mediaType, urls } = target
+    const { digest, mediaType } = target
     const foreign = isForeignLayer(mediaType)
     return new StrataError(
       'dataLoss',
@@ -110,7 +110,7 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
       foreign
         ? `Cannot read ${this.title}: layer ${digest} may not be handed on, and is not in it`
         : `Cannot read ${this.title}: it names blob ${digest}, which it does not have`,
-      foreign ? { hint: `Whoever made the image gives it out at ${urls?.join(', ') ?? 'a place of their own'}.` } : {},
+      foreign ? { hint: publisherHint(target) } : {},
     )
   }
 }

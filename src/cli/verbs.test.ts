@@ -189,8 +189,13 @@ describe('verbs that print', () => {
   })
   test('save tells the engine what form the archive shall have; old spellings are taken', async () => {
     const seen: unknown[] = []
-    const save: Engine['save'] = async (images, { signal: _signal, ...options } = {}) => (seen.push([images, options]), streamOf())
-    await strata('save a', { save })
+    const save: Engine['save'] = async (images, { signal: _signal, onProgress, ...options } = {}) => {
+      onProgress?.({ id: '', status: 'A note' })
+      seen.push([images, options])
+      return streamOf()
+    }
+    const ran = await strata('save a', { save })
+    assert.deepEqual([ran.stdout, ran.stderr], ['', 'WARNING: A note\n'])
     await strata('save --format oci-archive --compression zstd --platform linux/amd64 --platform arm64 --since base:1 a b', { save })
     await strata('save --format docker a', { save })
     assert.deepEqual(seen, [

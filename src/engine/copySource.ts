@@ -1,7 +1,7 @@
 import type { ArchiveSource } from '../archive/index.ts'
 import type { CallOptions } from '../base/index.ts'
 import type { Digest, Reference } from '../oci/index.ts'
-import type { RateLimit } from '../registry/index.ts'
+import type { RateLimit, Repository } from '../registry/index.ts'
 import type { ChosenGraph, ImageSource, Transport } from '../transfer/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import type { CopyImageOptions } from './images.ts'
@@ -21,8 +21,8 @@ export interface CopySource extends ChosenGraph, AsyncDisposable {
   checkTrust(digests: readonly Digest[]): Promise<void>
   /** Where it is an archive or a directory. */
   readonly archive?: ArchiveSource
-  /** `host/path`, where it is one of a registry. */
-  readonly repository?: string
+  /** Where it is one of a registry. */
+  readonly repository?: Repository
   /** Does the copying, and again where a mirror turned out to lie. */
   copying<Result>(work: () => Promise<Result>): Promise<Result>
 }
@@ -53,7 +53,7 @@ async function openRemote(reference: Reference, options: CopySourceOptions): Pro
     blobs: repository,
     root,
     isChosen: false,
-    repository: repository.name,
+    repository,
     copying: work => repository.withoutLiars(work),
     async checkTrust(digests) {
       const policy = await readPolicyFile(options)

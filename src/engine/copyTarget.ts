@@ -1,7 +1,7 @@
 import { type CallOptions, type Durability, StrataError } from '../base/index.ts'
 import type { ImageSink } from '../archive/index.ts'
 import { formatReference, type Reference } from '../oci/index.ts'
-import type { RateLimit } from '../registry/index.ts'
+import type { RateLimit, Repository } from '../registry/index.ts'
 import type { GraphRoot, Transport } from '../transfer/index.ts'
 import { hostPlatform } from './hostPlatform.ts'
 import type { RegistryAccess } from './registryAccess.ts'
@@ -15,12 +15,17 @@ export interface CopyTargetOptions extends CallOptions, RegistryAccess {
   readonly neighbours: readonly string[]
 }
 
+export interface CopyTarget extends ImageSink {
+  /** Where it is one of a registry. */
+  readonly repository?: Repository
+}
+
 /** Opens where a graph is copied to, which is no store. */
 export async function openCopyTarget(
   stores: Stores,
   to: Exclude<Transport, { readonly kind: 'strata' }>,
   options: CopyTargetOptions,
-): Promise<ImageSink> {
+): Promise<CopyTarget> {
   if (to.kind === 'docker') return openRemote(stores, to.reference, options)
   const { ArchiveTarget, ImageDirectory, LayoutDirectory } = await import('../archive/index.ts')
   const { durability } = options
@@ -56,13 +61,14 @@ function newName<Name>(path: string, name: Name | number): Name {
   )
 }
 
-async function openRemote(stores: Stores, reference: Reference, options: CopyTargetOptions): Promise<ImageSink> {
+async function openRemote(stores: Stores, reference: Reference, options: CopyTargetOptions): Promise<CopyTarget> {
   const { connectRepository } = await import('../registry/index.ts')
   const { RepositorySink } = await import('../transfer/index.ts')
   const repository = await connectRepository(reference, { ...options, access: 'push' })
   // Which repositories have a layer is known and noted, as by a push.
   const sink = new RepositorySink(repository, { compression: 'none', content: stores.content, neighbours: options.neighbours })
   return {
+    repository,
     take: (target, source, call) => sink.take(target, source, call),
     async finish(root, call) {
       if (reference.digest !== undefined && reference.digest !== root.descriptor.digest) throw notThatDigest(reference, root)

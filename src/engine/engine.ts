@@ -104,8 +104,10 @@ export interface Engine extends AsyncDisposable {
   save(references: readonly string[], options?: SaveOptions & CallOptions): Promise<ByteStream>
   /**
    * Copies an image, an index or an artifact from one place to another, each `docker://REF`, `docker-archive:PATH[:REF|:@INDEX]`,
-   * `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`, `dir:DIR` or `strata:REF` (this store). Nothing is unpacked, but into this store,
-   * nor compressed: digests stay. It appears at its destination when all of it is there.
+   * `oci:DIR[:TAG|:@INDEX]`, `oci-archive:PATH[:TAG|:@INDEX]`, `dir:DIR` or `strata:REF` (this store). Nothing is unpacked, but into this store,
+   * nor compressed: digests stay. It appears at its destination when all of it is there. What is said about it (referrers, and
+   * signatures below cosign's tags) goes along from a registry or this store to a registry, and from a registry to this store; files
+   * have it not.
    */
   copy(source: string, destination: string, options?: CopyImageOptions & CallOptions): Promise<CopiedImage>
 

@@ -2,14 +2,16 @@ import { type CallOptions, type Durability, readAhead, StrataError } from '../ba
 import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { RateLimit } from '../registry/index.ts'
-import type { ChosenGraph, GraphRoot, GraphSink, Transport } from '../transfer/index.ts'
+import type { ChosenGraph, GraphRoot, GraphSink, ReferrerTarget, Transport } from '../transfer/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
 import { refuseOntoItself } from './copyOntoItself.ts'
 import { type CopySource, openCopySource } from './copySource.ts'
 import { openCopyTarget } from './copyTarget.ts'
+import { noteDockerTypes } from './dockerTypesNote.ts'
 import { hostPlatform, platformOf } from './hostPlatform.ts'
 import type { CopiedImage, CopyImageOptions } from './images.ts'
 import { tagRoot } from './imageTag.ts'
+import { manifestsOf, referrersBelow } from './referrersBelow.ts'
 import type { Stores } from './stores.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 import { recordTaken } from './takenRoot.ts'
@@ -72,7 +74,7 @@ async function choose(source: CopySource, options: LimitedCall): Promise<ChosenG
 
 /** The store unpacks images, and keeps an index as it is, with those of its images that are wanted. */
 async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, options: LimitedCall): Promise<Descriptor> {
-  const { takeGraph } = await import('../transfer/index.ts')
+  const { takeGraph, takeReferrers } = await import('../transfer/index.ts')
   const name = nameIn(to)
   const { platforms = [] } = options
   const isPart = platforms !== 'all' && platforms.length > 1
@@ -87,7 +89,10 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
       ? { root: root.descriptor, images: await takeGraph(blobs, root, all, call) }
       : await takeArchivedGraph(stores, { archive, root }, call)
   if (taken.root.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
-  recordTaken(stores, [{ ...taken, names: [name] }])
+  const { repository } = source
+  const subjects = [taken.root, ...taken.images.map(({ facts }) => facts.manifest)].map(({ digest }) => digest)
+  const referrers = repository === undefined ? [] : await takeReferrers(repository, subjects, stores.content, call)
+  recordTaken(stores, [{ ...taken, names: [name], referrers }])
   return taken.root
 }
 
@@ -110,17 +115,34 @@ async function copyToPlace(
   }
   await using target = await openCopyTarget(stores, to, {
     ...options,
-    neighbours: source.repository === undefined ? [] : [source.repository],
+    neighbours: source.repository === undefined ? [] : [source.repository.name],
   })
+  const sink = reportedSink(target, onProgress)
   return await sentAgain(async () => {
-    const copied = await copyGraph(withRoot(blobs, root), reportedSink(target, onProgress), root.descriptor, {
+    const copied = await copyGraph(withRoot(blobs, root), sink, root.descriptor, {
       ...call,
       ...(select === undefined ? {} : { select }),
     })
-    if (copied.descriptor.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
     await target.finish(copied, call)
+    if (to.kind === 'oci' || to.kind === 'oci-archive') noteDockerTypes([copied], options)
+    if (target.repository !== undefined)
+      await copyReferrers(stores, source, { repository: target.repository, sink }, copied, callOf(options))
     return copied.descriptor
   })
+}
+
+/** What is said about what was copied follows it to a registry, from another one and from the store. Other places are not asked. */
+async function copyReferrers(
+  stores: Stores,
+  { repository, archive }: CopySource,
+  to: ReferrerTarget,
+  copied: GraphRoot,
+  call: CallOptions,
+): Promise<void> {
+  if (archive !== undefined || repository?.name === to.repository.name) return
+  const { forwardReferrers, sendReferrers } = await import('../transfer/index.ts')
+  if (repository === undefined) await sendReferrers(stores.content, referrersBelow(stores, copied), to, call)
+  else await forwardReferrers(repository, manifestsOf(copied), to, call)
 }
 
 /** Blobs go as they are: only an index that loses entries becomes another one, and its documents tell that before anything is sent. */

@@ -10,6 +10,8 @@ import {
   parseReference,
   type Reference,
 } from '../oci/index.ts'
+import type { GraphRoot } from '../transfer/index.ts'
+import { noteDockerTypes } from './dockerTypesNote.ts'
 import { holdRoot } from './heldRoot.ts'
 import { hostPlatform } from './hostPlatform.ts'
 import type { SaveOptions } from './images.ts'
@@ -38,9 +40,15 @@ export async function saveImages(stores: Stores, texts: readonly string[], optio
       ...(since === undefined ? {} : { since }),
     }),
   )
-  for (const { root, isSelected, names } of asked)
-    contents.add(await copyGraph(stores.content, contents, root, { ...call, select: isSelected }), { names: [...names.values()] })
-  const archive = contents.bytes(FORMATS[options.format ?? 'docker-archive'], hostPlatform())
+  const roots: GraphRoot[] = []
+  for (const { root, isSelected, names } of asked) {
+    const copied = await copyGraph(stores.content, contents, root, { ...call, select: isSelected })
+    contents.add(copied, { names: [...names.values()] })
+    roots.push(copied)
+  }
+  const format = FORMATS[options.format ?? 'docker-archive']
+  if (format === 'oci-archive') noteDockerTypes(roots, options)
+  const archive = contents.bytes(format, hostPlatform())
   const leases = held.move()
   return (async function* () {
     await using _leases = leases

@@ -1,9 +1,9 @@
 import { type CallOptions, StrataError } from '../base/index.ts'
-import { familiarName, isIndex, parseIndex, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
-import type { GraphRoot, KeptReferrer } from '../transfer/index.ts'
+import { familiarName, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import { holdRoot } from './heldRoot.ts'
 import { tellDefaultTag } from './imagePull.ts'
 import type { PushedTag, PushOptions } from './images.ts'
+import { referrersBelow } from './referrersBelow.ts'
 import { tagsOf } from './repositoryTags.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 import { rootHere } from './rootHere.ts'
@@ -56,7 +56,7 @@ export async function pushImages(
       })
       if (reference.digest !== undefined && copied.descriptor.digest !== reference.digest) throw otherDigest(reference)
       await repository.putManifest(tag, copied, options)
-      await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
+      await sendReferrers(stores.content, referrersBelow(stores, copied), { repository, sink }, options)
       return copied.descriptor
     })
     if (image !== undefined) stores.images.addRepositoryDigest(reference, digest, image.manifest.digest)
@@ -72,18 +72,4 @@ function otherDigest(reference: Reference): StrataError {
     `Cannot push "${familiarName(reference)}" under its digest: not all of it is here, or its layers are compressed on their way`,
     { hint: 'Push it by a tag, or with --compression none.' },
   )
-}
-
-/** What is said here about what was pushed, and about that. What became another manifest on its way has nothing said about it. */
-function referrersBelow(stores: Stores, { descriptor, bytes }: GraphRoot): readonly KeptReferrer[] {
-  const parts = isIndex(descriptor.mediaType) ? parseIndex(bytes).manifests.map(({ digest }) => digest) : []
-  const subjects = new Set([descriptor.digest, ...parts])
-  const found: KeptReferrer[] = []
-  for (const subject of subjects) {
-    for (const referrer of stores.images.referrersOf(subject)) {
-      subjects.add(referrer.descriptor.digest)
-      found.push({ subject, referrer })
-    }
-  }
-  return found
 }

@@ -1,5 +1,5 @@
 import { type Descriptor, type Reference, withDefaultTag } from '../oci/index.ts'
-import type { TakenImage } from '../transfer/index.ts'
+import type { KeptReferrer, TakenImage } from '../transfer/index.ts'
 import { bestForHost } from './bestForHost.ts'
 import type { Stores } from './stores.ts'
 
@@ -8,6 +8,8 @@ export interface TakenRoot {
   readonly root: Descriptor
   readonly names: readonly Reference[]
   readonly images: readonly TakenImage[]
+  /** What is said about them, where that came along. */
+  readonly referrers?: readonly KeptReferrer[]
 }
 
 /**
@@ -16,8 +18,9 @@ export interface TakenRoot {
  */
 export function recordTaken(stores: Stores, taken: readonly TakenRoot[]): void {
   stores.changeImages(() => {
-    for (const { root, names, images } of taken) {
+    for (const { root, names, images, referrers = [] } of taken) {
       for (const { facts } of images) stores.images.put(facts)
+      for (const { subject, referrer } of referrers) stores.images.addReferrer(subject, referrer)
       const all = images.map(({ facts }) => facts.manifest.digest)
       const chosen = bestForHost(images)?.facts.manifest.digest
       for (const name of names.map(withDefaultTag)) {

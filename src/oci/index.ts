@@ -32,6 +32,7 @@ export {
   parseManifest,
   parseManifestOrIndex,
 } from './manifest.ts'
+export { publisherHint } from './foreignLayer.ts'
 export { isForeignLayer, isImageConfig, isIndex, isManifest, layerCompression, type LayerCompression, MEDIA_TYPES } from './mediaType.ts'
 export { formatPlatform, normalizePlatform, parsePlatform, type Platform } from './platform.ts'
 export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation } from './platformChoice.ts'

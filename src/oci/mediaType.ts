@@ -71,8 +71,9 @@ export function layerCompression(mediaType: string): LayerCompression | undefine
 }
 
 /**
- * A layer that its publisher does not let registries hand on: it comes from its descriptor's `urls`, to which
- * no credentials go (CVE-2020-15157). image-spec layer.md#non-distributable-layers
+ * A layer that its publisher does not let registries hand on: its descriptor's `urls` say where it can be had. Strata
+ * shows them and never follows them: an image could name any address, and who asks there tells something (CVE-2020-15157).
+ * image-spec layer.md#non-distributable-layers
  */
 export function isForeignLayer(mediaType: string): boolean {
   return LAYERS.get(mediaType)?.foreign ?? false

@@ -21,6 +21,7 @@ import {
   digestHex,
   digestOf,
   isDigest,
+  isForeignLayer,
   isIndex,
   isManifest,
   isTag,
@@ -28,6 +29,7 @@ import {
   MEDIA_TYPES,
   parseDigest,
   parseIndex,
+  publisherHint,
   type Reference,
 } from '../oci/index.ts'
 import { downloadBlob } from './blobDownload.ts'
@@ -418,7 +420,8 @@ export class Repository implements BlobSource, AsyncDisposable {
       await body.discard()
       return sliceOf(await this.#openAt(target, { start: 0, end }, call), { start, end })
     }
-    throw await answerError(`get ${target.digest} from "${this.name}"`, response)
+    const error = await answerError(`get ${target.digest} from "${this.name}"`, response)
+    throw error.kind === 'notFound' && isForeignLayer(target.mediaType) ? notHandedOn(target, this.name, error) : error
   }
 
   /** The rest of a list is on the same host; anything else is not followed. */
@@ -481,4 +484,13 @@ function readTagList(bytes: Buffer): readonly string[] | undefined {
   } catch {
     return undefined
   }
+}
+
+function notHandedOn(layer: Descriptor, repository: string, cause: StrataError): StrataError {
+  return new StrataError(
+    'notFound',
+    'STRATA_FOREIGN_LAYER',
+    `Cannot get layer ${layer.digest} from "${repository}": it may not be handed on, and the registry does not have it`,
+    { hint: publisherHint(layer), cause },
+  )
 }

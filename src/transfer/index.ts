@@ -5,7 +5,15 @@ export { ContentSink } from './contentSink.ts'
 export { reportSkipped } from './foreignLayer.ts'
 export type { ImageSource } from './imageSource.ts'
 export { pullImage, type TransferStores } from './pullImage.ts'
-export { isReferrersTag, type KeptReferrer, referrersOf, sendReferrers, takeReferrers } from './referrers.ts'
+export {
+  forwardReferrers,
+  isReferrersTag,
+  type KeptReferrer,
+  referrersOf,
+  type ReferrerTarget,
+  sendReferrers,
+  takeReferrers,
+} from './referrers.ts'
 export { choosePlatformImage, type RemoteImage, resolveRemoteImage } from './remoteImage.ts'
 export { reportedSink } from './reportedSink.ts'
 export { readSignatures, type SignatureManifest } from './readSignatures.ts'

@@ -1,13 +1,12 @@
 import { type CallOptions, isStrataError, StrataError, streamOf } from '../base/index.ts'
-import type { DiskContentStore } from '../content/index.ts'
+import type { BlobSource, DiskContentStore } from '../content/index.ts'
 import type { Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import { type Descriptor, type Digest, isManifest, parseManifest } from '../oci/index.ts'
 import type { RemoteManifest, Repository } from '../registry/index.ts'
 import { signatureTag } from '../signature/index.ts'
 import { ContentSink } from './contentSink.ts'
-import { copyGraph } from './copyGraph.ts'
-import type { RepositorySink } from './repositorySink.ts'
+import { copyGraph, type GraphSink } from './copyGraph.ts'
 
 /** What comes along with an image unasked: so many manifests, and so many bytes of each. */
 const MAX_REFERRERS = 64
@@ -26,25 +25,62 @@ export interface KeptReferrer {
  */
 export async function takeReferrers(
   repository: Repository,
-  subjects: readonly Digest[],
+  subjects: Iterable<Digest>,
   content: DiskContentStore,
   options: CallOptions & { readonly lease: Lease },
 ): Promise<readonly KeptReferrer[]> {
   const kept: KeptReferrer[] = []
   const sink = new ContentSink(content, options.lease)
+  await eachReferrer(repository, subjects, options, async (subject, { descriptor, tag }) => {
+    const root = await copyGraph(repository, sink, descriptor, options)
+    await content.put(descriptor, streamOf(root.bytes), { lease: options.lease })
+    kept.push({ subject, referrer: { descriptor, ...(tag === undefined ? {} : { tag }) } })
+  })
+  return kept
+}
+
+/** Where referrers are sent. */
+export interface ReferrerTarget {
+  readonly repository: Repository
+  /** The same repository, as the place where graphs go. */
+  readonly sink: GraphSink
+}
+
+/**
+ * Sends what one repository says about manifests, which another one has now too, along with them. What cannot be had or sent is
+ * told, and left out, as by `takeReferrers`.
+ */
+export async function forwardReferrers(
+  from: Repository,
+  subjects: Iterable<Digest>,
+  to: ReferrerTarget,
+  options: CallOptions,
+): Promise<void> {
+  await eachReferrer(from, subjects, options, async (subject, { descriptor, tag }) => {
+    await sendReferrer(from, { subject, referrer: { descriptor, ...(tag === undefined ? {} : { tag }) } }, to, options)
+  })
+}
+
+/** Gives each referrer once to `take`, and goes on to what refers to those. */
+async function eachReferrer(
+  repository: Repository,
+  subjects: Iterable<Digest>,
+  options: CallOptions,
+  take: (subject: Digest, found: FoundReferrer) => Promise<void>,
+): Promise<void> {
+  let count = 0
   const queue = new Set(subjects)
   for (const subject of queue) {
     let isFound = false
     try {
-      for await (const { descriptor, bytes, tag } of referrersOf(repository, subject, options)) {
+      for await (const found of referrersOf(repository, subject, options)) {
         isFound = true
-        if (queue.has(descriptor.digest)) continue
-        if (kept.length === MAX_REFERRERS) throw tooMany(repository, `there are more than ${MAX_REFERRERS}`)
-        checkSize(repository, { descriptor, bytes })
-        const root = await copyGraph(repository, sink, descriptor, options)
-        await content.put(descriptor, streamOf(root.bytes), { lease: options.lease })
-        queue.add(descriptor.digest)
-        kept.push({ subject, referrer: { descriptor, ...(tag === undefined ? {} : { tag }) } })
+        if (queue.has(found.descriptor.digest)) continue
+        if (count === MAX_REFERRERS) throw tooMany(repository, `there are more than ${MAX_REFERRERS}`)
+        checkSize(repository, found)
+        await take(subject, found)
+        queue.add(found.descriptor.digest)
+        count += 1
       }
     } catch (error) {
       if (options.signal?.aborted === true || !isStrataError(error)) throw error
@@ -53,7 +89,6 @@ export async function takeReferrers(
       options.onProgress?.({ id: '', status: `What is said about ${subject} is not kept: ${error.message}` })
     }
   }
-  return kept
 }
 
 /**
@@ -97,18 +132,25 @@ function tooMany({ name }: Repository, state: string): StrataError {
   return new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot take along what refers to an image of "${name}": ${state}`)
 }
 
-/** Sends what is said about manifests along with them, the way it was found: by reference, or by tag. */
+/** Sends what the store has of what is said about manifests along with them, the way it was found: by reference, or by tag. */
 export async function sendReferrers(
-  repository: Repository,
+  content: DiskContentStore,
   referrers: readonly KeptReferrer[],
-  from: { readonly content: DiskContentStore; readonly sink: RepositorySink },
+  to: ReferrerTarget,
   options: CallOptions,
 ): Promise<void> {
-  for (const { subject, referrer } of referrers) {
-    const root = await copyGraph(from.content, from.sink, plain(referrer.descriptor), options)
-    if (referrer.tag === undefined) await repository.putReferrer(subject, { ...root, descriptor: referrer.descriptor }, options)
-    else await repository.putManifest(referrer.tag, root, options)
-  }
+  for (const each of referrers) await sendReferrer(content, each, to, options)
+}
+
+async function sendReferrer(
+  source: BlobSource,
+  { subject, referrer }: KeptReferrer,
+  { repository, sink }: ReferrerTarget,
+  options: CallOptions,
+): Promise<void> {
+  const root = await copyGraph(source, sink, plain(referrer.descriptor), options)
+  if (referrer.tag === undefined) await repository.putReferrer(subject, { ...root, descriptor: referrer.descriptor }, options)
+  else await repository.putManifest(referrer.tag, root, options)
 }
 
 const plain = ({ mediaType, digest, size }: Descriptor): Descriptor => ({ mediaType, digest, size })

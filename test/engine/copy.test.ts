@@ -151,10 +151,24 @@ describe('copy() keeps digests', () => {
     await skopeo(...SKOPEO_COPY, '--format', 'v2s2', remote('arm64'), source)
     const digest = await digestAt(source)
     for (const [title, place] of Object.entries(newPlaces())) {
-      assert.equal(await copy(source, place), digest, title)
+      const notes: string[] = []
+      const onProgress = ({ id, status }: { readonly id: string; readonly status: string }): unknown => id === '' && notes.push(status)
+      assert.equal((await engine.copy(source, place, { onProgress })).manifestDigest, digest, title)
+      assert.equal(notes.length, place.startsWith('oci') ? 1 : 0, title)
+      for (const note of notes) assert.match(note, /keeps Docker's media types/)
       const onward = newRepository(second)
       assert.equal(await copy(place, onward), digest, title)
       await skopeo(...SKOPEO_COPY, onward, `dir:${fresh()}`)
+    }
+    for (const [format, reference, count] of [
+      ['oci-archive', 'types/docker', 1],
+      ['docker-archive', 'types/docker', 0],
+      ['oci-archive', 'types/oci', 0],
+    ] as const) {
+      await copy(reference === 'types/oci' ? remote('arm64') : source, `strata:${reference}`)
+      const notes: string[] = []
+      for await (const _ of await engine.save([reference], { format, onProgress: ({ status }) => notes.push(status) }));
+      assert.equal(notes.length, count, `${format} ${reference}`)
     }
   })
 
@@ -203,6 +217,23 @@ describe('copy() keeps digests', () => {
     for (const place of local) assert.equal(await copy(`dir:${source}`, `${place.replace(/:.*/, '')}:${fresh()}`), digestOf(bytes), place)
     assert.equal(await copy(`dir:${source}`, 'strata:foreign:1'), digestOf(bytes))
   })
+})
+
+test('a foreign layer that a registry does not have is called so by pull(), copy() and listDirectory()', async () => {
+  const crafter = new ImageCrafter(first.address, 'team/foreign')
+  const tar = tarOf({ theirs: 'never handed on' })
+  const layer = await crafter.blob(MEDIA_TYPES.foreignLayer, tar)
+  const image = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [layer.digest] } }
+  const config = await crafter.blob(MEDIA_TYPES.config, Buffer.from(JSON.stringify(image)))
+  const { digest } = await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [layer] })
+  const gone = await fetch(`http://${first.address}/v2/team/foreign/blobs/${layer.digest}`, { method: 'DELETE' })
+  assert.equal(gone.status, 202)
+  const isForeign = { kind: 'notFound', code: 'STRATA_FOREIGN_LAYER', message: new RegExp(layer.digest), hint: /Whoever made the image/ }
+  const name = `${first.address}/team/foreign:1`
+  await assert.rejects(engine.pull(name), isForeign)
+  await assert.rejects(copy(`docker://${name}`, 'strata:foreign/layer:1'), isForeign)
+  await assert.rejects(Array.fromAsync(engine.listDirectory(name, '/')), isForeign)
+  assert.equal(await copy(`docker://${name}`, `dir:${fresh()}`), digest)
 })
 
 test('what copy() brings into the store is whole, and runs on from there', async () => {
@@ -294,6 +325,65 @@ test('copy() within one registry mounts blobs: none is read, none is sent', asyn
   // What was copied to a registry before is known to be in a repository of it: no layer is read again.
   await other.copy(place('team/app:multi'), newRepository(second), { platforms: 'all' })
   assert.equal(blobsSince(method => method === 'GET').length, 2)
+})
+
+test('copy() takes along what is said about an image between registries and the store, as pull and push do', async () => {
+  const crafter = new ImageCrafter(first.address, 'team/said')
+  const config = await crafter.blob(MEDIA_TYPES.empty, Buffer.from('{}'))
+  const say = async (subject: Descriptor, text: string): Promise<Descriptor> => {
+    const layers = [await crafter.blob('text/plain', Buffer.from(text))]
+    const artifactType = 'application/vnd.example.note'
+    const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, artifactType, config, layers, subject }
+    const referrer = { ...(await crafter.manifest(undefined, manifest)), artifactType }
+    // What clients keep where the registry has no API.
+    const tag = subject.digest.replace(':', '-')
+    await crafter.manifest(tag, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [referrer] })
+    return referrer
+  }
+  const image = await crafter.image(undefined, [LAYERS[1]])
+  const multi = await crafter.manifest('1', {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.index,
+    manifests: [{ ...image, platform: { os: 'linux', architecture: 'amd64' } }],
+  })
+  const onImage = await say(image, 'about the image')
+  const onThat = await say(onImage, 'about what is about the image')
+  const onIndex = await say(multi, 'about the index')
+  const payload = await crafter.blob('application/vnd.dev.cosign.simplesigning.v1+json', Buffer.from('signed'))
+  const signature = `${image.digest.replace(':', '-')}.sig`
+  await crafter.manifest(signature, { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [payload] })
+  const from = `docker://${first.address}/team/said:1`
+  const saidOf = async (reference: string, isRemote: boolean): Promise<readonly string[]> =>
+    (await engine.referrers(reference, { remote: isRemote })).map(({ digest, tag }) => tag ?? digest).toSorted()
+  const aboutImage = [onImage.digest, onThat.digest, signature].toSorted()
+  const aboutAll = [...aboutImage, onIndex.digest].toSorted()
+  /** Of the image and, where it is there, of its index. */
+  const remotely = async (place: string): Promise<readonly string[]> => {
+    const name = place.slice('docker://'.length)
+    const found = [...(await saidOf(name, true)), ...(await saidOf(name.replace(/:1$/, `@${image.digest}`), true))]
+    return [...new Set(found)].toSorted()
+  }
+
+  for (const registry of [first, second]) {
+    const [one, all] = [newRepository(registry), newRepository(registry)]
+    assert.equal(await copy(from, one), image.digest)
+    assert.deepEqual(await remotely(one), aboutImage)
+    assert.equal(await copy(from, all, { platforms: 'all' }), multi.digest)
+    assert.deepEqual(await remotely(all), aboutAll)
+  }
+  await copy(from, 'strata:said/one:1')
+  assert.deepEqual(await saidOf('said/one:1', false), aboutImage)
+  await copy(from, 'strata:said/all:1', { platforms: 'all' })
+  assert.deepEqual(await saidOf('said/all:1', false), aboutAll)
+  const onward = newRepository(second)
+  await copy('strata:said/all:1', onward, { platforms: 'all' })
+  assert.deepEqual(await remotely(onward), aboutAll)
+  // In files there is nothing of it.
+  const layout = fresh()
+  await copy(from, `oci:${layout}:x`)
+  assert.deepEqual(roots(layout), [[image.digest, 'x']])
+  await engine.pruneImages()
+  assert.deepEqual(await saidOf('said/one:1', false), aboutImage)
 })
 
 describe('an image layout', () => {

@@ -74,6 +74,17 @@ describe('a Repository of a real registry', () => {
     await assert.rejects(repository.manifest('1'), { code: 'STRATA_NO_SUCH_MANIFEST' })
   })
 
+  test('open() of a layer that may not be handed on says where its publisher gives it out', async () => {
+    await using repository = await connect(`${registry.address}/none`)
+    const foreign = { ...layer, mediaType: MEDIA_TYPES.foreignLayerGzip, urls: ['https://maker.invalid/\u001b[31m'] }
+    await assert.rejects(repository.open(foreign), {
+      kind: 'notFound',
+      code: 'STRATA_FOREIGN_LAYER',
+      hint: String.raw`Whoever made the image gives it out at "https://maker.invalid/\u001b[31m".`,
+    })
+    await assert.rejects(repository.open(layer), { code: 'STRATA_REGISTRY_ANSWER' })
+  })
+
   test('put() rejects for bytes that are not what the digest says', async () => {
     await using repository = await connect(`${registry.address}/wrong`)
     await assert.rejects(repository.put(layer, sourceOf(randomBytes(layer.size))))

@@ -254,7 +254,7 @@ describe('a registry behind a proxy', () => {
   test('is not there when the proxy refuses; nobody hears its password', async () => {
     await using switching = await proxyServer(secure.address, { status: 101 })
     await assert.rejects(use('registry.test', await known('registry.test'), { HTTPS_PROXY: `http://${switching.address}` }), {
-      message: /its proxy answers 101/,
+      message: /it answers 101/,
     })
     await using proxy = await proxyServer(secure.address, { status: 407 })
     await assert.rejects(

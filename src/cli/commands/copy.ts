@@ -11,7 +11,8 @@ export const command: Command = defineCommand({
   notes:
     'Each is one of docker://REF (a registry), docker-archive:PATH[:REF|:@INDEX], oci:DIR[:TAG|:@INDEX], oci-archive:PATH[:TAG|:@INDEX], dir:DIR and ' +
     'strata:REF (this store). Blobs go as they are, neither unpacked nor compressed, so that digests stay. A layout is added to, ' +
-    'a directory is replaced by a newer image, and an archive must be a new or an empty file. Prints the digest of what was copied.',
+    'a directory is replaced by a newer image, and an archive must be a new or an empty file. Signatures and other ' +
+    'referrers go along between registries and this store. Prints the digest of what was copied.',
   options: {
     all: flag('The whole index, with every platform', { short: 'a' }),
     'limit-rate': rate('The most bytes per second, over all connections (500k, 2M, 1G)'),

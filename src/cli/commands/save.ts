@@ -23,6 +23,7 @@ export const command: Command = defineCommand({
     await writeArchiveTo(invocation, output, () =>
       engine.save(images, {
         signal,
+        onProgress: ({ status }) => invocation.warn(status),
         platforms: platform,
         ...(compression === undefined ? {} : { compression }),
         ...(format === undefined ? {} : { format }),

@@ -149,7 +149,10 @@ describe('an index', () => {
   })
 
   test('a platform that it lacks is refused before anything is fetched', async () => {
-    await assert.rejects(engine.pull(named(':multi'), { platforms: ['linux/amd64', 'linux/riscv64'] }), { code: 'STRATA_NO_SUCH_PLATFORM' })
+    await assert.rejects(engine.pull(named(':multi'), { platforms: ['linux/amd64', 'linux/riscv64'] }), {
+      code: 'STRATA_NO_SUCH_PLATFORM',
+      hint: 'It has linux/amd64, linux/arm64; choose one with --platform.',
+    })
     assert.deepEqual(await engine.images({ all: true }), [])
   })
 

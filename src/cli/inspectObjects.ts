@@ -70,8 +70,7 @@ export async function inspectObjects(
     try {
       found.push(await find(name))
     } catch (error) {
-      // An image for other machines only is there; its message says more than docker's words.
-      const isAbsent = isStrataError(error, 'notFound') && error.code !== 'STRATA_NO_SUCH_PLATFORM'
+      const isAbsent = isStrataError(error, 'notFound') && !THERE.has(error.code)
       problems.push(isAbsent ? new NotThere(`No such ${kind}: ${withoutPassword(name)}`) : error)
     }
   }
@@ -83,6 +82,9 @@ export async function inspectObjects(
   }
   return problems.length === 0 ? 0 : 1
 }
+
+/** An image for other machines only, or an artifact, is there; its message says more than docker's words. */
+const THERE: ReadonlySet<string> = new Set(['STRATA_NO_SUCH_PLATFORM', 'STRATA_NO_IMAGE'])
 
 class NotThere extends Error {}
 

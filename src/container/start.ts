@@ -1,4 +1,4 @@
-import { StrataError } from '../base/index.ts'
+import { isStrataError, StrataError } from '../base/index.ts'
 import { attach, type ConsoleSize } from '../runtime/index.ts'
 import { noSuchContainer } from './containerRecords.ts'
 import { foregroundStreams, launchForeground } from './foregroundRun.ts'
@@ -68,7 +68,7 @@ async function launch(
     ended?.catch(() => undefined)
     return { warnings, ended: ended ?? NEVER }
   } catch (error) {
-    const failure = signal?.aborted === true ? cancelled(record, error) : error
+    const failure = signal?.aborted === true ? cancelled(record, signal.reason) : error
     await clearStart(installation, record)
     installation.records.update(record.id, state => failedState(state, failure))
     throw failure
@@ -98,6 +98,8 @@ function failedState(state: ContainerState, error: unknown): ContainerState {
   return { ...without(failed, 'owner'), status: state.status === 'created' ? 'created' : 'exited' }
 }
 
-function cancelled({ name }: ContainerRecord, cause: unknown): StrataError {
-  return new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot start container "${name}": it was interrupted`, { cause })
+/** @param reason the signal's: its code tells which one of the system's it was */
+function cancelled({ name }: ContainerRecord, reason: unknown): StrataError {
+  const code = isStrataError(reason, 'cancelled') ? reason.code : 'STRATA_CANCELLED'
+  return new StrataError('cancelled', code, `Cannot start container "${name}": it was interrupted`, { cause: reason })
 }

@@ -4,8 +4,11 @@ import {
   type Digest,
   familiarName,
   type ImageManifest,
+  isImageConfig,
   isIndex,
+  layerCompression,
   LIMITS,
+  MEDIA_TYPES,
   parseIndex,
   parseManifest,
   parseReference,
@@ -106,7 +109,13 @@ function summaryOf(
   }
 }
 
-const typeOf = ({ artifactType, config }: ImageManifest): string => artifactType ?? config.mediaType
+/** What an artifact calls itself; where it only has the config of an image, or an empty one, its first blob says what it is. */
+function typeOf({ artifactType, config, layers }: ImageManifest): string {
+  if (artifactType !== undefined) return artifactType
+  const [first] = layers
+  const saysNothing = isImageConfig(config.mediaType) || config.mediaType === MEDIA_TYPES.empty
+  return saysNothing && first !== undefined && layerCompression(first.mediaType) === undefined ? first.mediaType : config.mediaType
+}
 
 const sizeOf = (root: Descriptor, { config, layers }: ImageManifest): number =>
   [root, config, ...layers].reduce((sum, { size }) => sum + size, 0)

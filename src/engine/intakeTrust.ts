@@ -18,8 +18,8 @@ export async function checkArchived(
   archive: ArchiveSource,
   { root, path }: { readonly root: ArchivedRoot; readonly path: string | undefined },
 ): Promise<void> {
-  const { form: transport, title } = archive
-  const name = root.names[0] === undefined ? title : familiarName(root.names[0])
+  const { form: transport } = archive
+  const name = root.names[0] === undefined ? (path ?? '-') : familiarName(root.names[0])
   const place = transport === 'docker-archive' ? { transport } : { transport, path: path === undefined ? '' : await realpath(path) }
   await checkIntake(directories, { name, place })
 }

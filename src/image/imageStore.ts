@@ -8,6 +8,7 @@ import {
   familiarForm,
   formatReference,
   type ImageId,
+  isIndex,
   parseReference,
   type Reference,
   withDefaultTag,
@@ -353,13 +354,20 @@ export class ImageStore {
   /**
    * The image that people mean by `text`: a name, an id, or a unique prefix of one, in docker's order.
    *
-   * @throws StrataError `notFound` (STRATA_NO_SUCH_IMAGE), `invalidArgument` (STRATA_AMBIGUOUS_ID, STRATA_REFERENCE_INVALID)
+   * @throws StrataError `notFound` (STRATA_NO_SUCH_IMAGE, and STRATA_NO_IMAGE for an artifact), `invalidArgument` (STRATA_AMBIGUOUS_ID, STRATA_REFERENCE_INVALID)
    */
   resolve(text: string): ImageRecord {
     const record = this.find(text)
     if (record !== undefined) return record
     // What can be no name at all is told as such.
     if (!WHOLE_ID.test(text)) parseReference(text)
+    const name = this.nameMeant(text)
+    const root = name === undefined ? undefined : this.rootOf(name)
+    if (root !== undefined && !isIndex(root.mediaType)) {
+      throw new StrataError('notFound', 'STRATA_NO_IMAGE', `Cannot use "${text}" as an image: it is an artifact`, {
+        hint: '`strata artifact ls` lists what is here and is no image.',
+      })
+    }
     throw new StrataError('notFound', 'STRATA_NO_SUCH_IMAGE', `Cannot find image "${text}": no such image`, {
       hint: `Get it with \`strata pull\`, \`strata load\` or \`strata import\`; \`strata images\` lists what is here.`,
     })

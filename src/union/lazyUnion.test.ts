@@ -142,3 +142,9 @@ test('lazyUnion() looks at paths as deep as Linux has them', async () => {
   assert.equal((await bytesOf(tree.open(`${path}/f`))).toString(), 'deep')
   assert.deepEqual(await tree.list(path), ['f'])
 })
+
+test('lazyUnion() of no layers has an empty root, and nothing else', async () => {
+  const { tree } = watched([])
+  assert.deepEqual(await tree.list(''), [])
+  await assert.rejects(tree.list('etc'), { code: 'STRATA_ENOENT' })
+})

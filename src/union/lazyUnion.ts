@@ -76,7 +76,8 @@ export class LazyUnion implements ReadableTree {
       }
       branches.push(branch)
     }
-    if (branches.length === 0) {
+    // Without any layer, too, there is a root.
+    if (branches.length === 0 && path !== '') {
       throw systemError(`list ${JSON.stringify(path)}`, fileError((await this.find(path)) ? 'ENOTDIR' : 'ENOENT', 'list', path))
     }
     this.#listed = { path, branches, names }

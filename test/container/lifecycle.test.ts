@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { streamOf } from '../../src/base/index.ts'
+import { StrataError, streamOf } from '../../src/base/index.ts'
 import type { ContainerImage } from '../../src/container/index.ts'
 import { cgroupsOf, openWorkshop, remains, runToEnd, Sink, whyNot, type Workshop } from './workshop.ts'
 
@@ -139,6 +139,23 @@ test('a terminal has the size that is given, and detach keys leave the container
   const again = new Sink()
   const attached = workshop.containers.attach(id, { stdin: streamOf(Buffer.from('exit 4\n')), stdout: again })
   assert.deepEqual(await attached, { kind: 'exited', exitCode: 4 })
+  await workshop.containers.remove(id)
+})
+
+test('a start that is interrupted says by which signal', { skip }, async () => {
+  const stop = new AbortController()
+  async function* sizes(): AsyncGenerator<{ columns: number; rows: number }> {
+    stop.abort(new StrataError('cancelled', 'STRATA_TERMINATED', 'interrupted by SIGTERM'))
+    yield { columns: 80, rows: 24 }
+  }
+  const options = { image: busybox.name, network: 'none', tty: true, attach: ['stdout'] as const }
+  const { id } = await workshop.containers.create(options, busybox)
+  const started = workshop.containers.start(id, { stdout: new Sink(), resizes: sizes() }, { signal: stop.signal })
+  await assert.rejects(started, {
+    kind: 'cancelled',
+    code: 'STRATA_TERMINATED',
+    message: /^Cannot start container .*: it was interrupted$/,
+  })
   await workshop.containers.remove(id)
 })
 

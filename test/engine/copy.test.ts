@@ -7,6 +7,7 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { isStrataError } from '../../src/base/index.ts'
 import { type CopyImageOptions, type Engine, openEngine } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, digestHex, digestOf, type ImageIndex, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { must, STRATA } from '../support/commands.ts'
@@ -680,7 +681,9 @@ test('copy() asks the policy about what it takes, and from whom', async () => {
       await strict.copy(source, `dir:${fresh()}`)
       return true
     } catch (error) {
-      assert.equal((error as { code?: string }).code, 'STRATA_POLICY_REJECTED')
+      assert.ok(isStrataError(error))
+      assert.equal(error.code, 'STRATA_POLICY_REJECTED')
+      assert.match(error.message, /^Cannot use image "[^"]+": the policy /)
       return false
     }
   }

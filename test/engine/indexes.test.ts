@@ -149,7 +149,10 @@ describe('an index', () => {
   })
 
   test('a platform that it lacks is refused before anything is fetched', async () => {
-    await assert.rejects(engine.pull(named(':multi'), { platforms: ['linux/amd64', 'linux/riscv64'] }), { code: 'STRATA_NO_SUCH_PLATFORM' })
+    await assert.rejects(engine.pull(named(':multi'), { platforms: ['linux/amd64', 'linux/riscv64'] }), {
+      code: 'STRATA_NO_SUCH_PLATFORM',
+      hint: 'It has linux/amd64, linux/arm64; choose one with --platform.',
+    })
     assert.deepEqual(await engine.images({ all: true }), [])
   })
 
@@ -293,6 +296,11 @@ describe('what is said about an image', () => {
       listed.map(({ subject, digest, tag: found }) => `${subject} ${found ?? digest}`).toSorted(),
       [`${subject.digest} ${sbom.digest}`, `${subject.digest} ${tag}`, `${sbom.digest} ${onSbom.digest}`].toSorted(),
     )
+    assert.deepEqual(listed.map(({ artifactType }) => artifactType).toSorted(), [
+      'application/vnd.dev.cosign.simplesigning.v1+json',
+      'application/vnd.example.sbom',
+      'application/vnd.example.sbom',
+    ])
     await engine.tag(named(':signed'), named(':1', 'other/signed'))
     await engine.push(named(':1', 'other/signed'))
     await engine.push(named(':1', 'other/signed'))
@@ -349,7 +357,10 @@ describe('an artifact', () => {
     await engine.push(named(':2', 'other/chart'))
     const answer = await fetch(`http://${named('/manifests/2', 'v2/other/chart')}`, { headers: { accept: MEDIA_TYPES.manifest } })
     assert.equal(answer.headers.get('docker-content-digest'), artifact.digest)
-    await assert.rejects(engine.inspectImage(named(':chart')), { kind: 'notFound' })
+    await assert.rejects(engine.inspectImage(named(':chart')), { kind: 'notFound', code: 'STRATA_NO_IMAGE' })
+    await assert.rejects(engine.create({ image: named(':chart') }), {
+      message: `Cannot use "${named(':chart')}" as an image: it is an artifact`,
+    })
     await engine.removeImage(named(':chart'))
     await engine.removeImage(named(':2', 'other/chart'))
     await engine.pruneImages()

@@ -83,7 +83,10 @@ export class DiskContentStore implements ContentStore {
   }
 
   async has(target: Descriptor): Promise<boolean> {
-    return isHere(await this.stat(target.digest))
+    const blob = await this.stat(target.digest)
+    if (!isHere(blob)) return false
+    if (blob.size !== target.size) throw sizeMismatch(target, blob.size)
+    return true
   }
 
   async open(target: Descriptor, options: OpenOptions = {}): Promise<ByteStream> {

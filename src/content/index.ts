@@ -14,4 +14,4 @@ export type {
   IngestOptions,
   OpenOptions,
 } from './store.ts'
-export { skipBytes, verified } from './verified.ts'
+export { sizeMismatch, skipBytes, verified } from './verified.ts'

@@ -19,7 +19,7 @@ export interface OpenOptions extends CallOptions {
 
 /** Where blobs go. */
 export interface BlobSink {
-  /** Tells whether the bytes are here. */
+  /** Tells whether the bytes are here. Rejects with STRATA_SIZE_MISMATCH when they are, and are not so many as `target` says. */
   has(target: Descriptor): Promise<boolean>
   /**
    * Resolves when the bytes are stored, durably, under `target.digest`; it does not say that this call stored

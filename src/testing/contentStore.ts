@@ -87,6 +87,7 @@ const CASES: Readonly<Record<string, Case>> = {
     const before = Date.now()
     await store.put(target, inChunks(bytes, 100_001))
     assert.equal(await store.has(target), true)
+    await assert.rejects(store.has({ ...target, size: target.size + 1 }), { code: 'STRATA_SIZE_MISMATCH' })
     assert.deepEqual(await bytesOf(store, target), bytes)
     assert.deepEqual(await digestsOf(store), [target.digest])
     const { createdAt, ...facts } = (await store.stat(target.digest))!

@@ -157,3 +157,14 @@ test('the first failure ends the copy', async () => {
   await assert.rejects(copyGraph(source, sink, root), { message: 'full' })
   assert.ok(taken <= 5)
 })
+
+test('hostile #52: copyGraph() takes no blob that is said to have two sizes', async () => {
+  const source = new Blobs()
+  const config = source.add(MEDIA_TYPES.config, Buffer.from('{}'))
+  const layer = source.add(MEDIA_TYPES.layer, Buffer.from('layer'))
+  const layers = [layer, { ...layer, size: layer.size + 1 }]
+  const root = source.document({ schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers })
+  const shelf = new Shelf()
+  await assert.rejects(copyGraph(source, shelf, root), { code: 'STRATA_MANIFEST_INVALID' })
+  assert.deepEqual(shelf.order, [])
+})

@@ -106,7 +106,17 @@ async function takeBlobs(
   blobs: Iterable<Descriptor>,
   options: CopyGraphOptions,
 ): Promise<ReadonlyMap<Digest, Descriptor>> {
-  const unique = new Map([...blobs].map(blob => [blob.digest, blob]))
+  const unique = new Map<Digest, Descriptor>()
+  for (const blob of blobs) {
+    const { digest, size } = unique.get(blob.digest) ?? blob
+    if (size !== blob.size)
+      throw new StrataError(
+        'invalidArgument',
+        'STRATA_MANIFEST_INVALID',
+        `Cannot copy blob ${digest}: it is said to have ${size} bytes, and ${blob.size}`,
+      )
+    unique.set(blob.digest, blob)
+  }
   const { signal } = options
   const taken = await mapConcurrently(unique.values(), options.blobsAtOnce ?? BLOBS_AT_ONCE, async (blob, failed) => {
     const call = { ...options, signal: signal === undefined ? failed : AbortSignal.any([signal, failed]) }

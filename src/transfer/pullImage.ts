@@ -9,7 +9,7 @@ import {
   StrataError,
   streamOf,
 } from '../base/index.ts'
-import type { BlobBatch, DiskContentStore, Ingest } from '../content/index.ts'
+import { type BlobBatch, type DiskContentStore, type Ingest, sizeMismatch, verified } from '../content/index.ts'
 import { type ImageFacts, imageFacts, ImageUnpack, type UnpackStores, verifyLayer } from '../image/index.ts'
 import type { FileRange } from '../layer/index.ts'
 import type { Lease } from '../metadata/index.ts'
@@ -79,6 +79,7 @@ async function pullOnce(
   const giveUp = new AbortController()
   const stop = signal === undefined ? giveUp.signal : AbortSignal.any([signal, giveUp.signal])
   await using unpack = ImageUnpack.begin(diffIds, stores, { lease, signal: stop })
+  checkTarSizes(manifest.layers, diffIds, stores)
   const missing = new Set(unpack.missing)
   const report = layerReporter(manifest.layers, options)
   // A layer that came in another form is here without the blob that this manifest names; and a blob that is here may hold another
@@ -111,6 +112,7 @@ async function pullOnce(
     throw giveUp.signal.aborted ? (giveUp.signal.reason as StrataError).cause : error
   }
   const { contentBytes } = await unpack.commit()
+  checkTarSizes(manifest.layers, diffIds, stores)
   await small.commit()
   content.noteTogether(() => {
     for (const [position, layer] of manifest.layers.entries())
@@ -125,6 +127,14 @@ async function pullOnce(
 /** A layer that comes as its tar is kept once, as the layer: its blob is derived from that. */
 const isPlain = (layer: Descriptor, diffId: DiffId): boolean =>
   layerCompression(layer.mediaType) === 'none' && layer.digest === parseDigest(diffId)
+
+/** A blob that is the layer's tar itself may be nowhere but in the layer store: no blob store has compared its size. */
+function checkTarSizes(blobs: readonly Descriptor[], diffIds: readonly DiffId[], { layers }: TransferStores): void {
+  for (const [position, blob] of blobs.entries()) {
+    const layer = blob.digest === parseDigest(diffIds[position]!) ? layers.get(diffIds[position]!) : undefined
+    if (layer !== undefined && layer.tarBytes !== blob.size) throw sizeMismatch(blob, layer.tarBytes)
+  }
+}
 
 /** What is known now of a layer's blob: which layer it holds, and who has it. */
 function noteLayer(
@@ -194,7 +204,8 @@ class LayerPull {
       return
     }
     if (layer.size <= SMALL_LAYER_BYTES && !isPlain(layer, diffId)) {
-      const fetch = (): Promise<Uint8Array> => readAtMost(this.#fetched(0), SMALL_LAYER_BYTES)
+      // More than it should be is not too much for us, but a lie.
+      const fetch = (): Promise<Uint8Array> => readAtMost(verified(this.#fetched(0), layer), SMALL_LAYER_BYTES)
       await this.#take(streamOf(await small.obtain(layer, fetch, { signal })), diffId)
       return
     }

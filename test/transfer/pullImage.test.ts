@@ -205,6 +205,32 @@ test('pullImage() has the blob of a plain layer that its manifest calls a compre
   assert.equal((await stores.content.stat(plain.layers[0]!.digest))?.state, 'kept')
 })
 
+for (const plain of [false, true]) {
+  test(`hostile #52: pullImage() takes no ${plain ? 'plain layer' : 'layer'} under a wrong size, whether it is here or not`, async () => {
+    const image = publish([ONE], { plain })
+    const { size } = image.layers[0]!
+    for (const [isHere, wrong, driver] of [
+      [true, 3],
+      [true, 9e15],
+      [false, 3],
+      [false, 3, 'vfs'],
+    ] as const) {
+      using stores = openStores(undefined, driver)
+      if (isHere) {
+        await using server = await lyingServer(registryOf(image, []))
+        await pull(stores, server.address)
+      }
+      const manifest = Buffer.from(image.manifest.toString().replace(`"size":${size}`, `"size":${wrong}`))
+      await using server = await lyingServer(registryOf({ ...image, manifest }, []))
+      await assert.rejects(pull(stores, server.address), { kind: 'dataLoss' }, `${wrong}`)
+      const left = stores.images.list().map(facts => facts.manifest.digest)
+      assert.deepEqual(left, isHere ? [digestOf(image.manifest)] : [])
+      if (!isHere) await assertEmptied(stores)
+      else assert.equal(Buffer.concat(await Array.fromAsync(await stores.content.open(image.layers[0]!))).length, size)
+    }
+  })
+}
+
 test('hostile #53: a pull ends whose lowest layer is not to be had, whichever driver waits for it', async () => {
   const image = publish([ONE, TWO, tarOf({ top: 'top' })])
   await using server = await lyingServer(

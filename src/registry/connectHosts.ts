@@ -13,6 +13,7 @@ export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
   readonly rateLimit?: RateLimit
+  readonly via?: string | undefined
   /** Hears of mirrors that are passed over. */
   readonly logger?: Logger
 }
@@ -109,8 +110,8 @@ class ConnectedHost implements OpenableHost {
 
   async #open(): Promise<OpenedHost> {
     const { name, bases, path, headers } = this.host
-    const { configDirectory, access, rateLimit } = this.#options
-    const send = compose(this.#http.send, withHeaders(headers, bases))
+    const { configDirectory, access, rateLimit, via } = this.#options
+    const send = compose(this.#http.send, withHeaders({ ...headers, ...(via === undefined ? {} : { via }) }, bases))
     const base = await findEndpoint(bases, send)
     const credentials = await findCredentials(configDirectory, name, { path })
     const scope = `repository:${path}:${access === 'push' ? 'pull,push' : 'pull'}`

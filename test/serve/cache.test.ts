@@ -248,6 +248,27 @@ test('clients of a cache choose no path of upstream but those of tags, manifests
   assert.deepEqual(upstream.asked, [])
 })
 
+test('a cache is not its own upstream, and caches of each other do not ask for ever', async () => {
+  await using one = await Served.start()
+  for (const host of ['127.0.0.1', 'localhost']) {
+    const upstream = `${host}:${one.server.url.port}`
+    await assert.rejects(one.engine.serve({ listen: one.address, upstream }), { code: 'STRATA_UPSTREAM_INVALID' })
+  }
+  await using two = await Served.start({ upstream: one.address })
+  await one.restart({ upstream: two.address })
+  const before = Date.now()
+  const paths = [
+    '/v2/team/app/manifests/1',
+    '/v2/team/app/manifests/1',
+    `/v2/team/app/manifests/${layer.digest}`,
+    '/v2/team/app/tags/list',
+    `/v2/team/app/referrers/${layer.digest}`,
+  ]
+  const statuses = await Promise.all([one, two].flatMap(served => paths.map(async path => (await served.request('GET', path)).status)))
+  assert.ok(Date.now() - before < 3000)
+  for (const status of statuses.filter((_, position) => position % paths.length < 3)) assert.equal(status, 404)
+})
+
 test('a client that leaves does not end the download', async () => {
   await using upstream = await slowUpstream((_, response) => response.writeHead(200, { 'content-length': LAYER.length }).end(LAYER))
   await using served = await Served.start({ upstream: upstream.address })

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { DiskContentStore } from '../../src/content/index.ts'
+import { openEngine } from '../../src/engine/index.ts'
+import { openMetadata, openRootDirectory } from '../../src/metadata/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { startRegistry } from '../support/loopbackRegistry.ts'
@@ -267,6 +271,36 @@ test('a cache is not its own upstream, and caches of each other do not ask for e
   const statuses = await Promise.all([one, two].flatMap(served => paths.map(async path => (await served.request('GET', path)).status)))
   assert.ok(Date.now() - before < 3000)
   for (const status of statuses.filter((_, position) => position % paths.length < 3)) assert.equal(status, 404)
+})
+
+test('who pulls through the cache of the same store is not waited for, and gets no wrong bytes', async () => {
+  await using upstream = await startRegistry()
+  const crafter = new ImageCrafter(upstream.address, 'team/app')
+  await crafter.image('1', [{ tar: tarOf({ file: randomBytes(500_000) }), compression: 'gzip' }])
+  await using served = await Served.start({ upstream: upstream.address })
+  await using puller = await openEngine({ root: join(served.root, 'root'), fsync: false, configDirectory: '/nonexistent' })
+  await puller.pull(`${served.address}/team/app:1`, { signal: AbortSignal.timeout(10_000) })
+  assert.equal((await puller.images()).length, 1)
+
+  let isHonest = false
+  await using liar = await slowUpstream((request, response) => {
+    const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
+    const bytes = Buffer.from(LAYER)
+    if (!isHonest) bytes[100] = bytes[100]! ^ 1
+    response.writeHead(start === 0 ? 200 : 206, { 'content-range': `bytes ${start}-${LAYER.length - 1}/${LAYER.length}` })
+    response.end(bytes.subarray(start))
+  })
+  await using stores = await Served.start({ upstream: liar.address })
+  await stores.must(200, 'GET', '/v2/team/app/manifests/1')
+  const root = join(stores.root, 'root')
+  using metadata = openMetadata(openRootDirectory(root))
+  const content = new DiskContentStore({ root, metadata })
+  await using _ingest = await content.ingest(layer.digest, { target: layer })
+  await assert.rejects(async () => bytesOf(await stores.request('GET', LAYER_PATH)))
+  isHonest = true
+  assert.ok((await bytesOf(await stores.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+  const part = await stores.must(206, 'GET', LAYER_PATH, { headers: { range: 'bytes=1000-1999' } })
+  assert.ok((await bytesOf(part)).equals(LAYER.subarray(1000, 2000)))
 })
 
 test('a client that leaves does not end the download', async () => {

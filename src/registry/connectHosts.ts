@@ -14,6 +14,7 @@ export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly configDirectory: string
   readonly access: 'pull' | 'push'
   readonly rateLimit?: RateLimit
+  readonly via?: string | undefined
   /** Hears of mirrors that are passed over. */
   readonly logger?: Logger
   /** Ends also what no single request is for: to find out the address, and to get a token. */
@@ -112,8 +113,9 @@ class ConnectedHost implements OpenableHost {
 
   async #open(): Promise<OpenedHost> {
     const { name, bases, path, headers } = this.host
-    const { configDirectory, access, rateLimit, signal } = this.#options
-    const send = compose(this.#http.send, withHeaders(headers, bases), withSignal(signal))
+    const { configDirectory, access, rateLimit, signal, via } = this.#options
+    const own = { ...headers, ...(via === undefined ? {} : { via }) }
+    const send = compose(this.#http.send, withHeaders(own, bases), withSignal(signal))
     const base = await findEndpoint(bases, send)
     const credentials = await findCredentials(configDirectory, name, { path })
     const scope = `repository:${path}:${access === 'push' ? 'pull,push' : 'pull'}`

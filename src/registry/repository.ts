@@ -49,6 +49,8 @@ export interface ConnectOptions extends Partial<RegistryEnvironment> {
   readonly access: 'pull' | 'push'
   /** Shared with other connections of the process. Default: as fast as it goes. */
   readonly rateLimit?: RateLimit
+  /** Whose requests these are, as `Via` says it; RFC 9110 section 7.6.3. */
+  readonly via?: string | undefined
   /** Hears of mirrors that are passed over. */
   readonly logger?: Logger
   readonly signal?: AbortSignal

@@ -83,7 +83,7 @@ export class Blobs {
   ): Promise<ByteStream> {
     const blob = await this.#stores.content.stat(digest)
     if (!isHere(blob)) {
-      const fetched = await this.#upstream?.open(exchange.name, digest, range ?? { start: 0, end: size - 1 })
+      const fetched = await this.#upstream?.open(exchange, digest, range ?? { start: 0, end: size - 1 })
       if (fetched === undefined) throw unknown()
       return fetched
     }

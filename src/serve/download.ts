@@ -1,8 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { type ByteStream, CHUNK_BYTES, errnoOf } from '../base/index.ts'
-import type { DiskContentStore } from '../content/index.ts'
+import { type ByteStream, CHUNK_BYTES, errnoOf, sliceOf } from '../base/index.ts'
+import { type DiskContentStore, type Ingest, verified } from '../content/index.ts'
 import type { Descriptor } from '../oci/index.ts'
 import type { ByteRange } from './byteRange.ts'
+
+/** How long another process is waited for that is writing the same blob. It may itself be waiting for us: a pull through this cache. */
+const PATIENCE_MS = 1000
 
 export interface DownloadOptions {
   readonly content: DiskContentStore
@@ -14,6 +17,7 @@ export interface DownloadOptions {
 /**
  * One blob on its way into the store, and any number of readers who get it while it comes. What is between them is the
  * file that is being written: a reader may come late, and a slow one holds nobody up. It goes on when they leave.
+ * While another process writes that blob, each reader has a fetch of its own, and nothing is stored.
  */
 export class Download {
   readonly #target: Descriptor
@@ -22,6 +26,7 @@ export class Download {
   #path: string | undefined
   #size = 0
   #isStored = false
+  #isHeldElsewhere = false
   #failure: unknown
   #changed = Promise.withResolvers<void>()
   /** Resolves when it has ended, one way or the other. */
@@ -31,8 +36,9 @@ export class Download {
     this.#target = target
     this.#options = options
     this.ended = this.#run().then(
-      () => {
-        this.#isStored = true
+      outcome => {
+        this.#isStored = outcome === 'stored'
+        this.#isHeldElsewhere = outcome === 'held elsewhere'
         this.#tell()
       },
       (error: unknown) => {
@@ -49,7 +55,7 @@ export class Download {
   async *read({ start, end }: ByteRange): AsyncGenerator<Uint8Array> {
     await using file = await this.#openFile()
     if (file === undefined) {
-      yield* this.#stored({ start, end })
+      yield* this.#isHeldElsewhere ? this.#fetched({ start, end }) : this.#stored({ start, end })
       return
     }
     for (let at = start; at <= end;) {
@@ -59,10 +65,11 @@ export class Download {
     }
   }
 
-  async #run(): Promise<void> {
-    const { content, fetch, signal } = this.#options
-    await using ingest = await content.ingest(this.#target.digest, { target: this.#target, signal })
-    if (ingest.stored !== undefined) return
+  async #run(): Promise<'stored' | 'held elsewhere'> {
+    const { fetch, signal } = this.#options
+    await using ingest = await this.#ingest()
+    if (ingest === undefined) return 'held elsewhere'
+    if (ingest.stored !== undefined) return 'stored'
     const bytes = await fetch(ingest.size)
     const growing = ingest.growing()
     this.#path = growing.path
@@ -72,6 +79,19 @@ export class Download {
     await ingest.write(bytes)
     await watched
     await ingest.commit(this.#target, { signal })
+    return 'stored'
+  }
+
+  /** Undefined when another process has it open. */
+  async #ingest(): Promise<Ingest | undefined> {
+    const { content, signal } = this.#options
+    const patience = AbortSignal.timeout(PATIENCE_MS)
+    try {
+      return await content.ingest(this.#target.digest, { target: this.#target, signal: AbortSignal.any([signal, patience]) })
+    } catch (error) {
+      if (error === patience.reason) return undefined
+      throw error
+    }
   }
 
   async #watch(sizes: AsyncIterable<number>): Promise<void> {
@@ -85,12 +105,12 @@ export class Download {
     }
   }
 
-  /** The file that is being written; undefined when its blob is stored. */
+  /** The file that is being written; undefined when its blob is stored, or another process writes it. */
   async #openFile(): Promise<FileHandle | undefined> {
-    while (this.#path === undefined && !this.#isStored) await this.#next()
-    if (this.#isStored) return undefined
+    while (this.#path === undefined && !this.#isStored && !this.#isHeldElsewhere) await this.#next()
+    if (this.#path === undefined || this.#isStored) return undefined
     try {
-      return await open(this.#path!, 'r')
+      return await open(this.#path, 'r')
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error
     }
@@ -127,6 +147,12 @@ export class Download {
       left -= chunk.length
       if (left <= 0) return
     }
+  }
+
+  async *#fetched({ start, end }: ByteRange): AsyncGenerator<Uint8Array> {
+    const isWhole = start === 0 && end === this.#target.size - 1
+    const bytes = await this.#options.fetch(start)
+    yield* isWhole ? verified(bytes, this.#target) : sliceOf(bytes, { end: end - start + 1 })
   }
 
   #tell(): void {

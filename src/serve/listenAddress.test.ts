@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { formatAddress, isLoopbackAddress, ownNames, parseListenAddress } from './listenAddress.ts'
+import { formatAddress, isLoopbackAddress, isOwnName, ownNames, parseListenAddress } from './listenAddress.ts'
 
 test('parseListenAddress() reads addresses with ports', () => {
   assert.deepEqual(parseListenAddress('127.0.0.1:5000'), { host: '127.0.0.1', port: 5000 })
@@ -45,4 +46,14 @@ test('ownNames() are the registries that clients know a server by', () => {
   assert.deepEqual(ownNames({ host: '0.0.0.0', port: 5 }), ['127.0.0.1:5', 'localhost:5', '[::1]:5'])
   assert.deepEqual(ownNames({ host: '::1', port: 5 }), ['[::1]:5', '127.0.0.1:5', 'localhost:5'])
   assert.deepEqual(ownNames({ host: '10.0.0.1', port: 5 }), ['10.0.0.1:5'])
+})
+
+test('isOwnName() knows this machine’s addresses where a server listens on all of them', () => {
+  for (const name of ['127.0.0.1:5', 'LOCALHOST:5', '[::1]:5']) assert.ok(isOwnName(name, { host: '127.0.0.1', port: 5 }), name)
+  for (const name of ['127.0.0.1:6', 'localhost', 'docker.io', '10.0.0.1:5'])
+    assert.ok(!isOwnName(name, { host: '0.0.0.0', port: 5 }), name)
+  for (const { address, family } of Object.values(networkInterfaces()).flatMap(each => each ?? [])) {
+    const name = family === 'IPv6' ? `[${address}]:5` : `${address}:5`
+    assert.ok(isOwnName(name, { host: '0.0.0.0', port: 5 }), name)
+  }
 })

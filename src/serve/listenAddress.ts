@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { StrataError } from '../base/index.ts'
 
 /** Where a server listens. */
@@ -51,4 +52,12 @@ export function ownNames({ host, port }: ListenAddress): readonly [string, ...st
   const self = formatAddress({ host: isEvery ? '127.0.0.1' : host, port })
   const here = isEvery || isLoopbackAddress(host) ? ['127.0.0.1', 'localhost', '[::1]'].map(name => `${name}:${port}`) : []
   return [self, ...here.filter(name => name !== self)]
+}
+
+/** Whether the name of a registry, `host:port`, means a server which listens there; what the names of a DNS mean nobody knows here. */
+export function isOwnName(name: string, listening: ListenAddress): boolean {
+  if (ownNames(listening).includes(name.toLowerCase())) return true
+  if (listening.host !== '0.0.0.0' && listening.host !== '::') return false
+  const addresses = Object.values(networkInterfaces()).flatMap(each => each ?? [])
+  return addresses.some(({ address }) => formatAddress({ host: address, port: listening.port }) === name)
 }

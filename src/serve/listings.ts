@@ -16,7 +16,7 @@ export class Listings {
   /** distribution-spec "Listing Tags" */
   async tags(exchange: Exchange): Promise<void> {
     const { name, query } = exchange
-    const upstream = await this.#upstream?.tags(name)
+    const upstream = await this.#upstream?.tags(exchange)
     if (upstream === undefined) this.#repositories.require(name)
     const page = pageOf(upstream ?? this.#repositories.tags(name).keys(), query)
     answerJson(exchange, { name, tags: page.items }, linkTo(`/v2/${name}/tags/list`, page))

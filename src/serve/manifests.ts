@@ -57,7 +57,7 @@ export class Manifests {
     const { request, name, reference } = exchange
     // Nothing else goes upstream.
     if (!isTag(reference) && !isDigest(reference)) throw unknown()
-    await this.#upstream?.refresh(name, reference)
+    await this.#upstream?.refresh(exchange)
     const target = await this.#find(name, reference)
     const etag = `"${target.digest}"`
     const headers = { 'docker-content-digest': target.digest, etag }

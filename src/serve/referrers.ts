@@ -31,7 +31,7 @@ export class Referrers {
     const { name, reference, query } = exchange
     if (!isDigest(reference)) throw new RegistryError('DIGEST_INVALID', 'a subject is named by its digest')
     const type = query.get('artifactType') ?? undefined
-    const found = await this.#referrersOf(name, reference)
+    const found = await this.#referrersOf(exchange, reference)
     const wanted = found.filter(({ artifactType }) => type === undefined || artifactType === type)
     const { items, next } = pageFrom(wanted, query.get('last') ?? '')
     answerJson(
@@ -46,10 +46,10 @@ export class Referrers {
   }
 
   /** Every manifest of the repository that names the subject, however it came here. In the order of their digests. */
-  async #referrersOf(name: string, subject: Digest): Promise<readonly Descriptor[]> {
+  async #referrersOf(exchange: Exchange, subject: Digest): Promise<readonly Descriptor[]> {
     const found = new Map<Digest, Descriptor>()
-    for (const descriptor of (await this.#upstream?.referrers(name, subject)) ?? []) found.set(descriptor.digest, descriptor)
-    for (const digest of this.#repositories.reach(name)) {
+    for (const descriptor of (await this.#upstream?.referrers(exchange, subject)) ?? []) found.set(descriptor.digest, descriptor)
+    for (const digest of this.#repositories.reach(exchange.name)) {
       const referrer = await this.read(digest)
       if (referrer?.subject === subject) found.set(digest, referrer.descriptor)
     }

@@ -7,7 +7,7 @@ import { parseReference } from '../oci/index.ts'
 import { type Access, openAccess } from './access.ts'
 import { Blobs } from './blobs.ts'
 import { answerJson, ended, IDLE_MS } from './exchange.ts'
-import { DEFAULT_LISTEN, formatAddress, type ListenAddress, ownNames, parseListenAddress } from './listenAddress.ts'
+import { DEFAULT_LISTEN, formatAddress, isOwnName, type ListenAddress, ownNames, parseListenAddress } from './listenAddress.ts'
 import { Listings } from './listings.ts'
 import { Manifests } from './manifests.ts'
 import type { RegistryServer, ServeContext, ServeOptions } from './options.ts'
@@ -49,19 +49,29 @@ const NAMES_CHECKED_MS = 2000
 export async function serveRegistry(context: ServeContext): Promise<RegistryServer> {
   const { options } = context
   const wanted = parseListenAddress(options.listen ?? DEFAULT_LISTEN)
-  checkUpstream(options)
+  checkUpstream(options, wanted)
   const access = await openAccess(wanted, options)
   const server = await createHttpServer(options)
   await listen(server, wanted)
   return new StoreServer(server, { ...wanted, port: (server.address() as AddressInfo).port }, { context, access })
 }
 
-function checkUpstream({ upstream, writable }: ServeOptions): void {
+function checkUpstream({ upstream, writable }: ServeOptions, listening: ListenAddress): void {
   if (upstream === undefined) return
   if (writable === true) {
     throw new StrataError('invalidArgument', 'STRATA_CACHE_IS_READ_ONLY', `Cannot serve a cache of "${upstream}" that is writable`, {
       hint: 'Serve one of them on another port.',
     })
+  }
+  if (isOwnName(upstream, listening)) {
+    throw new StrataError(
+      'invalidArgument',
+      'STRATA_UPSTREAM_INVALID',
+      `Cannot serve a cache of "${upstream}": that is this server itself`,
+      {
+        hint: 'Name the registry whose images it shall keep.',
+      },
+    )
   }
   if (isRegistry(upstream)) return
   throw new StrataError(

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { type ByteStream, isStrataError, readAtMost, SingleFlight, streamOf } from '../base/index.ts'
 import { type Descriptor, type Digest, isDigest, isIndex, isManifest, LIMITS, parseManifestOrIndex, parseReference } from '../oci/index.ts'
 import { connectRepository, type Repository } from '../registry/index.ts'
 import type { ByteRange } from './byteRange.ts'
 import { Download } from './download.ts'
+import type { Exchange } from './exchange.ts'
 import type { ServeContext } from './options.ts'
 import { RegistryError, type RegistryErrorCode } from './registryError.ts'
 import type { Repositories } from './repositories.ts'
@@ -24,6 +27,8 @@ export class Upstream implements AsyncDisposable {
   readonly #manifests = new SingleFlight<void>()
   readonly #downloads = new Map<Digest, Download>()
   readonly #closed = new AbortController()
+  /** Nobody else's name. */
+  readonly #id = `strata-${randomUUID()}`
 
   constructor(registry: string, context: ServeContext, repositories: Repositories) {
     this.#registry = registry
@@ -43,9 +48,12 @@ export class Upstream implements AsyncDisposable {
    * Rejects with a RegistryError when upstream does not have it or does not give it, and with `unavailable` when it cannot
    * be reached and nothing is here.
    */
-  async refresh(name: string, tagOrDigest: string): Promise<void> {
-    if (!(await this.#isDue(name, tagOrDigest))) return
-    await this.#manifests.run(`${name} ${tagOrDigest}`, () => this.#fetchManifest(name, tagOrDigest))
+  async refresh({ name, reference, request }: Exchange): Promise<void> {
+    if (!(await this.#isDue(name, reference))) return
+    const via = this.#viaOf(request)
+    if (via === undefined) return
+    // Two caches of each other must not wait for each other's fetch.
+    await this.#manifests.run(`${name} ${reference} ${via}`, () => this.#fetchManifest(name, reference, via))
   }
 
   /** What a repository's manifest says of a blob that is not here; undefined where none names it. */
@@ -64,28 +72,31 @@ export class Upstream implements AsyncDisposable {
   }
 
   /** A blob that is not here, while it is fetched; undefined where no manifest names it. */
-  async open(name: string, digest: Digest, range: ByteRange): Promise<ByteStream | undefined> {
+  async open({ name, request }: Exchange, digest: Digest, range: ByteRange): Promise<ByteStream | undefined> {
     const target = await this.descriptorOf(name, digest)
-    if (target === undefined) return undefined
+    const via = this.#viaOf(request)
+    if (target === undefined || via === undefined) return undefined
     // Nothing can come in between here: whoever asks for it now joins.
-    const download = this.#downloads.get(digest) ?? this.#download(name, target)
+    const download = this.#downloads.get(digest) ?? this.#download(name, target, via)
     return download.read(range)
   }
 
   /** All tags of a repository there; undefined when it cannot be reached. */
-  async tags(name: string): Promise<readonly string[] | undefined> {
-    return this.#ask(name, repository => Array.fromAsync(repository.tags({ signal: this.#closed.signal })))
+  async tags(exchange: Exchange): Promise<readonly string[] | undefined> {
+    return this.#ask(exchange, repository => Array.fromAsync(repository.tags({ signal: this.#closed.signal })))
   }
 
   /** What is said there about a manifest; undefined when it cannot be reached. */
-  async referrers(name: string, subject: Digest): Promise<readonly Descriptor[] | undefined> {
-    return this.#ask(name, repository => repository.referrers(subject, { signal: this.#closed.signal }))
+  async referrers(exchange: Exchange, subject: Digest): Promise<readonly Descriptor[] | undefined> {
+    return this.#ask(exchange, repository => repository.referrers(subject, { signal: this.#closed.signal }))
   }
 
   /** Asks for what changes there; undefined when nothing answers. */
-  async #ask<Result>(name: string, question: (repository: Repository) => Promise<Result>): Promise<Result | undefined> {
+  async #ask<Result>({ name, request }: Exchange, question: (repository: Repository) => Promise<Result>): Promise<Result | undefined> {
+    const via = this.#viaOf(request)
+    if (via === undefined) return undefined
     try {
-      await using repository = await this.#connect(name)
+      await using repository = await this.#connect(name, via)
       return await question(repository)
     } catch (error) {
       if (saysLater(error)) return undefined
@@ -100,9 +111,9 @@ export class Upstream implements AsyncDisposable {
     return askedAt === undefined || Date.now() - askedAt >= FRESH_MS || !this.#repositories.tags(name).has(tagOrDigest)
   }
 
-  async #fetchManifest(name: string, tagOrDigest: string): Promise<void> {
+  async #fetchManifest(name: string, tagOrDigest: string, via: string): Promise<void> {
     try {
-      await using repository = await this.#connect(name)
+      await using repository = await this.#connect(name, via)
       const { descriptor, bytes } = await repository.manifest(tagOrDigest, { signal: this.#closed.signal })
       const { stores } = this.#context
       await using lease = stores.leases.create()
@@ -125,13 +136,13 @@ export class Upstream implements AsyncDisposable {
     this.#askedAt.set(tag, Date.now())
   }
 
-  #download(name: string, target: Descriptor): Download {
+  #download(name: string, target: Descriptor, via: string): Download {
     const { content } = this.#context.stores
     const { signal } = this.#closed
     const fetch = async (start: number): Promise<ByteStream> => {
       await using opened = new AsyncDisposableStack()
       try {
-        const repository = opened.use(await this.#connect(name))
+        const repository = opened.use(await this.#connect(name, via))
         const bytes = await repository.openUnverified(target, { start, signal })
         const held = opened.move()
         return (async function* () {
@@ -148,9 +159,20 @@ export class Upstream implements AsyncDisposable {
     return download
   }
 
-  #connect(name: string): Promise<Repository> {
+  #connect(name: string, via: string): Promise<Repository> {
     const { configDirectory } = this.#context
-    return connectRepository(parseReference(`${this.#registry}/${name}`), { configDirectory, access: 'pull', signal: this.#closed.signal })
+    const options = { configDirectory, access: 'pull', via, signal: this.#closed.signal } as const
+    return connectRepository(parseReference(`${this.#registry}/${name}`), options)
+  }
+
+  /**
+   * Whose requests a client's request leads to: its own, if it is a cache, and ours. Undefined for one that this server has
+   * sent itself, by way of others: it gets what is here. RFC 9110 section 7.6.3
+   */
+  #viaOf({ headers: { via = '' }, url }: IncomingMessage): string | undefined {
+    if (!via.includes(this.#id)) return [...(via === '' ? [] : [via]), `1.1 ${this.#id}`].join(', ')
+    this.#context.logger.warn('This cache is its own upstream, maybe by way of others', { upstream: this.#registry, url })
+    return undefined
   }
 }
 

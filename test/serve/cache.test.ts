@@ -5,7 +5,9 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ServedRequest } from '../../src/engine/index.ts'
+import { DiskContentStore } from '../../src/content/index.ts'
+import { openEngine, type ServedRequest } from '../../src/engine/index.ts'
+import { openMetadata, openRootDirectory } from '../../src/metadata/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { startRegistry } from '../support/loopbackRegistry.ts'
@@ -331,6 +333,57 @@ test('clients of a cache choose no path of upstream but those of tags, manifests
     await served.must(400, 'GET', `/v2/${name}/manifests/1`)
   }
   assert.deepEqual(upstream.asked, [])
+})
+
+test('a cache is not its own upstream, and caches of each other do not ask for ever', async () => {
+  await using one = await Served.start()
+  for (const host of ['127.0.0.1', 'localhost']) {
+    const upstream = `${host}:${one.server.url.port}`
+    await assert.rejects(one.engine.serve({ listen: one.address, upstream }), { code: 'STRATA_UPSTREAM_INVALID' })
+  }
+  await using two = await Served.start({ upstream: one.address })
+  await one.restart({ upstream: two.address })
+  const before = Date.now()
+  const paths = [
+    '/v2/team/app/manifests/1',
+    '/v2/team/app/manifests/1',
+    `/v2/team/app/manifests/${layer.digest}`,
+    '/v2/team/app/tags/list',
+    `/v2/team/app/referrers/${layer.digest}`,
+  ]
+  const statuses = await Promise.all([one, two].flatMap(served => paths.map(async path => (await served.request('GET', path)).status)))
+  assert.ok(Date.now() - before < 3000)
+  for (const status of statuses.filter((_, position) => position % paths.length < 3)) assert.equal(status, 404)
+})
+
+test('who pulls through the cache of the same store is not waited for, and gets no wrong bytes', async () => {
+  await using upstream = await startRegistry()
+  const crafter = new ImageCrafter(upstream.address, 'team/app')
+  await crafter.image('1', [{ tar: tarOf({ file: randomBytes(500_000) }), compression: 'gzip' }])
+  await using served = await Served.start({ upstream: upstream.address })
+  await using puller = await openEngine({ root: join(served.root, 'root'), fsync: false, configDirectory: '/nonexistent' })
+  await puller.pull(`${served.address}/team/app:1`, { signal: AbortSignal.timeout(10_000) })
+  assert.equal((await puller.images()).length, 1)
+
+  let isHonest = false
+  await using liar = await slowUpstream((request, response) => {
+    const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
+    const bytes = Buffer.from(LAYER)
+    if (!isHonest) bytes[100] = bytes[100]! ^ 1
+    response.writeHead(start === 0 ? 200 : 206, { 'content-range': `bytes ${start}-${LAYER.length - 1}/${LAYER.length}` })
+    response.end(bytes.subarray(start))
+  })
+  await using stores = await Served.start({ upstream: liar.address })
+  await stores.must(200, 'GET', '/v2/team/app/manifests/1')
+  const root = join(stores.root, 'root')
+  using metadata = openMetadata(openRootDirectory(root))
+  const content = new DiskContentStore({ root, metadata })
+  await using _ingest = await content.ingest(layer.digest, { target: layer })
+  await assert.rejects(async () => bytesOf(await stores.request('GET', LAYER_PATH)))
+  isHonest = true
+  assert.ok((await bytesOf(await stores.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+  const part = await stores.must(206, 'GET', LAYER_PATH, { headers: { range: 'bytes=1000-1999' } })
+  assert.ok((await bytesOf(part)).equals(LAYER.subarray(1000, 2000)))
 })
 
 test('a client that leaves does not end the download', async () => {

@@ -50,9 +50,9 @@ async function readImages(files: ImageFiles, close: () => Promise<void>, options
   if (await isDirectoryImage(files))
     return new ArchiveSource({ title: files.name, form: 'dir', close, ...(await readDirectoryImage(files)) })
   if (files instanceof ArchiveFile && files.has(DOCKER_MANIFEST))
-    return implied(await readDockerArchive(files), { title: files.name, close })
+    return implied(await readDockerArchive(files, options), { title: files.name, close }, options)
   if (files instanceof ArchiveFile && files.has(LEGACY_REPOSITORIES))
-    return implied(await readLegacyArchive(files), { title: files.name, close })
+    return implied(await readLegacyArchive(files, options), { title: files.name, close }, options)
   throw new StrataError(
     'invalidArgument',
     'STRATA_ARCHIVE_INVALID',
@@ -64,8 +64,9 @@ async function readImages(files: ImageFiles, close: () => Promise<void>, options
 async function implied(
   images: readonly DockerImage[],
   source: { readonly title: string; readonly close: () => Promise<void> },
+  options: CallOptions,
 ): Promise<ArchiveSource> {
-  const { roots, places } = await impliedImages(images)
+  const { roots, places } = await impliedImages(images, options)
   return new ArchiveSource({ ...source, form: 'docker-archive', roots, locate: digest => places.get(digest) })
 }
 

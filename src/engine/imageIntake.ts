@@ -77,7 +77,10 @@ export async function loadImages(
   const platform = platformOf(options.platform)
   const roots = rootsToLoad(archive, platform)
   const path = typeof source === 'string' ? source : undefined
-  for (const root of roots) await checkArchived(options, archive, { root, path })
+  for (const root of roots) {
+    options.signal?.throwIfAborted()
+    await checkArchived(options, archive, { root, path })
+  }
   await using lease = stores.leases.create()
   const taken: TakenRoot[] = []
   for (const same of Map.groupBy(roots, ({ descriptor }) => descriptor.digest).values()) {

@@ -1,9 +1,9 @@
 import { type ByteStream, fileStream, interruptible, isStrataError, StrataError, streamOf } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { type OpenOptions, skipBytes, verified } from '../content/index.ts'
-import { type Descriptor, type Digest, isForeignLayer, publisherHint, type Reference } from '../oci/index.ts'
+import { type Descriptor, type Digest, isForeignLayer, isIndex, isManifest, LIMITS, publisherHint, type Reference } from '../oci/index.ts'
 import type { ImageSource } from '../transfer/index.ts'
-import type { Extent } from './imageFiles.ts'
+import { type Extent, tooMuch } from './imageFiles.ts'
 import type { SinceMark } from './sinceMark.ts'
 
 /** Something that is kept in files under a name or without: an image, an index or an artifact. */
@@ -29,6 +29,12 @@ export type LocateBlob = (digest: Digest) => BlobPlace | undefined
 
 const MISMATCHES: ReadonlySet<string> = new Set(['STRATA_SIZE_MISMATCH', 'STRATA_DIGEST_MISMATCH'])
 
+/**
+ * What all walks over an archive may read of its documents, each of which counts as `graphDocumentBytes` at least. One root may
+ * have LIMITS.graphBytes; a small archive of many roots, all of which name the same, would be read without end.
+ */
+const MAX_DOCUMENT_BYTES = 8 * LIMITS.graphBytes
+
 /** What an archive or a directory holds: its roots, and every blob by its digest. Nothing is verified before it is read. */
 export class ArchiveSource implements ImageSource, AsyncDisposable {
   /** What messages call it: `archive "x.tar"`. */
@@ -40,6 +46,7 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
   readonly since: SinceMark | undefined
   readonly #locate: LocateBlob
   readonly #close: () => Promise<void>
+  #documentBytes = 0
 
   constructor(content: {
     readonly title: string
@@ -80,12 +87,18 @@ export class ArchiveSource implements ImageSource, AsyncDisposable {
   #open(target: Descriptor, start: number): ByteStream {
     const place = this.#locate(target.digest)
     if (place === undefined) throw this.#absent(target)
+    if (isManifest(target.mediaType) || isIndex(target.mediaType)) this.#countDocument(target)
     if (start > 0 && 'extent' in place && place.isPacked !== true) {
       const { path, start: first, end } = place.extent
       return fileStream(path, { start: first + start, end })
     }
     const bytes = this.#verified(place, target)
     return start === 0 ? bytes : skipBytes(bytes, start)
+  }
+
+  #countDocument({ size }: Descriptor): void {
+    this.#documentBytes += Math.max(size, LIMITS.graphDocumentBytes)
+    if (this.#documentBytes > MAX_DOCUMENT_BYTES) throw tooMuch(this.title, 'its images have too many manifests in common')
   }
 
   /** Opens the file when the first byte is asked for: nobody has to close what was never begun. */

@@ -1,7 +1,22 @@
 import { statSync } from 'node:fs'
 import { chmod, mkdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { type ByteStream, type Durability, partialName, publishFile, removeLeftovers, systemError } from '../base/index.ts'
+import {
+  type ByteStream,
+  type CallOptions,
+  drain,
+  type Durability,
+  errnoOf,
+  fileStream,
+  interruptible,
+  isStrataError,
+  partialName,
+  publishFile,
+  removeLeftovers,
+  systemError,
+} from '../base/index.ts'
+import { verified } from '../content/index.ts'
+import type { Descriptor } from '../oci/index.ts'
 
 /** Who may read and write what is handed to others, less what the user's umask takes away. */
 const FILE_MODE = 0o666
@@ -24,10 +39,21 @@ export async function makeDirectories(path: string, durability: Durability): Pro
   for (let made = resolve(path); made.length >= highest.length; made = dirname(made)) durability.syncDirectory(dirname(made))
 }
 
-/** Whether a file is there with so many bytes; files of layouts are only ever written whole. */
-export function hasFile(path: string, size: number): boolean {
+/**
+ * Whether a file holds a blob, to its last byte: nobody knows what has happened to a file that another copy, or another program,
+ * has left. To read it costs less than to copy the blob again.
+ */
+export async function holdsBlob(path: string, target: Descriptor, { signal }: CallOptions): Promise<boolean> {
   const stats = statSync(path, { throwIfNoEntry: false })
-  return stats?.isFile() === true && stats.size === size
+  if (stats?.isFile() !== true || stats.size !== target.size) return false
+  const bytes = verified(fileStream(path), target)
+  try {
+    await drain(signal === undefined ? bytes : interruptible(bytes, signal))
+    return true
+  } catch (error) {
+    if (isStrataError(error, 'dataLoss') || errnoOf(error) === 'EIO') return false
+    throw errnoOf(error) === undefined ? error : systemError(`read "${path}"`, error)
+  }
 }
 
 /** A directory beside the one that it will take the place of. */

@@ -1,4 +1,5 @@
-import { LIMITS, parseImageConfig, parseReference, type Reference } from '../oci/index.ts'
+import type { CallOptions } from '../base/index.ts'
+import { type DiffId, LIMITS, parseImageConfig, parseReference, type Reference } from '../oci/index.ts'
 import { type ImageFiles, invalid } from './imageFiles.ts'
 import type { DockerImage } from './impliedImage.ts'
 
@@ -11,10 +12,31 @@ interface Item {
   readonly Layers: readonly string[]
 }
 
-/** Reads the images of a docker-archive: `manifest.json` names config, tags and layer tars of each. */
-export async function readDockerArchive(archive: ImageFiles): Promise<readonly DockerImage[]> {
+/** Reads the images of a docker-archive: `manifest.json` names config, tags and layer tars of each. A config that several have is read once. */
+export async function readDockerArchive(archive: ImageFiles, { signal }: CallOptions): Promise<readonly DockerImage[]> {
   const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.name)
-  return Promise.all(items.map(item => readItem(archive, item)))
+  const configs = new Map<string, DockerConfig>()
+  const images: DockerImage[] = []
+  for (const { Config, RepoTags, Layers } of items) {
+    signal?.throwIfAborted()
+    const config = configs.get(Config) ?? (await readConfig(archive, Config))
+    configs.set(Config, config)
+    if (config.diffIds.length !== Layers.length)
+      throw invalid(archive.name, `"${Config}" has ${config.diffIds.length} layers and ${DOCKER_MANIFEST} has ${Layers.length}`)
+    const layers = Layers.map((name, index) => ({ diffId: config.diffIds[index]!, extent: archive.extent(name) }))
+    images.push({ names: RepoTags.map(parseReference), configBytes: config.bytes, layers })
+  }
+  return images
+}
+
+interface DockerConfig {
+  readonly bytes: Buffer
+  readonly diffIds: readonly DiffId[]
+}
+
+async function readConfig(archive: ImageFiles, name: string): Promise<DockerConfig> {
+  const bytes = await archive.read(name, LIMITS.configBytes)
+  return { bytes, diffIds: parseImageConfig(bytes).rootfs.diff_ids }
 }
 
 /** The configs that a docker-archive lists, in its order, and the names that it gives each. */
@@ -23,16 +45,6 @@ export async function readDockerNames(
 ): Promise<readonly { readonly config: string; readonly names: readonly Reference[] }[]> {
   const items = parseItems(await archive.read(DOCKER_MANIFEST, LIMITS.indexBytes), archive.name)
   return items.map(({ Config, RepoTags }) => ({ config: Config, names: RepoTags.map(parseReference) }))
-}
-
-async function readItem(archive: ImageFiles, item: Item): Promise<DockerImage> {
-  const configBytes = await archive.read(item.Config, LIMITS.configBytes)
-  const diffIds = parseImageConfig(configBytes).rootfs.diff_ids
-  if (diffIds.length !== item.Layers.length) {
-    throw invalid(archive.name, `"${item.Config}" has ${diffIds.length} layers and ${DOCKER_MANIFEST} has ${item.Layers.length}`)
-  }
-  const layers = item.Layers.map((name, index) => ({ diffId: diffIds[index]!, extent: archive.extent(name) }))
-  return { names: item.RepoTags.map(parseReference), configBytes, layers }
 }
 
 function parseItems(bytes: Buffer, path: string): readonly Item[] {

@@ -1,4 +1,4 @@
-import { fileStream } from '../base/index.ts'
+import { type CallOptions, fileStream } from '../base/index.ts'
 import { decompress, detectCompression } from '../compression/index.ts'
 import { plainManifest } from '../image/index.ts'
 import { describeBytes, type DiffId, type Digest, MEDIA_TYPES, parseDigest, type Reference } from '../oci/index.ts'
@@ -23,14 +23,14 @@ export interface ImpliedImages {
  * The manifests that a docker-archive has nowhere: layers are plain tars, whose digests the config knows. They are those
  * that the store gives images of the same configs and layers.
  */
-export async function impliedImages(images: readonly DockerImage[]): Promise<ImpliedImages> {
+export async function impliedImages(images: readonly DockerImage[], options: CallOptions): Promise<ImpliedImages> {
   const places = new Map<Digest, BlobPlace>()
   const tars = new Map<number, PlainTar>()
   const roots: ArchivedRoot[] = []
   for (const [position, { names, configBytes, layers }] of images.entries()) {
     const plain = []
     for (const { diffId, extent } of layers) {
-      const tar = tars.get(extent.start) ?? (await plainTar(extent))
+      const tar = tars.get(extent.start) ?? (await plainTar(extent, options))
       tars.set(extent.start, tar)
       places.set(parseDigest(diffId), { extent, isPacked: tar.isPacked })
       plain.push({ diffId, tarBytes: tar.bytes })
@@ -50,12 +50,15 @@ interface PlainTar {
 }
 
 /** How large a layer is as a plain tar; only a compressed one has to be read for that. */
-async function plainTar(extent: Extent): Promise<PlainTar> {
+async function plainTar(extent: Extent, { signal }: CallOptions): Promise<PlainTar> {
   const { path, start, end } = extent
   for await (const chunk of fileStream(path, { start, end: Math.min(end, start + MAGIC_BYTES) }))
     if (detectCompression(chunk) === 'none') return { isPacked: false, bytes: end - start }
   let bytes = 0
-  for await (const chunk of decompress(fileStream(path, extent))) bytes += chunk.length
+  for await (const chunk of decompress(fileStream(path, extent))) {
+    signal?.throwIfAborted()
+    bytes += chunk.length
+  }
   return { isPacked: true, bytes }
 }
 

@@ -15,7 +15,7 @@ import {
   parseIndex,
 } from '../oci/index.ts'
 import type { GraphRoot } from '../transfer/index.ts'
-import { hasFile, makeDirectories, writeImageFile } from './blobFile.ts'
+import { holdsBlob, makeDirectories, writeImageFile } from './blobFile.ts'
 import { type ImageSink, openIfHad } from './imageSink.ts'
 
 /**
@@ -49,7 +49,7 @@ export class LayoutDirectory implements ImageSink {
 
   async take(target: Descriptor, source: BlobSource, options: CallOptions): Promise<Descriptor> {
     const path = join(this.#path, blobPath(target.digest))
-    if (hasFile(path, target.size)) return target
+    if (await holdsBlob(path, target, options)) return target
     const bytes = await openIfHad(source, target, options)
     if (bytes === undefined) return target
     await makeDirectories(dirname(path), this.#durability)

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { CallOptions } from '../base/index.ts'
 import { decompress } from '../compression/index.ts'
 import { type DiffId, LIMITS, parseDiffId, parseImageConfig, parseReference, type Reference } from '../oci/index.ts'
 import { type ImageFiles, invalid } from './imageFiles.ts'
@@ -17,7 +18,7 @@ interface LegacyLayer {
  * `<id>/layer.tar`. The config of today is made of the top layer's JSON, as Docker does since 1.10;
  * DiffIds are computed here, since nothing in the archive has them.
  */
-export async function readLegacyArchive(archive: ImageFiles): Promise<readonly DockerImage[]> {
+export async function readLegacyArchive(archive: ImageFiles, options: CallOptions): Promise<readonly DockerImage[]> {
   const tops = new Map<string, Reference[]>()
   for (const [repository, tags] of Object.entries(await readJson(archive, LEGACY_REPOSITORIES))) {
     for (const [tag, id] of Object.entries(tags ?? {})) {
@@ -26,16 +27,24 @@ export async function readLegacyArchive(archive: ImageFiles): Promise<readonly D
     }
   }
   const images: DockerImage[] = []
-  for (const [top, names] of tops) images.push(await readImage(archive, top, names))
+  const hashed = new Map<string, DiffId>()
+  for (const [top, names] of tops) images.push(await readImage(archive, { top, names, hashed }, options))
   return images
 }
 
-async function readImage(archive: ImageFiles, top: string, names: readonly Reference[]): Promise<DockerImage> {
+async function readImage(
+  archive: ImageFiles,
+  { top, names, hashed }: { readonly top: string; readonly names: readonly Reference[]; readonly hashed: Map<string, DiffId> },
+  options: CallOptions,
+): Promise<DockerImage> {
   const stack = await readStack(archive, top)
   const layers = []
   for (const { id } of stack) {
     const extent = archive.extent(`${id}/layer.tar`)
-    layers.push({ diffId: await diffIdOf(archive, `${id}/layer.tar`), extent })
+    // Images have layers in common.
+    const diffId = hashed.get(id) ?? (await diffIdOf(archive, `${id}/layer.tar`, options))
+    hashed.set(id, diffId)
+    layers.push({ diffId, extent })
   }
   const configBytes = Buffer.from(
     JSON.stringify(
@@ -94,9 +103,12 @@ function pick(json: Readonly<Record<string, unknown>>, name: string): object {
   return typeof json[name] === 'string' && json[name] !== '' ? { [name]: json[name] } : {}
 }
 
-async function diffIdOf(archive: ImageFiles, name: string): Promise<DiffId> {
+async function diffIdOf(archive: ImageFiles, name: string, { signal }: CallOptions): Promise<DiffId> {
   const sha = createHash('sha256')
-  for await (const chunk of decompress(archive.open(name))) sha.update(chunk)
+  for await (const chunk of decompress(archive.open(name))) {
+    signal?.throwIfAborted()
+    sha.update(chunk)
+  }
   return parseDiffId(`sha256:${sha.digest('hex')}`)
 }
 

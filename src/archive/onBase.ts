@@ -31,7 +31,7 @@ export interface GraphOnBase {
 export async function onBase(archive: ArchiveSource, root: GraphRoot, stores: BaseStores, options: CallOptions): Promise<GraphOnBase> {
   const { since } = archive
   if (since === undefined) return { source: archive, root }
-  const diffIds = await layersBelow(archive, root.descriptor)
+  const diffIds = await layersBelow(archive, root.descriptor, options)
   const documents = new Map<Digest, Buffer>()
   const source: ImageSource = {
     async open(target, opening) {
@@ -71,10 +71,10 @@ export async function onBase(archive: ArchiveSource, root: GraphRoot, stores: Ba
 }
 
 /** The layers that the images below a root have, by the digests of their blobs. */
-async function layersBelow(archive: ArchiveSource, root: Descriptor): Promise<Map<Digest, DiffId>> {
+async function layersBelow(archive: ArchiveSource, root: Descriptor, options: CallOptions): Promise<Map<Digest, DiffId>> {
   const diffIds = new Map<Digest, DiffId>()
-  for (const manifest of (await readGraph(archive, root)).manifests.filter(isImageManifest)) {
-    const bytes = await readAtMost(await archive.open(manifest.config), LIMITS.configBytes, 'the image config')
+  for (const manifest of (await readGraph(archive, root, options)).manifests.filter(isImageManifest)) {
+    const bytes = await readAtMost(await archive.open(manifest.config, options), LIMITS.configBytes, 'the image config')
     const { rootfs } = parseImageConfig(bytes)
     for (const [position, { digest }] of manifest.layers.entries()) {
       const diffId = rootfs.diff_ids[position]

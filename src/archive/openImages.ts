@@ -1,7 +1,8 @@
 import { type Stats, statSync } from 'node:fs'
-import { type ByteStream, errnoOf, fileStream, StrataError, systemError } from '../base/index.ts'
+import { type ByteStream, type CallOptions, errnoOf, fileStream, interruptible, StrataError, systemError } from '../base/index.ts'
 import { decompress, detectCompression } from '../compression/index.ts'
 import { blobPath, type Digest, IMAGE_LAYOUT } from '../oci/index.ts'
+import { GraphWalk } from '../transfer/index.ts'
 import { ArchiveFile } from './archiveFile.ts'
 import { DirectoryFiles } from './directoryFiles.ts'
 import { isDirectoryImage, readDirectoryImage } from './directoryFormat.ts'
@@ -11,7 +12,7 @@ import { type ArchivedRoot, type BlobPlace, ArchiveSource } from './archiveSourc
 import { type DockerImage, impliedImages } from './impliedImage.ts'
 import { layoutRoots, readLayoutIndex } from './layoutRoots.ts'
 import { LEGACY_REPOSITORIES, readLegacyArchive } from './legacyArchive.ts'
-import { readGraph } from './readGraph.ts'
+import { isDocumentOf } from './readGraph.ts'
 import { openScratchFile } from './scratchFile.ts'
 import { SinceMark } from './sinceMark.ts'
 
@@ -24,13 +25,13 @@ import { SinceMark } from './sinceMark.ts'
  * @param scratch an existing directory
  * Rejects with `invalidArgument` (STRATA_ARCHIVE_INVALID) for what holds no images, and `dataLoss` for what lacks something.
  */
-export async function openImages(source: string | ByteStream, scratch: string): Promise<ArchiveSource> {
+export async function openImages(source: string | ByteStream, scratch: string, options: CallOptions = {}): Promise<ArchiveSource> {
   const facts = typeof source === 'string' ? factsOf(source) : undefined
-  if (typeof source === 'string' && facts?.isDirectory()) return readImages(new DirectoryFiles(source), async () => undefined)
-  const plain = await plainArchive(source, { scratch, isFile: facts?.isFile() === true })
+  if (typeof source === 'string' && facts?.isDirectory()) return readImages(new DirectoryFiles(source), async () => undefined, options)
+  const plain = await plainArchive(source, { scratch, isFile: facts?.isFile() === true }, options)
   const close = async (): Promise<void> => plain[Symbol.asyncDispose]()
   try {
-    return await readImages(await ArchiveFile.open(plain.path, plain.name), close)
+    return await readImages(await ArchiveFile.open(plain.path, plain.name), close, options)
   } catch (error) {
     await close()
     throw error
@@ -45,14 +46,14 @@ function factsOf(path: string): Stats {
   }
 }
 
-async function readImages(files: ImageFiles, close: () => Promise<void>): Promise<ArchiveSource> {
-  if (files.has(IMAGE_LAYOUT.header) && files.has(IMAGE_LAYOUT.index)) return readLayout(files, close)
+async function readImages(files: ImageFiles, close: () => Promise<void>, options: CallOptions): Promise<ArchiveSource> {
+  if (files.has(IMAGE_LAYOUT.header) && files.has(IMAGE_LAYOUT.index)) return readLayout(files, close, options)
   if (await isDirectoryImage(files))
     return new ArchiveSource({ title: files.name, form: 'dir', close, ...(await readDirectoryImage(files)) })
   if (files instanceof ArchiveFile && files.has(DOCKER_MANIFEST))
-    return implied(await readDockerArchive(files), { title: files.name, close })
+    return implied(await readDockerArchive(files, options), { title: files.name, close }, options)
   if (files instanceof ArchiveFile && files.has(LEGACY_REPOSITORIES))
-    return implied(await readLegacyArchive(files), { title: files.name, close })
+    return implied(await readLegacyArchive(files, options), { title: files.name, close }, options)
   throw new StrataError(
     'invalidArgument',
     'STRATA_ARCHIVE_INVALID',
@@ -64,12 +65,13 @@ async function readImages(files: ImageFiles, close: () => Promise<void>): Promis
 async function implied(
   images: readonly DockerImage[],
   source: { readonly title: string; readonly close: () => Promise<void> },
+  options: CallOptions,
 ): Promise<ArchiveSource> {
-  const { roots, places } = await impliedImages(images)
+  const { roots, places } = await impliedImages(images, options)
   return new ArchiveSource({ ...source, form: 'docker-archive', roots, locate: digest => places.get(digest) })
 }
 
-async function readLayout(files: ImageFiles, close: () => Promise<void>): Promise<ArchiveSource> {
+async function readLayout(files: ImageFiles, close: () => Promise<void>, options: CallOptions): Promise<ArchiveSource> {
   const index = await readLayoutIndex(files)
   const locate = (digest: Digest): BlobPlace | undefined => {
     const path = blobPath(digest)
@@ -80,22 +82,34 @@ async function readLayout(files: ImageFiles, close: () => Promise<void>): Promis
   const roots = layoutRoots(index)
   if (!files.has(DOCKER_MANIFEST)) return new ArchiveSource({ ...content, roots: roots.map((root, position) => ({ ...root, position })) })
   const listed = await readDockerNames(files)
-  return new ArchiveSource({ ...content, roots: await namedByDocker(roots, listed, new ArchiveSource({ ...content, roots })) })
+  return new ArchiveSource({ ...content, roots: await namedByDocker(new ArchiveSource({ ...content, roots }), listed, options) })
 }
 
 /** What index.json leaves without a name has the one that docker's own list gives it, where an archive has both. */
 async function namedByDocker(
-  roots: readonly ArchivedRoot[],
-  listed: Awaited<ReturnType<typeof readDockerNames>>,
   source: ArchiveSource,
+  listed: Awaited<ReturnType<typeof readDockerNames>>,
+  options: CallOptions,
 ): Promise<readonly ArchivedRoot[]> {
+  const positions = new Map<string, number>()
+  for (const [position, { config }] of listed.entries()) if (!positions.has(config)) positions.set(config, position)
+  // The first on the list that is below a document.
+  const walk = new GraphWalk<number>(
+    source,
+    {
+      enter: ({ manifests }) => manifests.filter(entry => isDocumentOf(source, entry)),
+      leave: ({ document }, below) => {
+        if (document.kind === 'manifest') return positions.get(blobPath(document.manifest.config.digest)) ?? Infinity
+        return document.index.manifests.reduce((least, entry) => Math.min(least, below(entry) ?? Infinity), Infinity)
+      },
+    },
+    options,
+  )
   const named: ArchivedRoot[] = []
-  for (const root of roots) {
-    const { manifests } = await readGraph(source, root.descriptor)
-    const paths = new Set(manifests.map(({ config }) => blobPath(config.digest)))
-    const position = listed.findIndex(({ config }) => paths.has(config))
+  for (const root of source.roots) {
+    const position = isDocumentOf(source, root.descriptor) ? await walk.visit(root.descriptor) : Infinity
     const names = root.names.length > 0 ? root.names : (listed[position]?.names ?? [])
-    named.push({ ...root, names, ...(position === -1 ? {} : { position }) })
+    named.push({ ...root, names, ...(position === Infinity ? {} : { position }) })
   }
   return named
 }
@@ -115,6 +129,7 @@ interface PlainArchive extends AsyncDisposable {
 async function plainArchive(
   source: string | ByteStream,
   { scratch, isFile }: { readonly scratch: string; readonly isFile: boolean },
+  { signal }: CallOptions,
 ): Promise<PlainArchive> {
   const name = typeof source === 'string' ? source : 'standard input'
   if (typeof source === 'string' && isFile && detectCompression(await firstBytes(source)) === 'none') {
@@ -122,7 +137,9 @@ async function plainArchive(
   }
   const file = await openScratchFile(scratch)
   try {
-    for await (const chunk of decompress(typeof source === 'string' ? fileStream(source) : source, { lent: true })) await file.write(chunk)
+    const bytes = typeof source === 'string' ? fileStream(source) : source
+    for await (const chunk of decompress(signal === undefined ? bytes : interruptible(bytes, signal), { lent: true }))
+      await file.write(chunk)
   } catch (error) {
     await file[Symbol.asyncDispose]()
     throw errnoOf(error) === undefined ? error : systemError(`read archive "${name}"`, error)

@@ -1,3 +1,4 @@
+import type { CallOptions } from '../base/index.ts'
 import {
   ANNOTATIONS,
   choosePlatform,
@@ -32,8 +33,8 @@ const wholeName = ({ descriptor: { annotations } }: ArchivedRoot): string | unde
   annotations?.[ANNOTATIONS.containerdName] ?? annotations?.[ANNOTATIONS.refName]
 
 /** Whether a root is an index of several images that is there as a whole. */
-export async function isWholeIndex(source: ArchiveSource, root: Descriptor): Promise<boolean> {
+export async function isWholeIndex(source: ArchiveSource, root: Descriptor, options: CallOptions): Promise<boolean> {
   if (!isIndex(root.mediaType)) return false
-  const { manifests, isWhole } = await readGraph(source, root)
+  const { manifests, isWhole } = await readGraph(source, root, options)
   return isWhole && manifests.filter(isImageManifest).length > 1
 }

@@ -93,11 +93,11 @@ async function openLocal(stores: Stores, text: string, { platforms }: CopySource
 async function openFiles(
   stores: Stores,
   from: Extract<Transport, { readonly path: string }>,
-  options: PolicyDirectories,
+  options: PolicyDirectories & CallOptions,
 ): Promise<CopySource> {
   const { chooseArchived, openImages } = await import('../archive/index.ts')
   await using opened = new AsyncDisposableStack()
-  const blobs = opened.use(await openImages(from.path, stores.scratchDirectory()))
+  const blobs = opened.use(await openImages(from.path, stores.scratchDirectory(), options))
   const wanted = from.kind === 'docker-archive' ? from.image : from.kind === 'dir' ? undefined : from.name
   const chosen = chooseArchived(blobs, wanted)
   const root = await readRoot(blobs, chosen.descriptor)

@@ -1,5 +1,5 @@
 import { arch, platform } from 'node:os'
-import { normalizePlatform, parsePlatform, type Platform } from '../oci/index.ts'
+import { formatPlatform, normalizePlatform, parsePlatform, type Platform } from '../oci/index.ts'
 
 /** What this machine runs. */
 export function hostPlatform(): Platform {
@@ -9,4 +9,9 @@ export function hostPlatform(): Platform {
 /** The platform that a user asks for, with the rest of it from this machine. */
 export function platformOf(text: string | undefined): Platform {
   return text === undefined ? hostPlatform() : parsePlatform(text, hostPlatform())
+}
+
+/** As `platformOf`, of several: one that is asked for twice, in whatever spelling, is meant once. */
+export function platformsOf(texts: readonly string[]): readonly Platform[] {
+  return [...new Map(texts.map(platformOf).map(each => [formatPlatform(each), each])).values()]
 }

@@ -8,7 +8,7 @@ import { refuseOntoItself } from './copyOntoItself.ts'
 import { type CopySource, openCopySource } from './copySource.ts'
 import { openCopyTarget } from './copyTarget.ts'
 import { noteDockerTypes } from './dockerTypesNote.ts'
-import { hostPlatform, platformOf } from './hostPlatform.ts'
+import { hostPlatform, platformsOf } from './hostPlatform.ts'
 import type { CopiedImage, CopyImageOptions } from './images.ts'
 import { tagRoot } from './imageTag.ts'
 import { manifestsOf, referrersBelow } from './referrersBelow.ts'
@@ -68,7 +68,7 @@ async function choose(source: CopySource, options: LimitedCall): Promise<ChosenG
   const { platforms = [] } = options
   if (source.isChosen || platforms === 'all') return source
   const { choosePlatformImage, choosePlatforms } = await import('../transfer/index.ts')
-  if (platforms.length > 0) return choosePlatforms(source.blobs, source.root, { ...callOf(options), platforms: platforms.map(platformOf) })
+  if (platforms.length > 0) return choosePlatforms(source.blobs, source.root, { ...callOf(options), platforms: platformsOf(platforms) })
   return { root: await choosePlatformImage(source.blobs, source.root, { ...callOf(options), platform: hostPlatform() }) }
 }
 
@@ -76,12 +76,13 @@ async function choose(source: CopySource, options: LimitedCall): Promise<ChosenG
 async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, options: LimitedCall): Promise<Descriptor> {
   const { takeGraph, takeReferrers } = await import('../transfer/index.ts')
   const name = nameIn(to)
-  const { platforms = [] } = options
-  const isPart = platforms !== 'all' && platforms.length > 1
+  const { platforms: asked = [] } = options
+  const platforms = asked === 'all' ? [] : platformsOf(asked)
+  const isPart = platforms.length > 1
   const { root } = isPart ? source : await choose(source, options)
   await checkTrust(source, root)
   await using lease = stores.leases.create()
-  const call = { ...callOf(options), lease, platforms: isPart ? platforms.map(platformOf) : ('all' as const) }
+  const call = { ...callOf(options), lease, platforms: isPart ? platforms : ('all' as const) }
   const { blobs, archive } = source
   const all = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
   const taken =

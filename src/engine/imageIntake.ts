@@ -73,14 +73,18 @@ export async function loadImages(
   options: LoadOptions & CallOptions & PolicyDirectories,
 ): Promise<readonly LoadedImage[]> {
   const { openImages, rootsToLoad } = await import('../archive/index.ts')
-  await using archive = await openImages(source, stores.scratchDirectory())
+  await using archive = await openImages(source, stores.scratchDirectory(), options)
   const platform = platformOf(options.platform)
   const roots = rootsToLoad(archive, platform)
   const path = typeof source === 'string' ? source : undefined
-  for (const root of roots) await checkArchived(options, archive, { root, path })
+  for (const root of roots) {
+    options.signal?.throwIfAborted()
+    await checkArchived(options, archive, { root, path })
+  }
   await using lease = stores.leases.create()
   const taken: TakenRoot[] = []
   for (const same of Map.groupBy(roots, ({ descriptor }) => descriptor.digest).values()) {
+    options.signal?.throwIfAborted()
     const root = { ...same[0]!, names: same.flatMap(({ names }) => names) }
     const found = await takeArchived(stores, { archive, root }, { ...options, lease })
     if (found !== undefined) taken.push({ ...found, names: root.names })
@@ -121,7 +125,7 @@ async function takeArchived(
     },
   }
   const named = await readRoot(archive, descriptor)
-  const isWhole = options.platform === undefined && (await isWholeIndex(archive, descriptor))
+  const isWhole = options.platform === undefined && (await isWholeIndex(archive, descriptor, call))
   try {
     const platform = platformOf(options.platform)
     const chosen = isWhole ? named : await choosePlatformImage(archive, named, { ...call, platform })

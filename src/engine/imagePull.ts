@@ -16,7 +16,7 @@ import {
 import type { Repository } from '../registry/index.ts'
 import type { TakenImage } from '../transfer/index.ts'
 import { bestForHost } from './bestForHost.ts'
-import { platformOf } from './hostPlatform.ts'
+import { hostPlatform, platformsOf } from './hostPlatform.ts'
 import { platformOfImage } from './imagePlatform.ts'
 import type { PulledImage, PullOptions } from './images.ts'
 import { type PolicyFile, readPolicyFile, isPolicyRejection } from './policyFile.ts'
@@ -68,7 +68,7 @@ async function imageTags(repository: Repository, options: CallOptions): Promise<
 /** What a user asks for; nothing is this machine's platform. */
 function wantedPlatforms(asked: PullOptions['platforms'] = []): readonly Platform[] | 'all' {
   if (asked === 'all') return 'all'
-  return asked.length === 0 ? [platformOf(undefined)] : asked.map(platformOf)
+  return asked.length === 0 ? [hostPlatform()] : platformsOf(asked)
 }
 
 interface PullOneOptions extends CallOptions {

@@ -1,5 +1,6 @@
 import type { ImageRecord } from '../image/index.ts'
-import { type Descriptor, type Digest, familiarName, isIndex, type Reference, subjectOfAttestation } from '../oci/index.ts'
+import { type Descriptor, type Digest, familiarName, formatPlatform, isIndex, type Reference, subjectOfAttestation } from '../oci/index.ts'
+import { platformsOf } from './hostPlatform.ts'
 import { imageFor } from './imagePlatform.ts'
 import type { Stores } from './stores.ts'
 
@@ -22,7 +23,12 @@ export interface RootHereOptions {
 }
 
 /** What goes on under a name: its image, its artifact, or its index with the images that are wanted and are here. */
-export async function rootHere(stores: Stores, reference: Reference | undefined, { text, platforms }: RootHereOptions): Promise<RootHere> {
+export async function rootHere(
+  stores: Stores,
+  reference: Reference | undefined,
+  { text, platforms: asked }: RootHereOptions,
+): Promise<RootHere> {
+  const platforms = platformsOf(asked).map(formatPlatform)
   const root = reference === undefined ? undefined : stores.images.rootOf(reference)
   const whole = { isSelected: () => true, isPartial: false }
   const [platform, ...others] = platforms

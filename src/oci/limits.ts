@@ -15,6 +15,12 @@ export const LIMITS = {
   indexEntries: 10_000,
   /** Indexes inside indexes. */
   indexDepth: 4,
+  /**
+   * Bytes of all manifests and indexes of one graph, each of which counts as `graphDocumentBytes` at least: an index of as many
+   * images as it may have fits.
+   */
+  graphBytes: 67_108_864,
+  graphDocumentBytes: 4096,
   /** Objects and arrays inside each other, in any document. */
   nesting: 64,
 } as const

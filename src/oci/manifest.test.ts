@@ -227,6 +227,11 @@ test('hostile #55: enterIndex() stops at cycles and at depth', () => {
   assert.deepEqual(ancestors, digests.slice(0, 4))
   assert.throws(() => enterIndex(ancestors, digestOf(Buffer.from('e'))), { ...INVALID, message: /inside 4 others/ })
   assert.throws(() => enterIndex(ancestors.slice(0, 2), digestOf(Buffer.from('a'))), { ...INVALID, message: /contains itself/ })
+  assert.doesNotThrow(() => enterIndex(ancestors.slice(0, 2), digestOf(Buffer.from('e')), 2))
+  assert.throws(() => enterIndex(ancestors.slice(0, 2), digestOf(Buffer.from('e')), 3), {
+    ...INVALID,
+    message: /in it stands inside 4 others/,
+  })
 })
 
 test('schema 1 is refused with the way out', () => {

@@ -233,13 +233,15 @@ export function checkManifestAgainstConfig(manifest: ImageManifest, config: Imag
  * index calls this before it reads one, and reads a digest once only.
  *
  * @param ancestors the digests of the indexes around it, outermost first
+ * @param levels how many indexes stand inside each other in it, itself included, where that is known
  * @throws StrataError STRATA_MANIFEST_INVALID when the index contains itself or stands too deep
  */
-export function enterIndex(ancestors: readonly Digest[], index: Digest): readonly Digest[] {
+export function enterIndex(ancestors: readonly Digest[], index: Digest, levels = 1): readonly Digest[] {
+  const around = ancestors.length + levels - 1
   const state = ancestors.includes(index)
     ? 'it contains itself'
-    : ancestors.length >= LIMITS.indexDepth
-      ? `it stands inside ${ancestors.length} others, and ${LIMITS.indexDepth - 1} is the limit`
+    : around >= LIMITS.indexDepth
+      ? `${levels === 1 ? 'it stands' : 'an index in it stands'} inside ${around} others, and ${LIMITS.indexDepth - 1} is the limit`
       : undefined
   if (state !== undefined) throw new StrataError('invalidArgument', CODE, `Cannot read image index ${index}: ${state}`)
   return [...ancestors, index]

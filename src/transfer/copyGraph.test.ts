@@ -136,11 +136,6 @@ test('an index whose manifests together would fill the memory is refused before 
   const shelf = new Shelf()
   await assert.rejects(copyGraph(source, shelf, source.index(manifests)), { kind: 'resourceExhausted', code: 'STRATA_TOO_LARGE' })
   assert.equal(shelf.bytes.size, 0)
-  // One that is named again and again is read again and again.
-  const image = source.image(['x'])
-  const inner = source.index(Array.from({ length: 9_000 }, () => image))
-  const wide = source.index(Array.from({ length: 9_000 }, () => inner))
-  await assert.rejects(copyGraph(source, shelf, wide), { code: 'STRATA_TOO_LARGE' })
 })
 
 test('the first failure ends the copy', async () => {

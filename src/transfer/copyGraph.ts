@@ -1,6 +1,7 @@
-import { type ByteStream, type CallOptions, mapConcurrently, readAtMost, StrataError, streamOf } from '../base/index.ts'
+import { type ByteStream, type CallOptions, mapConcurrently, StrataError, streamOf } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
-import { type Descriptor, describeBytes, type Digest, enterIndex, isIndex, isManifest, LIMITS, parseManifestOrIndex } from '../oci/index.ts'
+import { type Descriptor, describeBytes, type Digest, isIndex, isManifest } from '../oci/index.ts'
+import { type GraphVisitor, GraphWalk } from './graphWalk.ts'
 
 /** Where a graph goes. */
 export interface GraphSink {
@@ -37,110 +38,113 @@ const BLOBS_AT_ONCE = 5
  * Pull, push, save, load, copy and serve are this, with another source or another sink.
  */
 export async function copyGraph(source: BlobSource, sink: GraphSink, root: Descriptor, options: CopyGraphOptions = {}): Promise<GraphRoot> {
-  const top = await new DocumentReader(source, options).read(root, [])
-  const taken = await takeBlobs(source, sink, leavesOf(top), options)
-  return (await finish(top, taken, sink, options)).root
+  return (await copyGraphs(source, sink, [root], options))[0]!
+}
+
+/** As `copyGraph`, with several graphs, which may have much in common: what they share is taken once. Resolves with their roots, in order. */
+export async function copyGraphs(
+  source: BlobSource,
+  sink: GraphSink,
+  roots: readonly Descriptor[],
+  options: CopyGraphOptions = {},
+): Promise<readonly GraphRoot[]> {
+  const blobs = new Map<Digest, Descriptor>()
+  const walk = new GraphWalk<Node>(source, copying(blobs, options), options)
+  const tops: Node[] = []
+  for (const root of roots) tops.push(await walk.visit(root))
+  const taken = await takeBlobs(source, sink, blobs.values(), options)
+  const below = new DocumentCopy(sink, taken, options)
+  const copied: GraphRoot[] = []
+  for (const top of tops) copied.push(await below.finish(top))
+  return copied
 }
 
 /** A document of the graph. */
-interface Node {
-  readonly descriptor: Descriptor
-  readonly bytes: Buffer
-  readonly children: readonly (Node | Descriptor)[]
+interface Node extends GraphRoot {
+  readonly children: readonly Child[]
   /** Whether entries of an index were left out. */
   readonly isFiltered: boolean
 }
 
-const isNode = (child: Node | Descriptor): child is Node => 'children' in child
+/** What a document names: another document, or a blob. */
+interface Child {
+  readonly entry: Descriptor
+  readonly node?: Node | undefined
+}
 
-/**
- * What the documents of one graph may take together, each at least so much: all of them are in memory until the root is written, and one
- * that is named again and again is read again and again. An index of as many images as an index may have fits.
- */
-const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024
-const LEAST_DOCUMENT_BYTES = 8 * 1024
+const isDocument = ({ mediaType }: Descriptor): boolean => isManifest(mediaType) || isIndex(mediaType)
 
-class DocumentReader {
-  readonly #source: BlobSource
-  readonly #options: CopyGraphOptions
-  #bytes = 0
-
-  constructor(source: BlobSource, options: CopyGraphOptions) {
-    this.#source = source
-    this.#options = options
-  }
-
-  async read(target: Descriptor, ancestors: readonly Digest[]): Promise<Node> {
-    const limit = isIndex(target.mediaType) ? LIMITS.indexBytes : LIMITS.manifestBytes
-    const bytes = await readAtMost(await this.#source.open(target, signalOf(this.#options)), limit, `manifest ${target.digest}`)
-    this.#bytes += Math.max(bytes.length, LEAST_DOCUMENT_BYTES)
-    if (this.#bytes > MAX_DOCUMENT_BYTES) {
-      const state = `it names more manifests than ${MAX_DOCUMENT_BYTES} bytes of memory hold`
-      throw new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot copy index ${ancestors[0] ?? target.digest}: ${state}`)
-    }
-    const document = parseManifestOrIndex(bytes, target.mediaType)
-    if (document.kind === 'manifest') {
-      const { config, layers } = document.manifest
-      return { descriptor: target, bytes, children: [...layers, config], isFiltered: false }
-    }
-    const entered = enterIndex(ancestors, target.digest)
-    const entries = document.index.manifests.filter(this.#options.select ?? (() => true))
-    const children: (Node | Descriptor)[] = []
-    for (const entry of entries)
-      children.push(isManifest(entry.mediaType) || isIndex(entry.mediaType) ? await this.read(entry, entered) : entry)
-    return { descriptor: target, bytes, children, isFiltered: entries.length < document.index.manifests.length }
+/** @param blobs gets what is named and is no document, each once, in the order of the documents */
+function copying(blobs: Map<Digest, Descriptor>, { select = () => true }: CopyGraphOptions): GraphVisitor<Node> {
+  return {
+    enter: ({ manifests }) => manifests.filter(entry => isDocument(entry) && select(entry)),
+    leave({ descriptor, bytes, document }, below) {
+      const named = document.kind === 'index' ? document.index.manifests : [...document.manifest.layers, document.manifest.config]
+      const selected = document.kind === 'index' ? named.filter(select) : named
+      const children = selected.map((entry): Child => ({ entry, node: document.kind === 'index' ? below(entry) : undefined }))
+      for (const { entry, node } of children) if (node === undefined) addBlob(blobs, entry)
+      return { descriptor, bytes, children, isFiltered: selected.length < named.length }
+    },
   }
 }
 
-function* leavesOf(node: Node): Generator<Descriptor> {
-  for (const child of node.children) {
-    if (isNode(child)) yield* leavesOf(child)
-    else yield child
-  }
+/** One digest is one blob, with one size, whichever document names it. */
+function addBlob(blobs: Map<Digest, Descriptor>, blob: Descriptor): void {
+  const { digest, size } = blobs.get(blob.digest) ?? blob
+  if (size !== blob.size)
+    throw new StrataError(
+      'invalidArgument',
+      'STRATA_MANIFEST_INVALID',
+      `Cannot copy blob ${digest}: it is said to have ${size} bytes, and ${blob.size}`,
+    )
+  blobs.set(digest, blob)
 }
 
-/** Each blob once, however often it is named. */
 async function takeBlobs(
   source: BlobSource,
   sink: GraphSink,
   blobs: Iterable<Descriptor>,
   options: CopyGraphOptions,
 ): Promise<ReadonlyMap<Digest, Descriptor>> {
-  const unique = new Map<Digest, Descriptor>()
-  for (const blob of blobs) {
-    const { digest, size } = unique.get(blob.digest) ?? blob
-    if (size !== blob.size)
-      throw new StrataError(
-        'invalidArgument',
-        'STRATA_MANIFEST_INVALID',
-        `Cannot copy blob ${digest}: it is said to have ${size} bytes, and ${blob.size}`,
-      )
-    unique.set(blob.digest, blob)
-  }
   const { signal } = options
-  const taken = await mapConcurrently(unique.values(), options.blobsAtOnce ?? BLOBS_AT_ONCE, async (blob, failed) => {
+  const taken = await mapConcurrently(blobs, options.blobsAtOnce ?? BLOBS_AT_ONCE, async (blob, failed) => {
     const call = { ...options, signal: signal === undefined ? failed : AbortSignal.any([signal, failed]) }
     return [blob.digest, await sink.take(blob, source, call)] as const
   })
   return new Map(taken)
 }
 
-/** Stores the documents below `node`, and gives it as it is with what they have become. */
-async function finish(
-  node: Node,
-  taken: ReadonlyMap<Digest, Descriptor>,
-  sink: GraphSink,
-  options: CopyGraphOptions,
-): Promise<{ readonly root: GraphRoot }> {
-  const children: Descriptor[] = []
-  for (const child of node.children) {
-    if (!isNode(child)) children.push(as(child, taken.get(child.digest)!))
-    else {
-      const { root } = await finish(child, taken, sink, options)
-      children.push(as(child.descriptor, await sink.take(root.descriptor, documentSource(root.bytes), options)))
-    }
+/** The documents, from the bottom up, once their blobs are there; each goes once. */
+class DocumentCopy {
+  readonly #sink: GraphSink
+  readonly #taken: ReadonlyMap<Digest, Descriptor>
+  readonly #options: CopyGraphOptions
+  readonly #stored = new Map<Node, Descriptor>()
+
+  /** @param taken what the blobs have become */
+  constructor(sink: GraphSink, taken: ReadonlyMap<Digest, Descriptor>, options: CopyGraphOptions) {
+    this.#sink = sink
+    this.#taken = taken
+    this.#options = options
   }
-  return { root: rewritten(node, children) }
+
+  /** Stores the documents below `node`, and gives it as it is with what they have become. */
+  async finish(node: Node): Promise<GraphRoot> {
+    const children: Descriptor[] = []
+    for (const { entry, node: below } of node.children)
+      children.push(as(entry, below === undefined ? this.#taken.get(entry.digest)! : await this.#store(below)))
+    return rewritten(node, children)
+  }
+
+  async #store(node: Node): Promise<Descriptor> {
+    const known = this.#stored.get(node)
+    if (known !== undefined) return known
+    this.#options.signal?.throwIfAborted()
+    const { descriptor, bytes } = await this.finish(node)
+    const stored = await this.#sink.take(descriptor, documentSource(bytes), this.#options)
+    this.#stored.set(node, stored)
+    return stored
+  }
 }
 
 /** An entry says more of a blob than the blob itself: its platform, annotations. */
@@ -149,10 +153,7 @@ function as(entry: Descriptor, { mediaType, digest, size }: Descriptor): Descrip
 }
 
 function rewritten({ descriptor, bytes, children: before, isFiltered }: Node, children: readonly Descriptor[]): GraphRoot {
-  const isSame = children.every(({ digest }, position) => {
-    const child = before[position]!
-    return digest === (isNode(child) ? child.descriptor : child).digest
-  })
+  const isSame = children.every(({ digest }, position) => digest === before[position]!.entry.digest)
   if (isSame && !isFiltered) return { descriptor, bytes }
   const fields = JSON.parse(bytes.toString()) as object
   const changed = isIndex(descriptor.mediaType)
@@ -168,10 +169,17 @@ export function documentSource(bytes: Uint8Array): BlobSource {
 }
 
 /** A source whose root is in memory already. */
-export function withRoot(source: BlobSource, { descriptor, bytes }: GraphRoot): BlobSource {
-  return {
-    open: (target, options) => (target.digest === descriptor.digest ? documentSource(bytes).open(target) : source.open(target, options)),
-  }
+export function withRoot(source: BlobSource, root: GraphRoot): BlobSource {
+  return withRoots(source, [root])
 }
 
-const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })
+/** As `withRoot`, with several. */
+export function withRoots(source: BlobSource, roots: readonly GraphRoot[]): BlobSource {
+  const bytes = new Map(roots.map(root => [root.descriptor.digest, root.bytes]))
+  return {
+    async open(target, options) {
+      const here = bytes.get(target.digest)
+      return here === undefined ? source.open(target, options) : documentSource(here).open(target)
+    },
+  }
+}

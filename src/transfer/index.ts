@@ -3,6 +3,7 @@ export { compressedType } from './compressedType.ts'
 export { copyGraph, type CopyGraphOptions, documentSource, type GraphRoot, type GraphSink, withRoot } from './copyGraph.ts'
 export { ContentSink } from './contentSink.ts'
 export { reportSkipped } from './foreignLayer.ts'
+export { GraphWalk } from './graphWalk.ts'
 export type { ImageSource } from './imageSource.ts'
 export { pullImage, type TransferStores } from './pullImage.ts'
 export {

@@ -1,20 +1,18 @@
-import { type CallOptions, readAtMost, streamOf } from '../base/index.ts'
+import { type CallOptions, streamOf } from '../base/index.ts'
 import type { ImageFacts } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import {
   choosePlatform,
   type Descriptor,
   type Digest,
-  enterIndex,
   isImageManifest,
-  LIMITS,
   matchesPlatform,
-  parseManifestOrIndex,
   type Platform,
   subjectOfAttestation,
 } from '../oci/index.ts'
 import { ContentSink } from './contentSink.ts'
-import { copyGraph, type GraphRoot } from './copyGraph.ts'
+import { copyGraphs, type GraphRoot, withRoots } from './copyGraph.ts'
+import { GraphWalk } from './graphWalk.ts'
 import type { ImageSource } from './imageSource.ts'
 import { pullImage, type TransferStores } from './pullImage.ts'
 import { noSuchPlatform } from './noSuchPlatform.ts'
@@ -47,40 +45,68 @@ export async function takeGraph(
   stores: TransferStores,
   options: TakeGraphOptions,
 ): Promise<readonly TakenImage[]> {
-  return new GraphTaker(source, stores, options).take(root, [])
+  return new GraphTaker(source, stores, options).take(root)
+}
+
+/** What of a graph goes where. */
+interface Parts {
+  readonly images: GraphRoot[]
+  readonly artifacts: GraphRoot[]
+  /** What is said about images, each once. */
+  readonly about: Map<Digest, Descriptor>
+  /** Each behind those that it names. */
+  readonly indexes: GraphRoot[]
 }
 
 class GraphTaker {
   readonly #source: ImageSource
   readonly #stores: TransferStores
   readonly #options: TakeGraphOptions
-  readonly #blobs: ContentSink
 
   constructor(source: ImageSource, stores: TransferStores, options: TakeGraphOptions) {
     this.#source = source
     this.#stores = stores
     this.#options = options
-    this.#blobs = new ContentSink(stores.content, options.lease)
   }
 
-  async take(root: GraphRoot, ancestors: readonly Digest[]): Promise<readonly TakenImage[]> {
-    const document = parseManifestOrIndex(root.bytes, root.descriptor.mediaType)
-    if (document.kind === 'manifest') {
-      if (isImageManifest(document.manifest)) return [await this.#takeImage(root, ancestors.length === 0)]
-      await this.#takeBlobs(root.descriptor)
-      return []
-    }
-    const entered = enterIndex(ancestors, root.descriptor.digest)
-    const { manifests } = document.index
-    const chosen = new Set(this.#choose(manifests).map(({ digest }) => digest))
+  async take(root: GraphRoot): Promise<readonly TakenImage[]> {
+    const { images, artifacts, about, indexes } = await this.#parts(root)
     const taken: TakenImage[] = []
-    for (const entry of new Map(manifests.map(each => [each.digest, each])).values()) {
-      const about = subjectOfAttestation(entry)
-      if (chosen.has(entry.digest)) taken.push(...(await this.take({ descriptor: entry, bytes: await this.#read(entry) }, entered)))
-      else if (this.#options.platforms === 'all' || (about !== undefined && chosen.has(about))) await this.#takeBlobs(entry)
-    }
-    await this.#store(root)
+    for (const image of images) taken.push(await this.#takeImage(image, image.descriptor.digest === root.descriptor.digest))
+    const asTheyAre = [...artifacts.map(({ descriptor }) => descriptor), ...about.values()]
+    const blobs = new ContentSink(this.#stores.content, this.#options.lease)
+    for (const copied of await copyGraphs(withRoots(this.#source, artifacts), blobs, asTheyAre, this.#options)) await this.#store(copied)
+    for (const index of indexes) await this.#store(index)
     return taken
+  }
+
+  async #parts(root: GraphRoot): Promise<Parts> {
+    const parts: Parts = { images: [], artifacts: [], about: new Map(), indexes: [] }
+    const walk = new GraphWalk<void>(
+      withRoots(this.#source, [root]),
+      {
+        enter: ({ manifests }) => {
+          const chosen = this.#choose(manifests)
+          const digests = new Set(chosen.map(({ digest }) => digest))
+          for (const entry of manifests)
+            if (!digests.has(entry.digest) && this.#isAbout(entry, digests)) parts.about.set(entry.digest, entry)
+          return chosen
+        },
+        leave: ({ descriptor, bytes, document }) => {
+          const kind = document.kind === 'index' ? parts.indexes : isImageManifest(document.manifest) ? parts.images : parts.artifacts
+          kind.push({ descriptor, bytes })
+        },
+      },
+      this.#options,
+    )
+    await walk.visit(root.descriptor)
+    return parts
+  }
+
+  /** Whether an entry goes along with the images that were chosen. */
+  #isAbout(entry: Descriptor, chosen: ReadonlySet<Digest>): boolean {
+    const about = subjectOfAttestation(entry)
+    return this.#options.platforms === 'all' || (about !== undefined && chosen.has(about))
   }
 
   #choose(entries: readonly Descriptor[]): readonly Descriptor[] {
@@ -104,15 +130,7 @@ class GraphTaker {
     return { facts, platform }
   }
 
-  async #takeBlobs(target: Descriptor): Promise<void> {
-    await this.#store(await copyGraph(this.#source, this.#blobs, target, this.#options))
-  }
-
   async #store({ descriptor, bytes }: GraphRoot): Promise<void> {
     await this.#stores.content.put(descriptor, streamOf(bytes), { lease: this.#options.lease })
-  }
-
-  async #read(target: Descriptor): Promise<Buffer> {
-    return readAtMost(await this.#source.open(target, this.#options), LIMITS.manifestBytes, `manifest ${target.digest}`)
   }
 }

@@ -6,7 +6,16 @@ import { after, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { type ArchivedRoot, type ArchiveSource, isWholeIndex, openImages, rootsToLoad } from '../../src/archive/index.ts'
 import { readAtMost } from '../../src/base/index.ts'
-import { blobPath, type Descriptor, describeBytes, digestOf, familiarName, MEDIA_TYPES, type Platform } from '../../src/oci/index.ts'
+import {
+  blobPath,
+  type Descriptor,
+  describeBytes,
+  digestOf,
+  familiarName,
+  LIMITS,
+  MEDIA_TYPES,
+  type Platform,
+} from '../../src/oci/index.ts'
 import { tarOf } from '../support/tars.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'strata-oci-archive-'))
@@ -85,13 +94,13 @@ test('isWholeIndex() tells an index of several images that are all there', async
   const alone = layout.index([amd64])
   {
     await using archive = await layout.open([root, alone])
-    assert.equal(await isWholeIndex(archive, root), true)
-    assert.equal(await isWholeIndex(archive, alone), false)
-    assert.equal(await isWholeIndex(archive, amd64), false)
+    assert.equal(await isWholeIndex(archive, root, {}), true)
+    assert.equal(await isWholeIndex(archive, alone, {}), false)
+    assert.equal(await isWholeIndex(archive, amd64, {}), false)
   }
   layout.drop(blobPath(digestOf(tarOf({ file: 'arm64' }))))
   await using archive = await layout.open([root])
-  assert.equal(await isWholeIndex(archive, root), false)
+  assert.equal(await isWholeIndex(archive, root, {}), false)
 })
 
 test('hostile #55: an index that names one index again and again is read once for each', async () => {
@@ -100,7 +109,7 @@ test('hostile #55: an index that names one index again and again is read once fo
   for (let level = 0; level < 3; level += 1) root = layout.index(Array.from({ length: 5_000 }, () => root))
   await using archive = await layout.open([root])
   const before = performance.now()
-  assert.equal(await isWholeIndex(archive, root), false)
+  assert.equal(await isWholeIndex(archive, root, {}), false)
   assert.ok(performance.now() - before < 5_000)
 })
 
@@ -193,3 +202,23 @@ function gzipped(path: string): string {
   writeFileSync(`${path}.gz`, gzipSync(readFileSync(path)))
   return `${path}.gz`
 }
+
+test('hostile #55: what an archive of many roots makes all walks together read is bounded', async () => {
+  const layout = new Layout()
+  const image = layout.image('amd64')
+  await using archive = await layout.open([image])
+  const largest = { ...image, size: LIMITS.manifestBytes }
+  const most = (8 * LIMITS.graphBytes) / LIMITS.manifestBytes
+  for (let n = 0; n < most; n += 1) await archive.open(largest)
+  await assert.rejects(archive.open(largest), { kind: 'resourceExhausted', code: 'STRATA_TOO_LARGE' })
+})
+
+test('openImages() stops when it is called off, also while a stream does not go on', async () => {
+  const controller = new AbortController()
+  const stalled = (async function* (): AsyncGenerator<Uint8Array> {
+    yield tarOf({ file: 'x' }).subarray(0, 512)
+    setTimeout(() => controller.abort(new Error('enough')), 20)
+    await new Promise(resolve => setTimeout(resolve, 60_000).unref())
+  })()
+  await assert.rejects(openImages(stalled, scratch, { signal: controller.signal }), { message: 'enough' })
+})

@@ -2,14 +2,22 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { isStrataError } from '../../src/base/index.ts'
 import { type CopyImageOptions, type Engine, openEngine } from '../../src/engine/index.ts'
-import { type Descriptor, describeBytes, digestHex, digestOf, type ImageIndex, MEDIA_TYPES } from '../../src/oci/index.ts'
+import {
+  type Descriptor,
+  describeBytes,
+  digestHex,
+  digestOf,
+  type ImageIndex,
+  type ImageManifest,
+  MEDIA_TYPES,
+} from '../../src/oci/index.ts'
 import { must, STRATA } from '../support/commands.ts'
 import { type Exchange, faultyProxy } from '../support/faultyProxy.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
@@ -423,6 +431,31 @@ describe('an image layout', () => {
       tags.toSorted(),
     )
     assert.deepEqual(readdirSync(layout).toSorted(), ['blobs', 'index.json', 'oci-layout'])
+  })
+
+  test('gets anew what it has of the right size with other bytes, and nothing else', async () => {
+    const layout = fresh()
+    await copy(remote('amd64'), `oci:${layout}:one`)
+    const path = (digest: string): string => join(layout, 'blobs/sha256', digest.slice('sha256:'.length))
+    const manifest = JSON.parse(readFileSync(path(amd64.digest), 'utf8')) as ImageManifest
+    const files = [manifest.config, ...manifest.layers].map(({ digest }) => path(digest))
+    const whole = files.map(file => readFileSync(file))
+    const damaged = [files[0]!, files[1]!]
+    for (const file of damaged) {
+      const bytes = readFileSync(file)
+      bytes[bytes.length >> 1]! ^= 1
+      writeFileSync(file, bytes)
+    }
+    const before = files.map(file => statSync(file).ino)
+    await copy(remote('amd64'), `oci:${layout}:two`)
+    assert.deepEqual(
+      files.map(file => readFileSync(file)),
+      whole,
+    )
+    assert.deepEqual(
+      files.map((file, position) => statSync(file).ino === before[position]),
+      files.map(file => !damaged.includes(file)),
+    )
   })
 
   test('keeps what other tools wrote into its index.json', async () => {

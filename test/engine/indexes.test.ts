@@ -148,6 +148,20 @@ describe('an index', () => {
     assert.equal((await inspectRaw(named(':some', 'other/copy'))).digest, third.digest)
   })
 
+  test('a platform that is asked for twice, in any spelling, is meant once', async () => {
+    const twice = ['linux/arm64', 'linux/aarch64/v8']
+    const statuses: string[] = []
+    await engine.pull(named(':multi'), { platforms: twice, onProgress: ({ status }) => statuses.push(status) })
+    assert.equal((await engine.images({ all: true })).length, 1)
+    assert.equal(statuses.filter(status => status === 'Pulling fs layer').length, 2)
+    // One platform's image stands for itself.
+    await engine.tag(named(':multi'), named(':twice', 'other/copy'))
+    await engine.push(named(':twice', 'other/copy'), { platforms: twice })
+    assert.equal((await inspectRaw(named(':twice', 'other/copy'))).digest, multi.arm64.digest)
+    const { manifestDigest } = await engine.copy(`docker://${named(':multi')}`, `oci:${join(scratch, 'twice')}`, { platforms: twice })
+    assert.equal(manifestDigest, multi.arm64.digest)
+  })
+
   test('a platform that it lacks is refused before anything is fetched', async () => {
     await assert.rejects(engine.pull(named(':multi'), { platforms: ['linux/amd64', 'linux/riscv64'] }), {
       code: 'STRATA_NO_SUCH_PLATFORM',

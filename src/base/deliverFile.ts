@@ -9,7 +9,7 @@ import type { ByteStream } from './streams.ts'
 
 /**
  * Writes a file that a user named. A regular file appears when it is whole, in place of one that is there, also behind a link; a device,
- * a FIFO, and what stands for an open file (`/dev/stdout`) is written to as it is, since renaming would replace it.
+ * a FIFO, and what stands for an open file (`/dev/stdout`, after what it has) is written to as it is, since renaming would replace it.
  *
  * @param open makes the bytes; called only when there is a place for them
  */
@@ -20,7 +20,7 @@ export async function deliverFile(path: string, open: () => Promise<ByteStream>,
     if (place !== undefined) await removeLeftovers(dirname(place), name => name === basename(place))
     if (place !== undefined) await publishFile(place, bytes, durability)
     // Node's streams take longer to load than many a command runs.
-    else await (await import('node:stream/promises')).pipeline(bytes, createWriteStream(path))
+    else await (await import('node:stream/promises')).pipeline(bytes, createWriteStream(path, { flags: 'a' }))
   } catch (error) {
     throw errnoOf(error) === undefined ? error : systemError(`write "${path}"`, error)
   }

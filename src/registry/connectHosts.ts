@@ -15,6 +15,7 @@ export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly rateLimit?: RateLimit
   /** Hears of mirrors that are passed over. */
   readonly logger?: Logger
+  readonly distrusted?: Set<string>
 }
 
 /**
@@ -36,7 +37,8 @@ export async function connectHosts(
   try {
     // Where there is only one, whoever connects hears at once that it is not there.
     if (connected.length === 1) await connected[0]!.open()
-    return { choice: new HostChoice(reference, connected, options.logger ?? silentLogger), close }
+    const { logger = silentLogger, distrusted = new Set() } = options
+    return { choice: new HostChoice(reference, connected, { logger, distrusted }), close }
   } catch (error) {
     close()
     throw error

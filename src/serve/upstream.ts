@@ -23,6 +23,8 @@ export class Upstream implements AsyncDisposable {
   readonly #askedAt = new Map<string, number>()
   readonly #manifests = new SingleFlight<void>()
   readonly #downloads = new Map<Digest, Download>()
+  /** Mirrors of it that have lied. */
+  readonly #distrusted = new Set<string>()
   readonly #closed = new AbortController()
 
   constructor(registry: string, context: ServeContext, repositories: Repositories) {
@@ -127,10 +129,13 @@ export class Upstream implements AsyncDisposable {
   #download(name: string, target: Descriptor): Download {
     const { content } = this.#context.stores
     const { signal } = this.#closed
+    let asked: Repository | undefined
     const fetch = async (start: number): Promise<ByteStream> => {
       await using opened = new AsyncDisposableStack()
       try {
         const repository = opened.use(await this.#connect(name))
+        // What was there before is not from them.
+        asked = start === 0 ? repository : undefined
         const bytes = await repository.openUnverified(target, { start, signal })
         const held = opened.move()
         return (async function* () {
@@ -141,15 +146,23 @@ export class Upstream implements AsyncDisposable {
         throw refusal(error, 'BLOB_UNKNOWN')
       }
     }
-    const download = new Download(target, { content, fetch, signal })
+    // Clients have had of it what they cannot give back; but they ask again.
+    const onFailure = (error: unknown): void => asked?.distrustGivers(error)
+    const download = new Download(target, { content, fetch, onFailure, signal })
     this.#downloads.set(target.digest, download)
     void download.ended.then(() => this.#downloads.delete(target.digest))
     return download
   }
 
   #connect(name: string): Promise<Repository> {
-    const { configDirectory } = this.#context
-    return connectRepository(parseReference(`${this.#registry}/${name}`), { configDirectory, access: 'pull', signal: this.#closed.signal })
+    const { configDirectory, logger } = this.#context
+    return connectRepository(parseReference(`${this.#registry}/${name}`), {
+      configDirectory,
+      logger,
+      distrusted: this.#distrusted,
+      access: 'pull',
+      signal: this.#closed.signal,
+    })
   }
 }
 

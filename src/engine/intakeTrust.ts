@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import type { ArchivedRoot, ArchiveSource } from '../archive/index.ts'
 import { familiarName } from '../oci/index.ts'
 import { type PolicyDirectories, readPolicyFile } from './policyFile.ts'
@@ -20,6 +20,12 @@ export async function checkArchived(
 ): Promise<void> {
   const { form: transport } = archive
   const name = root.names[0] === undefined ? (path ?? '-') : familiarName(root.names[0])
-  const place = transport === 'docker-archive' ? { transport } : { transport, path: path === undefined ? '' : await realpath(path) }
+  const place = transport === 'docker-archive' ? { transport } : { transport, path: path === undefined ? '' : await scopeOf(path) }
   await checkIntake(directories, { name, place })
+}
+
+/** The path that a policy knows. What comes through a pipe lies nowhere, and the pipe itself may have no real path. */
+async function scopeOf(path: string): Promise<string> {
+  const facts = await stat(path)
+  return facts.isFile() || facts.isDirectory() ? realpath(path) : ''
 }

@@ -19,26 +19,19 @@ export async function findImageHere(stores: Stores, text: string, { platform, re
   return findImageFor(stores, text, platform)
 }
 
-/** An image of a registry, of which manifest and config were fetched. Who gets it closes the repository. */
-export interface FoundRemotely {
+/** Where an image is asked for in a registry. Who gets it closes the repository. */
+export interface RemotePlace {
   readonly repository: Repository
   readonly reference: Reference
-  readonly image: RemoteImage
+  /** Fetches manifest and config. Call it in `repository.withoutLiars`, with all that is done with them and may show that they are wrong. */
+  readonly find: () => Promise<RemoteImage>
 }
 
-export async function findRemoteImage(text: string, options: LookOptions & CallOptions & RegistryAccess): Promise<FoundRemotely> {
+export async function remotePlaceOf(text: string, options: LookOptions & CallOptions & RegistryAccess): Promise<RemotePlace> {
   const reference = withDefaultTag(parseReference(text))
+  const platform = platformOf(options.platform)
   const { connectRepository } = await import('../registry/index.ts')
   const { resolveRemoteImage } = await import('../transfer/index.ts')
   const repository = await connectRepository(reference, { ...options, access: 'pull' })
-  try {
-    return {
-      repository,
-      reference,
-      image: await resolveRemoteImage(repository, reference, { ...options, platform: platformOf(options.platform) }),
-    }
-  } catch (error) {
-    await repository[Symbol.asyncDispose]()
-    throw error
-  }
+  return { repository, reference, find: () => resolveRemoteImage(repository, reference, { ...options, platform }) }
 }

@@ -14,7 +14,7 @@ import {
   type Reference,
   withDefaultTag,
 } from '../oci/index.ts'
-import { aliasedReference, connectRepository, type RemoteManifest, type Repository } from '../registry/index.ts'
+import { aliasedReference, connectRepository, type Repository } from '../registry/index.ts'
 import type { RemoteDocument } from './registries.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 
@@ -32,41 +32,40 @@ export async function* listTags(text: string, options: RegistryCall): AsyncGener
 
 /** What a name stands for in its registry, as it is there. */
 export async function remoteManifest(text: string, options: RegistryCall): Promise<RemoteDocument> {
-  const { reference, repository, root } = await openRoot(text, options)
+  const { reference, repository } = await connect(text, options)
   await using _repository = repository
-  return { reference: formatReference(reference), ...root, isEntry: false }
+  return { reference: formatReference(reference), ...(await repository.manifest(tagOrDigestOf(reference), options)), isEntry: false }
 }
 
 /** The images that a name stands for in its registry: one, or those of an index, each fetched when it is asked for. */
 export async function* remoteManifests(text: string, options: RegistryCall): AsyncGenerator<RemoteDocument> {
-  const { reference, repository, root } = await openRoot(text, options)
+  const { reference, repository } = await connect(text, options)
   await using _repository = repository
-  const document = parseManifestOrIndex(root.bytes, root.descriptor.mediaType)
+  const { root, document, platform } = await repository.withoutLiars(async () => {
+    const root = await repository.manifest(tagOrDigestOf(reference), options)
+    const document = parseManifestOrIndex(root.bytes, root.descriptor.mediaType)
+    const platform = document.kind === 'index' ? undefined : await platformOf(repository, document.manifest, options)
+    return { root, document, platform }
+  })
   if (document.kind === 'index') {
     yield* entriesOf(document.index, enterIndex([], root.descriptor.digest), { reference, repository, options, entered: new Set() })
     return
   }
-  const platform = await repository.withoutLiars(() => platformOf(repository, document.manifest, options))
   const descriptor = platform === undefined ? root.descriptor : { ...root.descriptor, platform }
   yield { reference: formatReference(reference), descriptor, bytes: root.bytes, isEntry: false }
 }
 
-interface Root {
+interface Place {
   readonly reference: Reference
   readonly repository: Repository
-  readonly root: RemoteManifest
 }
 
-async function openRoot(text: string, options: RegistryCall): Promise<Root> {
+async function connect(text: string, options: RegistryCall): Promise<Place> {
   const reference = withDefaultTag(await meant(text, options))
-  const repository = await connectRepository(reference, { ...options, access: 'pull' })
-  try {
-    return { reference, repository, root: await repository.manifest(reference.digest ?? reference.tag!, options) }
-  } catch (error) {
-    await repository[Symbol.asyncDispose]()
-    throw error
-  }
+  return { reference, repository: await connectRepository(reference, { ...options, access: 'pull' }) }
 }
+
+const tagOrDigestOf = ({ digest, tag }: Reference): string => digest ?? tag!
 
 /** A short name may be an alias; see registries.conf. */
 async function meant(text: string, options: RegistryCall): Promise<Reference> {

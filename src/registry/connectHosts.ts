@@ -19,6 +19,7 @@ export interface ConnectHostsOptions extends Partial<RegistryEnvironment> {
   readonly logger?: Logger
   /** Ends also what no single request is for: to find out the address, and to get a token. */
   readonly signal?: AbortSignal
+  readonly distrusted?: Set<string>
 }
 
 /**
@@ -40,7 +41,8 @@ export async function connectHosts(
   try {
     // Where there is only one, whoever connects hears at once that it is not there.
     if (connected.length === 1) await connected[0]!.open()
-    return { choice: new HostChoice(reference, connected, options.logger ?? silentLogger), close }
+    const { logger = silentLogger, distrusted = new Set() } = options
+    return { choice: new HostChoice(reference, connected, { logger, distrusted }), close }
   } catch (error) {
     close()
     throw error

@@ -15,6 +15,13 @@ export interface OpenedHost {
   readonly send: Send
 }
 
+export interface HostChoiceOptions {
+  /** Hears of mirrors that are passed over. */
+  readonly logger: Logger
+  /** Names of mirrors that are not asked; gets those that lie. */
+  readonly distrusted: Set<string>
+}
+
 /**
  * Lets a repository be one although several hosts have it: requests name the registry, and are sent to the first host
  * that may and can answer them. A mirror that fails, or gives something else than it was asked for, is passed over; what
@@ -27,6 +34,7 @@ export class HostChoice {
   readonly #repository: string
   readonly #hosts: readonly OpenableHost[]
   readonly #logger: Logger
+  readonly #distrusted: Set<string>
   readonly #suspicions = new Map<OpenableHost, Error>()
   readonly #failed = new Set<OpenableHost>()
   readonly #liars = new Set<OpenableHost>()
@@ -36,11 +44,13 @@ export class HostChoice {
   readonly #answered = new Map<string, OpenableHost>()
 
   /** @param hosts in the order that they are asked in; at least one is no mirror */
-  constructor({ domain, path }: Reference, hosts: readonly OpenableHost[], logger: Logger) {
+  constructor({ domain, path }: Reference, hosts: readonly OpenableHost[], { logger, distrusted }: HostChoiceOptions) {
     this.base = new URL(`https://${domain}/v2/`)
     this.#repository = path
     this.#hosts = hosts
     this.#logger = logger
+    this.#distrusted = distrusted
+    for (const host of hosts) if (host.host.isMirror && distrusted.has(host.host.name)) this.#liars.add(host)
   }
 
   readonly send: Send = async request => {
@@ -85,6 +95,15 @@ export class HostChoice {
         if (!(isAboutBytes(error) || isLie(error)) || this.#givers.size === 0) throw error
         for (const host of this.#givers) this.#exclude(host, error)
       }
+    }
+  }
+
+  /** What was given out turned out to be wrong: for who cannot do his work again. A size may be what the image is wrong about. */
+  distrustGivers(error: unknown): void {
+    if (!isStrataError(error) || error.code !== 'STRATA_DIGEST_MISMATCH') return
+    for (const host of this.#givers) {
+      this.#liars.add(host)
+      this.#tellLie(host, error)
     }
   }
 
@@ -203,6 +222,7 @@ export class HostChoice {
   }
 
   #tellLie({ host }: OpenableHost, reason: unknown): void {
+    this.#distrusted.add(host.name)
     this.#logger.warn('a mirror has given something else than it was asked for', { mirror: host.name, reason })
   }
 }

@@ -53,6 +53,8 @@ export interface ConnectOptions extends Partial<RegistryEnvironment> {
   readonly via?: string | undefined
   /** Hears of mirrors that are passed over. */
   readonly logger?: Logger
+  /** Names of mirrors that are not asked; gets those that lie. Shared with other connections of the process. */
+  readonly distrusted?: Set<string>
   readonly signal?: AbortSignal
 }
 
@@ -135,6 +137,11 @@ export class Repository implements BlobSource, AsyncDisposable {
    */
   withoutLiars<Result>(work: () => Promise<Result>, isLie?: (error: unknown) => boolean): Promise<Result> {
     return this.#hosts.withoutLiars(work, isLie)
+  }
+
+  /** As `withoutLiars`, of what was read before and cannot be read again: the mirrors that gave it are asked for nothing more. */
+  distrustGivers(error: unknown): void {
+    this.#hosts.distrustGivers(error)
   }
 
   /**

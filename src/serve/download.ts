@@ -11,6 +11,8 @@ export interface DownloadOptions {
   readonly content: DiskContentStore
   /** The bytes of the blob from `start` on, not verified. */
   readonly fetch: (start: number) => Promise<ByteStream>
+  /** Told why the download failed; the next one may go better. */
+  readonly onFailure: (error: unknown) => void
   readonly signal: AbortSignal
 }
 
@@ -43,6 +45,7 @@ export class Download {
       },
       (error: unknown) => {
         this.#failure = error
+        options.onFailure(error)
         this.#tell()
       },
     )

@@ -26,6 +26,8 @@ export class Upstream implements AsyncDisposable {
   readonly #askedAt = new Map<string, number>()
   readonly #manifests = new SingleFlight<void>()
   readonly #downloads = new Map<Digest, Download>()
+  /** Mirrors of it that have lied. */
+  readonly #distrusted = new Set<string>()
   readonly #closed = new AbortController()
   /** Nobody else's name. */
   readonly #id = `strata-${randomUUID()}`
@@ -139,10 +141,13 @@ export class Upstream implements AsyncDisposable {
   #download(name: string, target: Descriptor, via: string): Download {
     const { content } = this.#context.stores
     const { signal } = this.#closed
+    let asked: Repository | undefined
     const fetch = async (start: number): Promise<ByteStream> => {
       await using opened = new AsyncDisposableStack()
       try {
         const repository = opened.use(await this.#connect(name, via))
+        // What was there before is not from them.
+        asked = start === 0 ? repository : undefined
         const bytes = await repository.openUnverified(target, { start, signal })
         const held = opened.move()
         return (async function* () {
@@ -153,16 +158,24 @@ export class Upstream implements AsyncDisposable {
         throw refusal(error, 'BLOB_UNKNOWN')
       }
     }
-    const download = new Download(target, { content, fetch, signal })
+    // Clients have had of it what they cannot give back; but they ask again.
+    const onFailure = (error: unknown): void => asked?.distrustGivers(error)
+    const download = new Download(target, { content, fetch, onFailure, signal })
     this.#downloads.set(target.digest, download)
     void download.ended.then(() => this.#downloads.delete(target.digest))
     return download
   }
 
   #connect(name: string, via: string): Promise<Repository> {
-    const { configDirectory } = this.#context
-    const options = { configDirectory, access: 'pull', via, signal: this.#closed.signal } as const
-    return connectRepository(parseReference(`${this.#registry}/${name}`), options)
+    const { configDirectory, logger } = this.#context
+    return connectRepository(parseReference(`${this.#registry}/${name}`), {
+      configDirectory,
+      logger,
+      distrusted: this.#distrusted,
+      via,
+      access: 'pull',
+      signal: this.#closed.signal,
+    })
   }
 
   /**

@@ -157,8 +157,10 @@ test('hostile #52: copyGraph() takes no blob that is said to have two sizes', as
   const source = new Blobs()
   const config = source.add(MEDIA_TYPES.config, Buffer.from('{}'))
   const layer = source.add(MEDIA_TYPES.layer, Buffer.from('layer'))
-  const layers = [layer, { ...layer, size: layer.size + 1 }]
-  const root = source.document({ schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers })
+  const [one, other] = [layer, { ...layer, size: layer.size + 1 }].map(each =>
+    source.document({ schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config, layers: [each] }),
+  )
+  const root = source.index([one!, other!])
   const shelf = new Shelf()
   await assert.rejects(copyGraph(source, shelf, root), { code: 'STRATA_MANIFEST_INVALID' })
   assert.deepEqual(shelf.order, [])

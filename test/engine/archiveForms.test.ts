@@ -8,7 +8,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { fileStream } from '../../src/base/index.ts'
 import { type Engine, openEngine, type SaveOptions } from '../../src/engine/index.ts'
 import { type Descriptor, digestHex, digestOf, type ImageIndex, type ImageManifest, MEDIA_TYPES } from '../../src/oci/index.ts'
-import { must } from '../support/commands.ts'
+import { must, STRATA } from '../support/commands.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 import { checkStore } from '../support/storeCheck.ts'
@@ -233,6 +233,10 @@ test('load() takes a pipe by its path, and has it once', async () => {
     const [loaded] = await Promise.all([theirs.engine.load(pipe), must('sh', '-c', `${form} "$0" > "$1"`, archive, pipe)])
     assert.deepEqual(loaded, [{ imageId: (await ours.engine.inspectImage(`${name}:amd64`)).Id, name: `${name}:amd64` }])
   }
+  // One that a shell has made has no name in any directory.
+  const script = 'exec "$0" --root "$1" --no-fsync load -q -i <(cat "$2")'
+  const oci = await saved(ours.engine, [`${name}:amd64`], { format: 'oci-archive' })
+  assert.match(await must('bash', '-c', script, STRATA, fresh(), oci), /^Loaded image/)
 })
 
 test('save() compresses what is plain and leaves the rest; what it has changed it names so', async () => {

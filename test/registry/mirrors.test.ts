@@ -7,7 +7,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { openEngine } from '../../src/engine/index.ts'
+import { type Engine, openEngine } from '../../src/engine/index.ts'
 import { CURRENT_DIRECTORY, removeTree } from '../../src/host/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
@@ -251,6 +251,46 @@ describe('hostile: mirrors that lie', () => {
     assert.deepEqual([told.length, told[0]!.includes(liar.address)], [1, true])
   })
 
+  test('#52: who looks at an image that is not here looks past a liar, and sees everything once', async () => {
+    const flips = answers(
+      response => response.end(randomBytes(100)),
+      ({ url = '' }) => url.includes('/blobs/'),
+    )
+    const isNoManifest = answers(
+      response => response.writeHead(200, { 'content-type': MEDIA_TYPES.manifest }).end('<html>'),
+      ({ url = '' }) => url.endsWith('/manifests/1'),
+    )
+    for (const lie of [flips, isNoManifest]) {
+      const look = async <Result>(work: (engine: Engine, name: string) => Promise<Result>): Promise<Result> => {
+        await using liar = await mirror(lie)
+        const files = await registriesConf(tableOf(registry.address, [liar.address]))
+        await using engine = await openEngine({ root: await mkdtemp(join(scratch, 'root-')), fsync: false, ...files })
+        const result = await work(engine, `${registry.address}/app:1`)
+        assert.ok(liar.asked.length > 0)
+        return result
+      }
+      const content = await look(async (engine, name) => Buffer.concat(await Array.fromAsync(await engine.readFile(name, '/file'))))
+      assert.ok(content.equals(BLOB))
+      const listings = await look((engine, name) => Array.fromAsync(engine.listDirectory(name, '/')))
+      assert.deepEqual(
+        listings.map(({ files }) => files.map(({ name }) => name)),
+        [['file']],
+      )
+      const { Descriptor } = await look((engine, name) => engine.inspectImage(name, { remote: true }))
+      assert.equal(Descriptor?.digest, manifest.digest)
+      const [found, ...more] = await look((engine, name) => Array.fromAsync(engine.remoteManifests(name)))
+      assert.deepEqual([found!.descriptor.digest, more], [manifest.digest, []])
+    }
+  })
+
+  test('no mirror is blamed for a path that is none', async () => {
+    await using honest = await mirror()
+    const files = await registriesConf(tableOf(DEAD, [honest.address]))
+    await using engine = await openEngine({ root: await mkdtemp(join(scratch, 'root-')), fsync: false, ...files })
+    await assert.rejects(engine.readFile(`${DEAD}/app:1`, '/'), { code: 'STRATA_NOT_A_FILE' })
+    await assert.rejects(engine.readFile(`${DEAD}/app:1`, '/file/x'), { code: 'STRATA_NOT_A_DIRECTORY' })
+  })
+
   test('#52: who has nobody but a liar hears of it', async () => {
     await using liar = await mirror(givesWrongBlob)
     const files = await registriesConf(tableOf(DEAD, [liar.address]))
@@ -279,6 +319,22 @@ describe('hostile: mirrors that lie', () => {
       assert.deepEqual(told, [])
     }
     assert.deepEqual([seen.asked.length, copy.asked.length], [2, 1])
+  })
+
+  test('#59: an answer that is none, breaks off or leads nowhere is passed over', async () => {
+    const raw =
+      (text: string): ((response: ServerResponse) => void) =>
+      ({ socket }) => {
+        socket!.write(text)
+        socket!.destroySoon()
+      }
+    for (const answer of [
+      raw('HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'),
+      raw('HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n'),
+      raw('HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nx'),
+      (response: ServerResponse) => void response.writeHead(307, { location: 'http://[' }).end(),
+    ])
+      for (const kind of ['/manifests/', '/blobs/']) await pullPast(answers(answer, ({ url = '' }) => url.includes(kind)))
   })
 
   test('#59: a blob that breaks off in the middle goes on at the next', async () => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DiskContentStore } from '../../src/content/index.ts'
@@ -250,6 +252,30 @@ test('a blob of upstream that is not what its digest says never arrives whole, a
   await assert.rejects(async () => bytesOf(await served.request('GET', LAYER_PATH)))
   isHonest = true
   assert.ok((await bytesOf(await served.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+})
+
+test('a mirror of upstream that lies is asked for nothing more (hostile #52)', async () => {
+  const whole = (response: ServerResponse, bytes: Buffer): void =>
+    void response.writeHead(200, { 'content-length': bytes.length }).end(bytes)
+  await using liar = await slowUpstream((_, response) => whole(response, randomBytes(LAYER.length)))
+  await using upstream = await slowUpstream((_, response) => whole(response, LAYER))
+  const configuration = join(await mkdtemp(join(tmpdir(), 'strata-mirrored-')), 'registries.conf')
+  const mirrors = `[[registry]]\nlocation = "${upstream.address}"\n[[registry.mirror]]\nlocation = "${liar.address}"\n`
+  await writeFile(configuration, mirrors)
+  process.env['CONTAINERS_REGISTRIES_CONF'] = configuration
+  try {
+    await using served = await Served.start({ upstream: upstream.address })
+    await served.must(200, 'GET', '/v2/team/app/manifests/1')
+    await assert.rejects(async () => bytesOf(await served.request('GET', LAYER_PATH)))
+    assert.equal(blobsAsked(upstream), 0)
+    assert.ok((await bytesOf(await served.must(200, 'GET', LAYER_PATH))).equals(LAYER))
+    const before = liar.asked.length
+    await served.must(200, 'GET', `/v2/team/app/blobs/${config.digest}`)
+    assert.equal(liar.asked.length, before)
+  } finally {
+    delete process.env['CONTAINERS_REGISTRIES_CONF']
+    await rm(dirname(configuration), { recursive: true })
+  }
 })
 
 test('a download that the server’s end interrupts is gone on with by the next one', async () => {

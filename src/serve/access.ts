@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import type { IncomingMessage } from 'node:http'
 import { StrataError, systemError } from '../base/index.ts'
-import { isLoopbackAddress, type ListenAddress } from './listenAddress.ts'
+import { isLocalName, isLoopbackAddress, type ListenAddress } from './listenAddress.ts'
 import type { ServeOptions } from './options.ts'
 import { type Passwords, readPasswords } from './passwords.ts'
 import { RegistryError } from './registryError.ts'
@@ -53,7 +53,8 @@ export async function openAccess(listen: ListenAddress, options: ServeOptions): 
   return new AccessList(networksOf(networks), {
     passwords,
     pushUsers: options.pushUsers === undefined ? undefined : new Set(options.pushUsers),
-    checksHost: isLocal && passwords === undefined,
+    // By TLS a browser finds out for itself that this is not the site whose name it has.
+    checksHost: passwords === undefined && (isLocal || options.tls === undefined),
   })
 }
 
@@ -98,7 +99,7 @@ function networksOf(texts: readonly string[]): BlockList {
 interface Rights {
   readonly passwords: Passwords | undefined
   readonly pushUsers: ReadonlySet<string> | undefined
-  /** Whether only this machine's own names for itself are answered to. */
+  /** Whether only names are answered to that no stranger can have. */
   readonly checksHost: boolean
 }
 
@@ -132,12 +133,12 @@ class AccessList implements Access {
   }
 
   /**
-   * A page in a browser on this machine can send requests here, too. No client of registries names an origin; and a
-   * page that has made its own name stand for 127.0.0.1 is known by that name.
+   * A page in a browser on a machine that may connect can send requests here, too. No client of registries names an
+   * origin; and a page that has made its own name stand for this server's address is known by that name.
    */
   #refuseBrowsers({ headers }: IncomingMessage): void {
-    const host = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
-    const isOurs = !this.#rights.checksHost || host === 'localhost' || isIP(host) !== 0
-    if (headers.origin !== undefined || !isOurs) throw new RegistryError('DENIED', 'this registry is not for web pages')
+    const isOurs = !this.#rights.checksHost || isLocalName(headers.host ?? '')
+    if (headers.origin !== undefined) throw new RegistryError('DENIED', 'this registry is not for web pages')
+    if (!isOurs) throw new RegistryError('DENIED', 'this registry does not go by that name: use its address')
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { networkInterfaces } from 'node:os'
+import { hostname, networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
-import { formatAddress, isLoopbackAddress, isOwnName, ownNames, parseListenAddress } from './listenAddress.ts'
+import { formatAddress, isLocalName, isLoopbackAddress, isOwnName, ownNames, parseListenAddress } from './listenAddress.ts'
 
 test('parseListenAddress() reads addresses with ports', () => {
   assert.deepEqual(parseListenAddress('127.0.0.1:5000'), { host: '127.0.0.1', port: 5000 })
@@ -39,6 +39,34 @@ test('formatAddress() gives what parseListenAddress() reads', () => {
 test('isLoopbackAddress() is true for this machine alone', () => {
   for (const host of ['127.0.0.1', '127.1.2.3', '::1']) assert.ok(isLoopbackAddress(host), host)
   for (const host of ['0.0.0.0', '::', '10.0.0.1', '::ffff:10.0.0.1']) assert.ok(!isLoopbackAddress(host), host)
+})
+
+test('isLocalName() is false for what a stranger can register', () => {
+  for (const host of [
+    '127.0.0.1:5000',
+    '10.0.0.1',
+    '[::1]:5000',
+
+    'localhost',
+    'NAS:5000',
+    'nas.local:5000',
+    'a.internal',
+    hostname(),
+  ])
+    assert.ok(isLocalName(host), host)
+  for (const host of [
+    '',
+    ':5000',
+    'evil.example',
+    'evil.example:5000',
+    'evil.example.',
+    'local.evil.example',
+    'evillocal.example',
+    '127.0.0.1.evil.example',
+    '[evil.example]',
+    '10.0.0.1:x',
+  ])
+    assert.ok(!isLocalName(host), host)
 })
 
 test('ownNames() are the registries that clients know a server by', () => {

@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net'
-import { networkInterfaces } from 'node:os'
+import { hostname, networkInterfaces } from 'node:os'
 import { StrataError } from '../base/index.ts'
 
 /** Where a server listens. */
@@ -52,6 +52,22 @@ export function ownNames({ host, port }: ListenAddress): readonly [string, ...st
   const self = formatAddress({ host: isEvery ? '127.0.0.1' : host, port })
   const here = isEvery || isLoopbackAddress(host) ? ['127.0.0.1', 'localhost', '[::1]'].map(name => `${name}:${port}`) : []
   return [self, ...here.filter(name => name !== self)]
+}
+
+/** Ends of names that nobody can register: RFC 6761, RFC 6762, RFC 8375, and the ICANN Board's resolution of 29 July 2024 (.internal). */
+const LOCAL_DOMAINS = ['.localhost', '.local', '.home.arpa', '.internal']
+
+/**
+ * Whether a `Host` is one that a stranger's domain cannot be: an address, a name of one word, one of a domain that is
+ * nobody's, or this machine's own name.
+ */
+export function isLocalName(hostAndPort: string): boolean {
+  const name = hostAndPort
+    .toLowerCase()
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+  if (isIP(name) !== 0 || /^[a-z0-9_-]+$/.test(name)) return true
+  return LOCAL_DOMAINS.some(domain => name.endsWith(domain)) || name === hostname().toLowerCase()
 }
 
 /** Whether the name of a registry, `host:port`, means a server which listens there; what the names of a DNS mean nobody knows here. */

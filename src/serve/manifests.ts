@@ -165,7 +165,7 @@ export class Manifests {
     const { waiting } = this.#repositories
     waiting.end(name, [root.digest, ...childrenOf(document).map(({ digest }) => digest)])
     // It may be a part of an index that is still to come.
-    if (names.length === 0) waiting.add(name, root.digest, waiting.hold(root.digest))
+    if (names.length === 0) waiting.addDocument(name, root.digest, waiting.hold(root.digest))
   }
 }
 

@@ -12,7 +12,9 @@ import { Upload } from './upload.ts'
 const MOST_UPLOADS = 256
 /** Who has sent nothing for an hour has given up. */
 const ABANDONED_AFTER_MS = 60 * 60 * 1000
-const SWEEP_MS = 60_000
+/** Who begins an upload sends its first byte at once. */
+const EMPTY_ABANDONED_AFTER_MS = 60_000
+const SWEEP_MS = 15_000
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /**
@@ -89,6 +91,7 @@ export class Uploads implements AsyncDisposable {
 
   /** Appends a request's body, which must be what its headers say, and begin where the upload stands. */
   async #receive(exchange: Exchange, upload: Upload): Promise<void> {
+    this.#repositories.waiting.prolong(upload.repository)
     const announced = announcedBytes(exchange)
     const range = parseContentRange(exchange.request.headers['content-range'])
     const length = range === undefined || range === 'invalid' ? announced : range.end - range.start + 1
@@ -141,11 +144,25 @@ export class Uploads implements AsyncDisposable {
   }
 
   #create(name: string): Upload {
-    if (this.#open.size >= MOST_UPLOADS)
-      throw new RegistryError('TOOMANYREQUESTS', 'too many uploads are open', { headers: { 'retry-after': '10' } })
+    if (!this.#makeRoom()) throw new RegistryError('TOOMANYREQUESTS', 'too many uploads are open', { headers: { 'retry-after': '10' } })
     const upload = new Upload(randomUUID(), name)
     this.#open.set(upload.id, upload)
     return upload
+  }
+
+  /**
+   * Where too many are open the one goes on which nobody works, and which has nothing or was left alone for longest. What it
+   * has is on the disk, and can be gone on with. False when all are worked on.
+   */
+  #makeRoom(): boolean {
+    if (this.#open.size < MOST_UPLOADS) return true
+    const idle = [...this.#open.values()].filter(({ isBusy }) => !isBusy)
+    const [first] = idle.sort((a, b) => Math.min(a.size, 1) - Math.min(b.size, 1) || a.lastUsedAt - b.lastUsedAt)
+    if (first === undefined) return false
+    this.#open.delete(first.id)
+    // Whoever goes on with it waits until it is closed.
+    void first.close().catch(() => undefined)
+    return true
   }
 
   async #find({ name, reference }: Exchange): Promise<Upload> {
@@ -156,7 +173,7 @@ export class Uploads implements AsyncDisposable {
 
   /** An upload that an earlier server of this store has begun. */
   async #resume(name: string, id: string): Promise<Upload | undefined> {
-    if (!UUID.test(id) || this.#open.size >= MOST_UPLOADS) return undefined
+    if (!UUID.test(id) || !this.#makeRoom()) return undefined
     const upload = new Upload(id, name)
     await upload.open(this.#stores.content)
     if (upload.size === 0) await upload.discard()
@@ -165,9 +182,11 @@ export class Uploads implements AsyncDisposable {
   }
 
   async #dropAbandoned(): Promise<void> {
-    const before = Date.now() - ABANDONED_AFTER_MS
-    for (const upload of this.#open.values())
-      if (!upload.isBusy && upload.lastUsedAt < before) await this.#forget(upload).catch(() => undefined)
+    for (const upload of this.#open.values()) {
+      const patienceMs = upload.size === 0 ? EMPTY_ABANDONED_AFTER_MS : ABANDONED_AFTER_MS
+      if (upload.isBusy) this.#repositories.waiting.prolong(upload.repository)
+      else if (upload.lastUsedAt < Date.now() - patienceMs) await this.#forget(upload).catch(() => undefined)
+    }
   }
 
   #placeOf(name: string, digest: Digest): Readonly<Record<string, string>> {

@@ -84,7 +84,7 @@ test('--push-user is who may push, and the others may pull', async () => {
 
 test('web pages are turned away: another origin, and a name that was made to mean this machine (hostile #99)', async () => {
   await using served = await Served.start({ writable: true })
-  const { port } = served.server.url
+  let { port } = served.server.url
   const statusOf = async (headers: Record<string, string>): Promise<number | undefined> => {
     const sent = httpRequest({ host: '127.0.0.1', port, path: '/v2/', headers }).end()
     const [response] = (await once(sent, 'response')) as [{ statusCode?: number; resume(): void }]
@@ -94,6 +94,13 @@ test('web pages are turned away: another origin, and a name that was made to mea
   assert.equal(await statusOf({ host: `evil.example:${port}` }), 403)
   assert.equal(await statusOf({ host: `127.0.0.1:${port}`, origin: 'http://evil.example' }), 403)
   for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]) assert.equal(await statusOf({ host }), 200)
+
+  // For other machines, too: their browsers are as credulous.
+  await served.server.close()
+  served.server = await served.engine.serve({ listen: '0.0.0.0:0', allow: ['127.0.0.0/8'] })
+  port = served.server.url.port
+  for (const host of [`evil.example:${port}`, 'registry.example.org']) assert.equal(await statusOf({ host }), 403, host)
+  for (const host of [`10.0.0.1:${port}`, `nas:${port}`, `nas.local:${port}`]) assert.equal(await statusOf({ host }), 200, host)
 })
 
 test('TLS, with a certificate of one’s own', async () => {

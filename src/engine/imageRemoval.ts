@@ -1,4 +1,5 @@
 import { StrataError } from '../base/index.ts'
+import { withReserve } from '../metadata/index.ts'
 import type { ImageRecord, KeptRoot } from '../image/index.ts'
 import { type Digest, familiarName, type ImageId, parseReference, type Reference } from '../oci/index.ts'
 import type { Collected } from './garbage.ts'
@@ -27,13 +28,15 @@ export interface RemovalContext {
 export async function removeImage(context: RemovalContext, text: string, options: ImageRemoveOptions): Promise<readonly ImageRemoval[]> {
   // Looked up and removed in one transaction: a name that somebody gives meanwhile is not lost.
   const { stores } = context
-  const removals = stores.changeImages(() => {
-    const before = new Set(untaggedRoots(stores).map(({ name }) => name))
-    const removed = removeNow(context, text, options)
-    // The parts of an index that are kept by their own digests, too, go with its last tag.
-    const parts = abandonedRoots(stores).filter(({ name }) => !before.has(name))
-    return [...removed, ...removeRoots(stores, parts), ...dropRoots(context)]
-  })
+  const removals = withReserve(stores.metadata, () =>
+    stores.changeImages(() => {
+      const before = new Set(untaggedRoots(stores).map(({ name }) => name))
+      const removed = removeNow(context, text, options)
+      // The parts of an index that are kept by their own digests, too, go with its last tag.
+      const parts = abandonedRoots(stores).filter(({ name }) => !before.has(name))
+      return [...removed, ...removeRoots(stores, parts), ...dropRoots(context)]
+    }),
+  )
   if (removals.some(({ kind }) => kind === 'deleted')) await context.collect(false)
   return removals
 }
@@ -117,8 +120,10 @@ function outlives(each: Reference, removed: Reference): boolean {
  */
 export async function pruneImages(context: RemovalContext, options: ImagePruneOptions): Promise<PruneReport<ImageRemoval>> {
   const { stores } = context
-  stores.leases.endAbandoned()
-  const removed = stores.changeImages(() => [...pruneNow(context, options), ...pruneRoots(stores, options), ...dropRoots(context)])
+  const removed = withReserve(stores.metadata, () => {
+    stores.leases.endAbandoned()
+    return stores.changeImages(() => [...pruneNow(context, options), ...pruneRoots(stores, options), ...dropRoots(context)])
+  })
   const { reclaimedBytes } = await context.collect(true)
   return { removed, reclaimedBytes }
 }

@@ -4,7 +4,7 @@ import { StrataError } from '../base/index.ts'
 import { type DiskContentStore, openContent } from '../content/index.ts'
 import type { ImageFacts, ImageStore, Referrer } from '../image/index.ts'
 import { type LayerStore, openLayers } from '../layers/index.ts'
-import { Leases, type Metadata } from '../metadata/index.ts'
+import { Leases, type Metadata, withReserve } from '../metadata/index.ts'
 import { ANNOTATIONS, type Descriptor, formatReference, parseReference, type Reference } from '../oci/index.ts'
 import { DriverSnapshotter, type DriverTrial, openDriver, selectDriver, type Snapshotter, tryDrivers } from '../snapshot/index.ts'
 
@@ -179,7 +179,10 @@ export class Stores {
     }
     const driver = await selectDriver(root, wanted)
     if (driver === undefined) return undefined
-    this.metadata.run('INSERT OR IGNORE INTO settings (name, value) VALUES (?, ?)', DRIVER_SETTING, driver.name)
+    // The first who asks may be a prune that is to make room: a cache needs no driver.
+    withReserve(this.metadata, () =>
+      this.metadata.run('INSERT OR IGNORE INTO settings (name, value) VALUES (?, ?)', DRIVER_SETTING, driver.name),
+    )
     return new DriverSnapshotter(driver, this.metadata)
   }
 

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DiskContentStore } from '../../src/content/index.ts'
 import { openEngine, type ServedRequest } from '../../src/engine/index.ts'
+import { mount, unmount } from '../../src/host/index.ts'
 import { openMetadata, openRootDirectory } from '../../src/metadata/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
@@ -447,3 +448,24 @@ test('a client that leaves before its answer is told of as one without', async (
   const { status, bytes } = await told.promise
   assert.deepEqual([status, bytes], [undefined, 0])
 })
+
+const skip = process.getuid?.() !== 0 && 'mounting a tmpfs needs root'
+for (const when of ['for the first time', 'again'])
+  test(`a cache that has filled its disk can be pruned ${when}`, { skip }, async () => {
+    await using upstream = await startRegistry()
+    await new ImageCrafter(upstream.address, 'team/app').image('1', [{ tar: tarOf({ file: randomBytes(100_000) }), compression: 'gzip' }])
+    const disk = await mkdtemp(join(tmpdir(), 'strata-full-'))
+    mount({ type: 'tmpfs', source: 'tmpfs', options: ['size=8m'] }, disk)
+    try {
+      await using engine = await openEngine({ root: join(disk, 'root'), fsync: false })
+      await using server = await engine.serve({ listen: ':0', upstream: upstream.address })
+      assert.equal((await fetch(new URL('/v2/team/app/manifests/1', server.url))).status, 200)
+      if (when === 'again') await engine.pruneImages()
+      await assert.rejects(writeFile(join(disk, 'rest'), Buffer.alloc(10_000_000)), { code: 'ENOSPC' })
+      assert.notDeepEqual((await engine.pruneImages({ all: true })).removed, [])
+      assert.deepEqual(storedFiles(join(disk, 'root')), [])
+    } finally {
+      unmount(disk)
+      await rm(disk, { recursive: true })
+    }
+  })

@@ -45,3 +45,13 @@ test('withProgress() prints each status once where there is no terminal, and not
     assert.equal(text(), quiet ? '' : 'x: Pull complete\n')
   }
 })
+
+test('what strangers have written steers no terminal by way of the progress', async () => {
+  for (const terminal of [true, false]) {
+    const { stream, text } = output(terminal)
+    await withProgress(stream, false, async onProgress => {
+      onProgress({ id: '', status: 'not kept: \u001b]0;x\u0007\nFAKE' })
+    })
+    assert.equal(text(), 'not kept: \\u001b]0;x\\u0007\\u000aFAKE\n')
+  }
+})

@@ -1,4 +1,5 @@
 import { cancellationOf, errnoOf, isStrataError, packageDirectory, systemError } from '../base/index.ts'
+import { visibleLine } from './visible.ts'
 
 /**
  * An error as one sentence for people, with what they can do about it; never a stack trace.
@@ -6,9 +7,10 @@ import { cancellationOf, errnoOf, isStrataError, packageDirectory, systemError }
  * @param debug adds the causes, a line each
  */
 export function formatError(error: unknown, debug = false): string {
-  const lines = [`strata: ${sentence(error)}`]
+  // Whatever a message quotes of what strangers wrote steers no terminal, and adds no line of its own.
+  const lines = [`strata: ${visibleLine(sentence(error))}`]
   if (debug) {
-    for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) lines.push(`  caused by: ${sentence(cause)}`)
+    for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) lines.push(`  caused by: ${visibleLine(sentence(cause))}`)
   }
   return lines.join('\n')
 }

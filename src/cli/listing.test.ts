@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { strata } from '../../test/cli/strataInTest.ts'
 import type { ContainerSummary, HistoryEntry, ImageSummary } from '../engine/index.ts'
 import { containerListing, formatStatus } from './containerListing.ts'
 import { historyListing, imageListing, imageRows } from './imageListing.ts'
@@ -153,4 +154,18 @@ test('history shortens commands, says <missing>, and can speak to programs', asy
     ].join('\n'),
   )
   assert.equal(await formatListing(historyListing(HOW, false), entries, { format: '{{.Size}}' }), '12345\n0\n')
+})
+
+test('cells steer no terminal and have one line there; elsewhere they are as they are', async () => {
+  const evil = 'RUN \u001b[31m\u0007\nFAKE \u202ex'
+  const history = async (): Promise<readonly HistoryEntry[]> => [
+    { imageId: undefined, createdAt: undefined, createdBy: evil, sizeBytes: 0, comment: evil, tags: [] },
+  ]
+  const run = (line: string, isTerminal: boolean): Promise<string> => strata(line, { history }, { isTerminal }).then(({ stdout }) => stdout)
+  const shown = String.raw`RUN \u001b[31m\u0007\u000aFAKE \u202ex`
+  for (const line of ['history --no-trunc x', 'history --format {{.Comment}} x']) {
+    const visible = await run(line, true)
+    assert.ok(visible.includes(shown) && !/[\u001b\u0007\u202e]/.test(visible), visible)
+    assert.ok((await run(line, false)).includes(evil))
+  }
 })

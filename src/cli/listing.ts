@@ -2,6 +2,7 @@ import type { Invocation } from './invocation.ts'
 import { type OptionSpec, flag, text } from './options.ts'
 import { layoutTable } from './tables.ts'
 import { userSetting } from './userConfig.ts'
+import { visibleLine } from './visible.ts'
 
 /** How rows of one kind are shown: docker's field names, each with its column's header and its text. */
 export interface Listing<Row> {
@@ -45,7 +46,26 @@ export async function printListing<Row>(
 ): Promise<void> {
   const { format, quiet, setting } = options
   const usual = setting === undefined || format !== undefined || quiet === true ? undefined : userSetting(invocation, setting)
-  invocation.print(await formatListing(listing, rows, usual === undefined ? options : { ...options, format: usual }))
+  const shown = onTerminal(listing, () => invocation.surroundings.stdout.isTTY === true)
+  invocation.print(await formatListing(shown, rows, usual === undefined ? options : { ...options, format: usual }))
+}
+
+/** On a terminal a cell is one line, and steers nothing, whatever strangers have written into an image. @param isTerminal asked when it matters */
+function onTerminal<Row>(listing: Listing<Row>, isTerminal: () => boolean): Listing<Row> {
+  const shown = (text: string): string => {
+    const visible = visibleLine(text)
+    return visible !== text && isTerminal() ? visible : text
+  }
+  const { fields, labels } = listing
+  return {
+    ...listing,
+    fields: Object.fromEntries(
+      Object.entries(fields).map(([name, field]) => [name, { ...field, text: (row: Row) => shown(field.text(row)) }]),
+    ),
+    ...(labels === undefined
+      ? {}
+      : { labels: (row: Row) => Object.fromEntries(Object.entries(labels(row)).map(([key, value]) => [key, shown(value)])) }),
+  }
 }
 
 /** The text that `printListing` prints. */

@@ -48,6 +48,17 @@ describe('main()', () => {
     assert.equal(await main(['--help'], surroundings), 0)
     assert.ok(done)
   })
+  test('writes no control characters of strangers in what it complains about', async () => {
+    const images = async (): Promise<never> => {
+      throw new StrataError('notFound', 'STRATA_NO_SUCH_PLATFORM', 'Cannot find x\u001b[31m: no\nstrata: all is well', {
+        hint: 'It has linux/\u202e46dma\u009b1m.',
+        cause: new Error('\u0007'),
+      })
+    }
+    const shown = String.raw`strata: Cannot find x\u001b[31m: no\u000astrata: all is well. It has linux/\u202e46dma\u009b1m.`
+    assert.equal((await strata('images', { images })).stderr, `${shown}\n`)
+    assert.ok((await strata('--debug images', { images })).stderr.endsWith(`${shown}\n  caused by: ${String.raw`\u0007`}\n`))
+  })
   test('opens no engine for help, versions and wrong command lines', async () => {
     for (const line of [
       '--version',

@@ -33,6 +33,16 @@ describe('ProcessOutput', () => {
     await output.written()
     assert.equal(slow.text(), 'one two')
   })
+  test('write() shows what steers a terminal on a terminal, and is byte-true elsewhere', async () => {
+    for (const isTTY of [true, false]) {
+      const { stream, text } = slowStream()
+      const output = new ProcessOutput(-1, () => Object.assign(stream, { isTTY }))
+      output.write('\u001b[31mred\tx\n')
+      output.write('\u009b31m')
+      await output.written()
+      assert.equal(text(), isTTY ? '\\u001b[31mred\tx\n\\u009b31m' : '\u001b[31mred\tx\n\u009b31m')
+    }
+  })
   test('write() hands what a full non-blocking pipe does not take to the stream, in order', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'strata-output-'))
     const fifo = join(directory, 'fifo')

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { errnoOf, systemError } from '../base/index.ts'
 import { giveUp } from './giveUp.ts'
+import { visibleText } from './visible.ts'
 
 /** The terminal's side of a stream; absent on pipes and files. */
 export interface TerminalOutput extends Writable {
@@ -29,9 +30,12 @@ export class ProcessOutput {
     return (this.#stream ??= this.#open().on('error', outputFailed))
   }
 
+  /** On a terminal, what steers one is shown instead: texts have names of strangers in them. */
   write(text: string): void {
-    if (this.#stream === undefined) this.#writeNow(Buffer.from(text))
-    else this.#stream.write(text)
+    const visible = visibleText(text)
+    const shown = visible !== text && this.stream.isTTY === true ? visible : text
+    if (this.#stream === undefined) this.#writeNow(Buffer.from(shown))
+    else this.#stream.write(shown)
   }
 
   /** Resolves when what was written so far has left this process: a pipe takes 64 KiB and then waits for its reader. */

@@ -48,7 +48,8 @@ export async function* remoteManifests(text: string, options: RegistryCall): Asy
     return { root, document, platform }
   })
   if (document.kind === 'index') {
-    yield* entriesOf(document.index, enterIndex([], root.descriptor.digest), { reference, repository, options, entered: new Set() })
+    const documents = new RemoteDocuments(repository, options)
+    yield* entriesOf(document.index, enterIndex([], root.descriptor.digest), { reference, documents, entered: new Set() })
     return
   }
   const descriptor = platform === undefined ? root.descriptor : { ...root.descriptor, platform }
@@ -72,20 +73,46 @@ async function meant(text: string, options: RegistryCall): Promise<Reference> {
   return (await aliasedReference(text, options)) ?? parseReference(text)
 }
 
+/** What is named twice is asked for once, and all of it together is bounded as in a copy. */
+class RemoteDocuments {
+  readonly #repository: Repository
+  readonly #options: CallOptions
+  readonly #known = new Map<Digest, RemoteManifest>()
+  #bytes = 0
+
+  constructor(repository: Repository, options: CallOptions) {
+    this.#repository = repository
+    this.#options = options
+  }
+
+  async get(digest: Digest): Promise<RemoteManifest> {
+    this.#options.signal?.throwIfAborted()
+    const known = this.#known.get(digest)
+    if (known !== undefined) return known
+    const found = await this.#repository.manifest(digest, this.#options)
+    this.#bytes += Math.max(found.bytes.length, LIMITS.graphDocumentBytes)
+    if (this.#bytes > LIMITS.graphBytes) {
+      const state = `the index names manifests of more than ${LIMITS.graphBytes} bytes together`
+      throw new StrataError('resourceExhausted', 'STRATA_TOO_LARGE', `Cannot read manifest ${digest}: ${state}`)
+    }
+    this.#known.set(digest, found)
+    return found
+  }
+}
+
 interface Walk {
   readonly reference: Reference
-  readonly repository: Repository
-  readonly options: CallOptions
+  readonly documents: RemoteDocuments
   /** Indexes that the walk has been in. */
   readonly entered: Set<Digest>
 }
 
 /** The images of an index, also of those inside it. */
 async function* entriesOf(index: ImageIndex, ancestors: readonly Digest[], walk: Walk): AsyncGenerator<RemoteDocument> {
-  const { reference, repository, options, entered } = walk
+  const { reference, documents, entered } = walk
   for (const entry of index.manifests) {
     if (entered.has(entry.digest)) continue
-    const { bytes, descriptor } = await repository.manifest(entry.digest, options)
+    const { bytes, descriptor } = await documents.get(entry.digest)
     const document = parseManifestOrIndex(bytes, descriptor.mediaType)
     if (document.kind === 'manifest') {
       yield { reference: formatReference({ ...reference, digest: entry.digest }), descriptor: entry, bytes, isEntry: true }

@@ -98,6 +98,15 @@ test('hostile #51: the media type inside must be the one announced, and that of 
   assert.throws(() => parseManifestOrIndex(json(bare), 'application/json'), INVALID)
 })
 
+test('a platform of an entry is made of words, or left empty', () => {
+  const withPlatform = (platform: object): Uint8Array => json({ ...INDEX, manifests: [{ ...ENTRY, platform }] })
+  for (const architecture of ['', 'x86_64', 'arm64.v8-a']) parseIndex(withPlatform({ os: 'linux', architecture, variant: '' }))
+  for (const name of ['os', 'architecture', 'variant']) {
+    for (const value of ['\u001b[31m', 'a b', '../x', 'amd64\n', 'é', '\u202e46dma'])
+      assert.throws(() => parseIndex(withPlatform({ ...ENTRY.platform, [name]: value })), { ...INVALID, message: /is no word: "/ })
+  }
+})
+
 test('hostile #51: one digest is one document for every reader', () => {
   const manifest = JSON.stringify(MANIFEST)
   const twice = manifest.replace('"layers":', '"layers":[],"layers":')

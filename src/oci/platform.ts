@@ -11,12 +11,19 @@ export interface Platform {
   readonly 'os.features'?: readonly string[]
 }
 
-/** Checks the platform of a descriptor. */
+const WORD = /^[A-Za-z0-9_.-]+$/
+
+/** Checks the platform of a descriptor. It is shown to people who choose, and asked for by them: its parts are words, or empty. */
 export function decodePlatform(fields: Fields): Platform {
+  const word = (name: string): string | undefined => {
+    const value = fields.string(name)
+    if (value !== undefined && value !== '' && !WORD.test(value)) throw fields.error(name, `is no word: ${quoted(value)}`)
+    return value
+  }
   return fields.with<Platform>({
-    os: fields.require('os', fields.string('os')),
-    architecture: fields.require('architecture', fields.string('architecture')),
-    variant: fields.string('variant'),
+    os: fields.require('os', word('os')),
+    architecture: fields.require('architecture', word('architecture')),
+    variant: word('variant'),
     'os.version': fields.string('os.version'),
     'os.features': fields.strings('os.features'),
   })
@@ -74,7 +81,6 @@ function normalizeVariant(architecture: string, variant: string | undefined): st
   return spelled === PLAIN_VARIANT[architecture] ? undefined : spelled
 }
 
-const WORD = /^[A-Za-z0-9_.-]+$/
 const SYSTEM = /^([A-Za-z0-9_.-]+?)(?:\(([A-Za-z0-9_.-]+)\))?$/
 
 /**

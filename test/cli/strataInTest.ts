@@ -18,6 +18,8 @@ export interface Situation {
   readonly env?: Readonly<Record<string, string>>
   /** Signals that arrive once the engine is asked to run something. */
   readonly signals?: readonly NodeJS.Signals[]
+  /** Whether stdout is a terminal. */
+  readonly isTerminal?: boolean
   readonly atOpen?: (options: EngineOptions | undefined) => void
 }
 
@@ -28,6 +30,7 @@ export async function strata(line: string | readonly string[], methods: Partial<
   const collected = { stdout: [] as Buffer[], stderr: [] as Buffer[] }
   const output = (name: 'stdout' | 'stderr'): PassThrough => new PassThrough().on('data', (chunk: Buffer) => collected[name].push(chunk))
   const [stdout, stderr] = [output('stdout'), output('stderr')]
+  if (situation.isTerminal === true) Object.assign(stdout, { isTTY: true })
   const listeners = new Map<string, () => void>()
   let opened: EngineOptions | undefined
   let closed = false

@@ -7,6 +7,7 @@ import { type Engine, openEngine } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { sourceOf } from '../support/blobSources.ts'
+import { faultyProxy } from '../support/faultyProxy.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 import { machineFiles } from '../support/machineFiles.ts'
 
@@ -102,5 +103,20 @@ describe('what an engine asks registries', () => {
   test('remoteManifest() says what is not there', async () => {
     await assert.rejects(engine.remoteManifest(ref(':none')), { code: 'STRATA_NO_SUCH_MANIFEST' })
     await assert.rejects(Array.fromAsync(engine.remoteManifests(ref(':none'))), { code: 'STRATA_NO_SUCH_MANIFEST' })
+  })
+
+  test('hostile #55: remoteManifests() asks for what is named again and again once', async () => {
+    const image = await pushImage('again', { architecture: 'amd64', os: 'linux', author: 'again' })
+    const platforms = ['amd64', 'arm64', 's390x'].map(architecture => ({ ...image, platform: { os: 'linux', architecture } }))
+    const inner = await pushIndex('again-inner', platforms)
+    await pushIndex('again-root', [inner, { ...inner, annotations: { again: 'yes' } }, ...platforms])
+    await using proxy = await faultyProxy(registry.address)
+    const found = await Array.fromAsync(engine.remoteManifests(`${proxy.address}/team/app:again-root`))
+    assert.deepEqual(
+      found.map(({ descriptor }) => [descriptor.digest, descriptor.platform?.architecture]),
+      [...platforms, ...platforms].map(({ digest, platform }) => [digest, platform.architecture]),
+    )
+    const asked = proxy.exchanges.map(({ path }) => path)
+    for (const { digest } of [image, inner]) assert.equal(asked.filter(path => path.endsWith(digest)).length, 1)
   })
 })

@@ -51,3 +51,13 @@ test('withProgress() takes a terminal without a size for one whose size is not k
   await withProgress(stream, false, async onProgress => onProgress({ id: 'x', status: 'Downloading', current: 1, total: 2 }))
   assert.equal(stripVTControlCharacters(text()), 'x: Downloading       1B/2B\n')
 })
+
+test('what strangers have written steers no terminal by way of the progress', async () => {
+  for (const terminal of [true, false]) {
+    const { stream, text } = output(terminal)
+    await withProgress(stream, false, async onProgress => {
+      onProgress({ id: '', status: 'not kept: \u001b]0;x\u0007\nFAKE' })
+    })
+    assert.equal(text(), 'not kept: \\u001b]0;x\\u0007\\u000aFAKE\n')
+  }
+})

@@ -1,5 +1,6 @@
 import type { Progress, ProgressListener } from '../../base/index.ts'
 import type { TerminalOutput } from '../surroundings.ts'
+import { visibleLine } from '../visible.ts'
 import type { TerminalLines } from './terminalLines.ts'
 
 interface ProgressDisplay {
@@ -22,7 +23,8 @@ export async function withProgress<T>(
 ): Promise<T> {
   const display = quiet ? SILENT : output.isTTY === true ? loadedProgress(output) : plainProgress(output)
   try {
-    return await work(display.onProgress)
+    // Names of strangers are in it.
+    return await work(progress => display.onProgress({ ...progress, id: visibleLine(progress.id), status: visibleLine(progress.status) }))
   } finally {
     await display.done()
   }

@@ -1,10 +1,11 @@
 import { type CallOptions, type Durability, readAhead, StrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
+import type { Referrer } from '../image/index.ts'
 import { type Descriptor, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { RateLimit } from '../registry/index.ts'
 import type { ChosenGraph, GraphRoot, Transport } from '../transfer/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
-import { type CopySource, openCopySource } from './copySource.ts'
+import { type CopySource, openCopySource, type SignatureKeeper } from './copySource.ts'
 import { openCopyTarget } from './copyTarget.ts'
 import { hostPlatform, platformOf } from './hostPlatform.ts'
 import type { CopiedImage, CopyImageOptions } from './images.ts'
@@ -75,8 +76,8 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
   const { platforms = [] } = options
   const isPart = platforms !== 'all' && platforms.length > 1
   const { root } = isPart ? source : await choose(source, options)
-  await checkTrust(source, root)
   await using lease = stores.leases.create()
+  const signatures = await checkTrust(source, root, { content: stores.content, lease })
   const call = { ...callOf(options), lease, platforms: isPart ? platforms.map(platformOf) : ('all' as const) }
   const { blobs, archive } = source
   const all = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
@@ -85,7 +86,9 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
       ? { root: root.descriptor, images: await takeGraph(blobs, root, all, call) }
       : await takeArchivedGraph(stores, { archive, root }, call)
   if (taken.root.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
-  recordTaken(stores, [{ ...taken, names: [name] }])
+  const { reference } = source
+  const from = reference === undefined ? {} : { from: { reference, given: source.root.descriptor.digest, signatures } }
+  recordTaken(stores, [{ ...taken, ...from, names: [name] }])
   return taken.root
 }
 
@@ -116,8 +119,8 @@ async function copyToPlace(
   return copied.descriptor
 }
 
-async function checkTrust(source: CopySource, { descriptor }: GraphRoot): Promise<void> {
-  await source.checkTrust([...new Set([descriptor.digest, source.root.descriptor.digest])])
+async function checkTrust(source: CopySource, { descriptor }: GraphRoot, keep?: SignatureKeeper): Promise<readonly Referrer[]> {
+  return source.checkTrust([...new Set([descriptor.digest, source.root.descriptor.digest])], keep)
 }
 
 function digestChanges({ descriptor }: GraphRoot): StrataError {

@@ -54,7 +54,12 @@ export async function pushImages(
     })
     if (reference.digest !== undefined && copied.descriptor.digest !== reference.digest) throw otherDigest(reference)
     await repository.putManifest(tag, copied, options)
-    await sendReferrers(repository, referrersBelow(stores, copied), { content: stores.content, sink }, options)
+    await sendReferrers(
+      repository,
+      referrersBelow(stores, copied, stores.images.repositoriesAbout(root.digest, reference)),
+      { content: stores.content, sink },
+      options,
+    )
     const { digest, size } = copied.descriptor
     if (image !== undefined) stores.images.addRepositoryDigest(reference, digest, image.manifest.digest)
     pushed.push({ tag, manifestDigest: digest, manifestBytes: size })
@@ -71,13 +76,13 @@ function otherDigest(reference: Reference): StrataError {
   )
 }
 
-/** What is said here about what was pushed, and about that. What became another manifest on its way has nothing said about it. */
-function referrersBelow(stores: Stores, { descriptor, bytes }: GraphRoot): readonly KeptReferrer[] {
+/** What these repositories said about what was pushed, and about that. What became another manifest on its way has nothing said about it. */
+function referrersBelow(stores: Stores, { descriptor, bytes }: GraphRoot, repositories: readonly string[]): readonly KeptReferrer[] {
   const parts = isIndex(descriptor.mediaType) ? parseIndex(bytes).manifests.map(({ digest }) => digest) : []
   const subjects = new Set([descriptor.digest, ...parts])
   const found: KeptReferrer[] = []
   for (const subject of subjects) {
-    for (const referrer of stores.images.referrersOf(subject)) {
+    for (const referrer of stores.images.referrersOf(subject, repositories)) {
       subjects.add(referrer.descriptor.digest)
       found.push({ subject, referrer })
     }

@@ -100,7 +100,7 @@ export class Manifests {
     this.#repositories.change(() => {
       for (const each of names) images.removeName(each)
       if (!isDigest(reference)) return
-      if (referrer !== undefined && !this.#repositories.names.pushed.has(reference)) images.removeReferrer(referrer.subject, reference)
+      if (referrer !== undefined) for (const each of names) images.removeReferrer(referrer.subject, reference, each)
       this.#repositories.waiting.end(name, [reference])
       if (this.#repositories.reaches(name, reference))
         throw new RegistryError('UNSUPPORTED', 'another manifest names this one: delete that first')

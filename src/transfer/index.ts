@@ -4,7 +4,7 @@ export { copyGraph, type CopyGraphOptions, documentSource, type GraphRoot, type 
 export { ContentSink } from './contentSink.ts'
 export type { ImageSource } from './imageSource.ts'
 export { pullImage, type TransferStores } from './pullImage.ts'
-export { isReferrersTag, type KeptReferrer, referrersOf, sendReferrers, takeReferrers } from './referrers.ts'
+export { isReferrersTag, type KeptReferrer, ReferrerIntake, referrersOf, sendReferrers } from './referrers.ts'
 export { choosePlatformImage, type RemoteImage, resolveRemoteImage } from './remoteImage.ts'
 export { reportedSink } from './reportedSink.ts'
 export { readSignatures, type SignatureManifest } from './readSignatures.ts'

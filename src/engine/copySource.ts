@@ -1,7 +1,7 @@
 import type { ArchiveSource } from '../archive/index.ts'
 import type { CallOptions } from '../base/index.ts'
 import type { DiskContentStore } from '../content/index.ts'
-import type { Referrer } from '../image/index.ts'
+import type { Origin, Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
 import type { Digest, Reference } from '../oci/index.ts'
 import type { RateLimit } from '../registry/index.ts'
@@ -34,6 +34,8 @@ export interface CopySource extends ChosenGraph, AsyncDisposable {
   readonly repository?: string
   /** Where it is one of a registry. */
   readonly reference?: Reference
+  /** The registries' repositories that it comes from, or came from before it was here. */
+  readonly origins?: readonly Origin[]
   /** Does the copying, and again where a mirror turned out to lie. */
   copying<Result>(work: () => Promise<Result>): Promise<Result>
 }
@@ -71,6 +73,7 @@ async function openRemote(reference: Reference, options: CopySourceOptions): Pro
     isChosen: false,
     repository: repository.name,
     reference,
+    origins: [{ repository: `${reference.domain}/${reference.path}`, given: root.descriptor.digest, isPushed: false }],
     copying: work => repository.withoutLiars(work),
     async checkTrust(digests, keep) {
       const policy = await readPolicyFile(options)
@@ -102,6 +105,7 @@ async function openLocal(stores: Stores, text: string, { platforms }: CopySource
     root: bytes,
     select: isSelected,
     isChosen: true,
+    origins: [root, meant].flatMap(({ digest }) => stores.images.originsOf(digest)),
     copying: once,
     // It has come in, and is not used here.
     checkTrust: async () => [],

@@ -86,9 +86,9 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
       ? { root: root.descriptor, images: await takeGraph(blobs, root, all, call) }
       : await takeArchivedGraph(stores, { archive, root }, call)
   if (taken.root.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
-  const { reference } = source
-  const from = reference === undefined ? {} : { from: { reference, given: source.root.descriptor.digest, signatures } }
-  recordTaken(stores, [{ ...taken, ...from, names: [name] }])
+  const { origins = [], reference } = source
+  const signed = reference === undefined ? {} : { signed: { reference, signatures } }
+  recordTaken(stores, [{ ...taken, ...signed, origins, names: [name] }])
   return taken.root
 }
 

@@ -1,5 +1,5 @@
 import type { Origin, Referrer } from '../image/index.ts'
-import { type Descriptor, type Digest, type Reference, withDefaultTag } from '../oci/index.ts'
+import { type Descriptor, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { TakenImage } from '../transfer/index.ts'
 import { bestForHost } from './bestForHost.ts'
 import type { Stores } from './stores.ts'
@@ -9,16 +9,10 @@ export interface TakenRoot {
   readonly root: Descriptor
   readonly names: readonly Reference[]
   readonly images: readonly TakenImage[]
-  /** Where it was in a registry, when it was there. */
-  readonly from?: RegistryOrigin
-}
-
-export interface RegistryOrigin {
-  readonly reference: Reference
-  /** Under which the repository gave it out: that of the index, where one image of it was taken. */
-  readonly given: Digest
-  /** The signatures of the root that count. */
-  readonly signatures: readonly Referrer[]
+  /** Which registries' repositories it came from, now or before it was in this store. */
+  readonly origins?: readonly Origin[]
+  /** The signatures of the root that count, and where they were. */
+  readonly signed?: { readonly reference: Reference; readonly signatures: readonly Referrer[] }
 }
 
 /**
@@ -27,22 +21,15 @@ export interface RegistryOrigin {
  */
 export function recordTaken(stores: Stores, taken: readonly TakenRoot[]): void {
   stores.changeImages(() => {
-    for (const { root, names, images, from } of taken) {
-      const origin = from === undefined ? undefined : originOf(from)
-      for (const { facts } of images) stores.images.put(facts, origin)
-      for (const referrer of from?.signatures ?? []) stores.images.addReferrer(root.digest, referrer, from!.reference)
+    for (const { root, names, images, origins = [], signed } of taken) {
+      for (const { facts } of images) stores.images.put(facts, ...origins)
+      for (const referrer of signed?.signatures ?? []) stores.images.addReferrer(root.digest, referrer, signed!.reference)
       const all = images.map(({ facts }) => facts.manifest.digest)
       const chosen = bestForHost(images)?.facts.manifest.digest
       for (const name of names.map(withDefaultTag)) {
         if (chosen === root.digest) stores.images.setName(name, chosen)
-        else stores.images.setRoot(name, root, chosen === undefined ? { all } : { all, chosen }, origin)
+        else stores.images.setRoot(name, root, chosen === undefined ? { all } : { all, chosen }, ...origins)
       }
     }
   })
 }
-
-const originOf = ({ reference: { domain, path }, given }: RegistryOrigin): Origin => ({
-  repository: `${domain}/${path}`,
-  given,
-  isPushed: false,
-})

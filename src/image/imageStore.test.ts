@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
 import { type Metadata, openMetadata } from '../metadata/index.ts'
-import { type Digest, digestOf, type ImageId, MEDIA_TYPES, parseReference } from '../oci/index.ts'
+import { type Digest, digestOf, type ImageId, MEDIA_TYPES, parseReference, type Reference } from '../oci/index.ts'
 import { type ImageFacts, ImageStore } from './imageStore.ts'
 import type { Origin } from './origins.ts'
 import type { Referrer } from './roots.ts'
@@ -36,7 +36,7 @@ function put(text: string, imageId: ImageId, more: Partial<ImageFacts> = {}, ori
     labels: {},
     contentBytes: 1,
   }
-  images.put({ ...facts, ...more }, origin)
+  images.put({ ...facts, ...more }, ...(origin === undefined ? [] : [origin]))
   return manifest.digest
 }
 
@@ -169,6 +169,18 @@ test('where an image came from is known until the image goes, whatever happens t
   assert.deepEqual(images.originsOf(manifest), [origin, from('other')])
   images.delete(manifest)
   assert.deepEqual(images.originsOf(manifest), [])
+})
+
+test('where an image came from is known, also when what was pushed of it by digest goes', () => {
+  const byDigest = (digest: Digest): Reference => parseReference(`registry.example/app@${digest}`)
+  const pushed = from('app', { isPushed: true })
+  const digest = digestOf(Buffer.from('one'))
+  images.setRoot(byDigest(digest), { mediaType: MEDIA_TYPES.manifest, digest, size: 3 }, { all: [] }, pushed)
+  const manifest = put('one', id('1'), {}, pushed)
+  images.setName(parseReference('registry.example/app:1'), manifest)
+  images.removeName(byDigest(digest))
+  images.dropUnnamedRoots()
+  assert.deepEqual(images.originsOf(manifest), [pushed])
 })
 
 test('what was made here stays so, also when a registry has it', () => {

@@ -126,14 +126,14 @@ export class ImageStore {
    * Stores an image, or what is newly known of it. Its blobs, layers and snapshots must be there; from
    * here on the image holds them.
    *
-   * @param origin the registry's repository that it came from; what was made here before stays so, whoever has it too
+   * @param origins the registries' repositories that it came from; what was made here before stays so, whoever has it too
    */
-  put(facts: ImageFacts, origin?: Origin): void {
+  put(facts: ImageFacts, ...origins: readonly Origin[]): void {
     this.#metadata.transaction(() => {
       const { digest } = facts.manifest
-      const isNew = this.get(digest) === undefined
+      const isMadeHere = this.get(digest) !== undefined && this.originsOf(digest).length === 0
       this.#put(facts)
-      if (origin !== undefined && (isNew || this.originsOf(digest).length > 0)) this.#origins.add(digest, origin)
+      if (!isMadeHere) for (const origin of origins) this.#origins.add(digest, origin)
     })
   }
 
@@ -183,20 +183,20 @@ export class ImageStore {
    *
    * @param images.all the images of the index that are here; those are stored
    * @param images.chosen which one of them is meant where an image is; without it the name is no image's
-   * @param origin the registry's repository that the root came from
+   * @param origins the registries' repositories that the root came from
    */
   setRoot(
     reference: Reference,
     root: Descriptor,
     images: { readonly all: readonly Digest[]; readonly chosen?: Digest },
-    origin?: Origin,
+    ...origins: readonly Origin[]
   ): void {
     this.#metadata.transaction(() => {
       if (images.chosen === undefined) this.#metadata.run('DELETE FROM image_names WHERE name = ?', rootNameOf(reference))
       else if (reference.digest === undefined) this.setName(reference, images.chosen)
       else this.addRepositoryDigest(reference, reference.digest, images.chosen)
       this.#roots.set(rootNameOf(reference), root, images.all)
-      if (origin !== undefined) this.#origins.add(root.digest, origin)
+      for (const origin of origins) this.#origins.add(root.digest, origin)
     })
   }
 

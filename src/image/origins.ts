@@ -14,8 +14,11 @@ export const ORIGINS_SCHEMA = `
     PRIMARY KEY (digest, repository, given)
   ) STRICT, WITHOUT ROWID;
   INSERT INTO origins SELECT manifest, repository, digest, 0 FROM image_digests;
-  CREATE TRIGGER origins_of_images AFTER DELETE ON images BEGIN DELETE FROM origins WHERE digest = OLD.manifest; END;
-  CREATE TRIGGER origins_of_roots AFTER DELETE ON roots BEGIN DELETE FROM origins WHERE digest = OLD.digest; END;
+  -- One digest may be an image and a root.
+  CREATE TRIGGER origins_of_images AFTER DELETE ON images WHEN NOT EXISTS (SELECT 1 FROM roots WHERE roots.digest = OLD.manifest)
+    BEGIN DELETE FROM origins WHERE digest = OLD.manifest; END;
+  CREATE TRIGGER origins_of_roots AFTER DELETE ON roots WHEN NOT EXISTS (SELECT 1 FROM images WHERE manifest = OLD.digest)
+    BEGIN DELETE FROM origins WHERE digest = OLD.digest; END;
   -- Of what was said before nobody knows any more who said it; the next pull brings it again.
   DROP TABLE referrers;
   CREATE TABLE referrers (

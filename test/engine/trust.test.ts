@@ -755,6 +755,21 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     assert.equal(await makesContainer(root, 'prod.example/app:1', prod), false)
   })
 
+  test('create() knows that a client pushed what was no image until it was copied within the store', async () => {
+    const root = join(scratch, 'pushed-here')
+    await using engine = await anyhow(root)
+    await using server = await engine.serve({ listen: ':0', writable: true })
+    const crafter = new ImageCrafter(server.address, 'evil')
+    const image = await crafter.image(undefined, [LAYER], { architecture: 's390x' })
+    const manifests = [{ ...image, platform: { os: 'linux', architecture: 's390x' } }]
+    await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+    await engine.removeImage(`${server.address}/evil@${image.digest}`)
+    await engine.copy(`strata:${server.address}/evil:1`, 'strata:prod.example/app:2', { platforms: ['linux/s390x'] })
+    const prod = { default: acceptAll, transports: { docker: { 'prod.example': [byKey(ours)] } } }
+    assert.equal(await makesContainer(root, 'prod.example/app:2', { default: acceptAll }), true)
+    assert.equal(await makesContainer(root, 'prod.example/app:2', prod), false)
+  })
+
   test('create() takes what was made here for that, also when it was pushed, and pulled again', async () => {
     const root = join(scratch, 'made-and-pushed')
     await using engine = await anyhow(root)

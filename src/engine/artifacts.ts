@@ -63,11 +63,12 @@ async function listHere(stores: Stores, text: string): Promise<readonly Referrer
   const name = images.nameMeant(text)
   const root = name === undefined ? images.resolve(text).manifest : images.rootOf(name)!
   const image = name === undefined ? undefined : images.named(name)
-  const digests = (image?.repositoryDigests ?? []).flatMap(each => parseReference(each).digest ?? [])
+  const digests = image === undefined ? [] : images.originsOf(image.manifest.digest).map(({ given }) => given)
+  const repositories = images.repositoriesAbout(root.digest, name)
   const found: ReferrerSummary[] = []
   const subjects = new Set([root.digest, ...images.imagesOf(root.digest).map(({ manifest }) => manifest.digest), ...digests])
   for (const subject of subjects) {
-    for (const { descriptor, tag } of images.referrersOf(subject)) {
+    for (const { descriptor, tag } of images.referrersOf(subject, repositories)) {
       subjects.add(descriptor.digest)
       found.push(summaryOf(subject, descriptor, { manifest: await readManifest(stores, descriptor), tag }))
     }

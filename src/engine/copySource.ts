@@ -1,5 +1,8 @@
 import type { ArchiveSource } from '../archive/index.ts'
 import type { CallOptions } from '../base/index.ts'
+import type { DiskContentStore } from '../content/index.ts'
+import type { Origin, Referrer } from '../image/index.ts'
+import type { Lease } from '../metadata/index.ts'
 import type { Digest, Reference } from '../oci/index.ts'
 import type { RateLimit, Repository } from '../registry/index.ts'
 import type { ChosenGraph, ImageSource, Transport } from '../transfer/index.ts'
@@ -17,14 +20,31 @@ export interface CopySource extends ChosenGraph, AsyncDisposable {
   readonly blobs: ImageSource
   /** Whether the platforms are chosen already: the store knows which of an index it has. */
   readonly isChosen: boolean
-  /** Asks the policy, before anything is taken. @param digests those of the manifest and of the index that it is chosen from */
-  checkTrust(digests: readonly Digest[]): Promise<void>
+  /**
+   * Asks the policy, before anything is taken.
+   *
+   * @param digests those of the manifest and of the index that it is chosen from
+   * @param keep where the signatures that count are to be kept
+   * Resolves with those that are kept.
+   */
+  checkTrust(digests: readonly Digest[], keep?: SignatureKeeper): Promise<readonly Referrer[]>
   /** Where it is an archive or a directory. */
   readonly archive?: ArchiveSource
   /** Where it is one of a registry. */
   readonly repository?: Repository
+  /** By which it was asked for there. */
+  readonly reference?: Reference
+  /** The registries' repositories that it comes from, or came from before it was here. */
+  readonly origins?: readonly Origin[]
+  /** The repositories whose word about what is here counts: see `ImageStore.repositoriesAbout`. */
+  readonly heard?: readonly string[]
   /** Does the copying, and again where a mirror turned out to lie. */
   copying<Result>(work: () => Promise<Result>): Promise<Result>
+}
+
+export interface SignatureKeeper {
+  readonly content: DiskContentStore
+  readonly lease: Lease
 }
 
 const once = <Result>(work: () => Promise<Result>): Promise<Result> => work()
@@ -54,13 +74,17 @@ async function openRemote(reference: Reference, options: CopySourceOptions): Pro
     root,
     isChosen: false,
     repository,
+    reference,
+    origins: [{ repository: `${reference.domain}/${reference.path}`, given: root.descriptor.digest, isPushed: false }],
     copying: work => repository.withoutLiars(work),
-    async checkTrust(digests) {
+    async checkTrust(digests, keep) {
       const policy = await readPolicyFile(options)
-      if (policy === undefined) return
+      if (policy === undefined) return []
       const { checkTrust, registryImage } = await import('./trust.ts')
       const { RemoteSignatures } = await import('../transfer/index.ts')
-      await checkTrust(policy, registryImage(reference, digests, new RemoteSignatures(repository, digests, call)))
+      const found = new RemoteSignatures(repository, digests, call)
+      const counted = await checkTrust(policy, registryImage(reference, digests, found))
+      return keep === undefined ? [] : found.take(counted, keep.content, keep.lease)
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
@@ -83,9 +107,11 @@ async function openLocal(stores: Stores, text: string, { platforms }: CopySource
     root: bytes,
     select: isSelected,
     isChosen: true,
+    origins: [root, meant].flatMap(({ digest }) => stores.images.originsOf(digest)),
+    heard: stores.images.repositoriesAbout(root.digest, name),
     copying: once,
     // It has come in, and is not used here.
-    checkTrust: async () => undefined,
+    checkTrust: async () => [],
     [Symbol.asyncDispose]: () => lease.disposeAsync(),
   }
 }
@@ -108,7 +134,10 @@ async function openFiles(
     isChosen: false,
     archive: blobs,
     copying: once,
-    checkTrust: () => checkArchived(options, blobs, { root: chosen, path: from.path }),
+    async checkTrust() {
+      await checkArchived(options, blobs, { root: chosen, path: from.path })
+      return []
+    },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }

@@ -1,11 +1,13 @@
 import { type CallOptions, type Durability, readAhead, StrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
-import { type Descriptor, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
-import type { RateLimit } from '../registry/index.ts'
-import type { ChosenGraph, GraphRoot, GraphSink, ReferrerTarget, Transport } from '../transfer/index.ts'
+import type { Referrer } from '../image/index.ts'
+import type { Lease } from '../metadata/index.ts'
+import { type Descriptor, type Digest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import type { RateLimit, Repository } from '../registry/index.ts'
+import type { ChosenGraph, GraphRoot, GraphSink, KeptReferrer, ReferrerTarget, Transport } from '../transfer/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
 import { refuseOntoItself } from './copyOntoItself.ts'
-import { type CopySource, openCopySource } from './copySource.ts'
+import { type CopySource, openCopySource, type SignatureKeeper } from './copySource.ts'
 import { openCopyTarget } from './copyTarget.ts'
 import { noteDockerTypes } from './dockerTypesNote.ts'
 import { hostPlatform, platformsOf } from './hostPlatform.ts'
@@ -74,14 +76,14 @@ async function choose(source: CopySource, options: LimitedCall): Promise<ChosenG
 
 /** The store unpacks images, and keeps an index as it is, with those of its images that are wanted. */
 async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, options: LimitedCall): Promise<Descriptor> {
-  const { takeGraph, takeReferrers } = await import('../transfer/index.ts')
+  const { takeGraph } = await import('../transfer/index.ts')
   const name = nameIn(to)
   const { platforms: asked = [] } = options
   const platforms = asked === 'all' ? [] : platformsOf(asked)
   const isPart = platforms.length > 1
   const { root } = isPart ? source : await choose(source, options)
-  await checkTrust(source, root)
   await using lease = stores.leases.create()
+  const signatures = await checkTrust(source, root, { content: stores.content, lease })
   const call = { ...callOf(options), lease, platforms: isPart ? platforms : ('all' as const) }
   const { blobs, archive } = source
   const all = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
@@ -90,11 +92,23 @@ async function copyToStore(stores: Stores, source: CopySource, to: StrataPlace, 
       ? { root: root.descriptor, images: await takeGraph(blobs, root, all, call) }
       : await takeArchivedGraph(stores, { archive, root }, call)
   if (taken.root.digest !== root.descriptor.digest && options.preserveDigests === true) throw digestChanges(root)
-  const { repository } = source
+  const { repository, origins = [], reference } = source
   const subjects = [taken.root, ...taken.images.map(({ facts }) => facts.manifest)].map(({ digest }) => digest)
-  const referrers = repository === undefined ? [] : await takeReferrers(repository, subjects, stores.content, call)
-  recordTaken(stores, [{ ...taken, names: [name], referrers }])
+  const signed = signatures.map(referrer => ({ subject: taken.root.digest, referrer }))
+  const referrers = [...signed, ...(repository === undefined ? [] : await saidAbout(repository, subjects, stores, call))]
+  recordTaken(stores, [{ ...taken, names: [name], origins, ...(reference === undefined ? {} : { said: { reference, referrers } }) }])
   return taken.root
+}
+
+async function saidAbout(
+  repository: Repository,
+  subjects: readonly Digest[],
+  { content }: Stores,
+  call: CallOptions & { readonly lease: Lease },
+): Promise<readonly KeptReferrer[]> {
+  const { ReferrerIntake } = await import('../transfer/index.ts')
+  await using said = new ReferrerIntake(repository, subjects, content, call)
+  return await said.finish([])
 }
 
 async function copyToPlace(
@@ -135,14 +149,14 @@ async function copyToPlace(
 /** What is said about what was copied follows it to a registry, from another one and from the store. Other places are not asked. */
 async function copyReferrers(
   stores: Stores,
-  { repository, archive }: CopySource,
+  { repository, archive, heard = [] }: CopySource,
   to: ReferrerTarget,
   copied: GraphRoot,
   call: CallOptions,
 ): Promise<void> {
   if (archive !== undefined || repository?.name === to.repository.name) return
   const { forwardReferrers, sendReferrers } = await import('../transfer/index.ts')
-  if (repository === undefined) await sendReferrers(stores.content, referrersBelow(stores, copied), to, call)
+  if (repository === undefined) await sendReferrers(stores.content, referrersBelow(stores, copied, heard), to, call)
   else await forwardReferrers(repository, manifestsOf(copied), to, call)
 }
 
@@ -156,8 +170,8 @@ async function checkDigestStays({ blobs }: CopySource, { root, select }: ChosenG
   if (copied.descriptor.digest !== root.descriptor.digest) throw digestChanges(root)
 }
 
-async function checkTrust(source: CopySource, { descriptor }: GraphRoot): Promise<void> {
-  await source.checkTrust([...new Set([descriptor.digest, source.root.descriptor.digest])])
+async function checkTrust(source: CopySource, { descriptor }: GraphRoot, keep?: SignatureKeeper): Promise<readonly Referrer[]> {
+  return source.checkTrust([...new Set([descriptor.digest, source.root.descriptor.digest])], keep)
 }
 
 function digestChanges({ descriptor }: GraphRoot): StrataError {

@@ -81,7 +81,7 @@ interface PullOneOptions extends CallOptions {
 }
 
 async function pullOne(stores: Stores, reference: Reference, options: PullOneOptions): Promise<PulledImage> {
-  const { choosePlatformImage, takeGraph, takeReferrers } = await import('../transfer/index.ts')
+  const { choosePlatformImage, ReferrerIntake, takeGraph } = await import('../transfer/index.ts')
   const { platforms, repository, signal, onProgress } = options
   const named = await repository.manifest(reference.digest ?? reference.tag ?? 'latest', options)
   const [platform, ...others] = platforms === 'all' ? [] : platforms
@@ -107,16 +107,15 @@ async function pullOne(stores: Stores, reference: Reference, options: PullOneOpt
   const into = { content: stores.content, layers: stores.layers, snapshots: await stores.snapshots() }
   const subjects = new Set([named.descriptor.digest, root.descriptor.digest])
   // Most of the time nothing is said about an image, and asking takes as long as a small one.
-  const [graph, said] = await Promise.allSettled([
-    takeGraph(repository, root, into, { ...call, platforms, isStrict: options.isStrict && !isIndex(named.descriptor.mediaType) }),
-    takeReferrers(repository, [...subjects], into.content, call),
-  ])
-  if (graph.status === 'rejected') throw graph.reason
-  if (said.status === 'rejected') throw said.reason
-  const taken = graph.value
-  const parts = taken.map(({ facts }) => facts.manifest.digest).filter(digest => !subjects.has(digest))
+  await using said = new ReferrerIntake(repository, subjects, into.content, call)
+  const taken = await takeGraph(repository, root, into, {
+    ...call,
+    platforms,
+    isStrict: options.isStrict && !isIndex(named.descriptor.mediaType),
+  })
+  const parts = taken.map(({ facts }) => facts.manifest.digest)
   const signed = signatures.map(referrer => ({ subject: root.descriptor.digest, referrer }))
-  const referrers = [...signed, ...said.value, ...(await takeReferrers(repository, parts, into.content, call))]
+  const referrers = [...signed, ...(await said.finish(parts))]
   onProgress?.({ id: '', status: `Digest: ${named.descriptor.digest}` })
   const kept = await keptIndex(stores, reference, named.descriptor)
   const chosen = bestForHost([...taken, ...kept])

@@ -56,7 +56,12 @@ export async function pushImages(
       })
       if (reference.digest !== undefined && copied.descriptor.digest !== reference.digest) throw otherDigest(reference)
       await repository.putManifest(tag, copied, options)
-      await sendReferrers(stores.content, referrersBelow(stores, copied), { repository, sink }, options)
+      await sendReferrers(
+        stores.content,
+        referrersBelow(stores, copied, stores.images.repositoriesAbout(root.digest, reference)),
+        { repository, sink },
+        options,
+      )
       return copied.descriptor
     })
     if (image !== undefined) stores.images.addRepositoryDigest(reference, digest, image.manifest.digest)

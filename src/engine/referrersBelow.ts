@@ -8,12 +8,16 @@ export function manifestsOf({ descriptor, bytes }: GraphRoot): ReadonlySet<Diges
   return new Set([descriptor.digest, ...parts])
 }
 
-/** What is said here about what is sent, and about that. What became another manifest on its way has nothing said about it. */
-export function referrersBelow(stores: Stores, root: GraphRoot): readonly KeptReferrer[] {
+/**
+ * What is said here about what is sent, and about that. What became another manifest on its way has nothing said about it.
+ *
+ * @param repositories whose word counts: see `ImageStore.repositoriesAbout`
+ */
+export function referrersBelow(stores: Stores, root: GraphRoot, repositories: readonly string[]): readonly KeptReferrer[] {
   const subjects = new Set(manifestsOf(root))
   const found: KeptReferrer[] = []
   for (const subject of subjects) {
-    for (const referrer of stores.images.referrersOf(subject)) {
+    for (const referrer of stores.images.referrersOf(subject, repositories)) {
       subjects.add(referrer.descriptor.digest)
       found.push({ subject, referrer })
     }

@@ -14,7 +14,7 @@ import {
   type Reference,
   withDefaultTag,
 } from '../oci/index.ts'
-import { aliasedReference, connectRepository, type Repository } from '../registry/index.ts'
+import { aliasedReference, connectRepository, type RemoteManifest, type Repository } from '../registry/index.ts'
 import type { RemoteDocument } from './registries.ts'
 import type { RegistryAccess } from './registryAccess.ts'
 

@@ -1,4 +1,4 @@
-import { type CallOptions, readAtMost } from '../base/index.ts'
+import { type CallOptions, isStrataError, readAtMost } from '../base/index.ts'
 import type { ImageRecord } from '../image/index.ts'
 import { type Descriptor, type Digest, familiarName, isManifest, LIMITS, parseReference, type Reference } from '../oci/index.ts'
 import { maySign, type Signature, signatureTag } from '../signature/index.ts'
@@ -22,23 +22,26 @@ export interface StoredImage extends CallOptions {
  */
 export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { image, text, signal }: StoredImage): Promise<void> {
   const asked = stores.images.nameMeant(text)
-  const indexes = indexesOf(stores, image)
-  const origins = [...image.repositoryDigests.map(each => parseReference(each)), ...indexes.flatMap(each => originOf(stores, each))]
+  const origins = stores.images.originsOf(image.manifest.digest)
   if (origins.length === 0) {
     await checkTrust(policy, await madeHere(stores, image, asked))
     return
   }
-  const digests = [...new Set([image.manifest.digest, ...indexes.map(({ root }) => root.digest), ...origins.map(({ digest }) => digest!)])]
-  const names = asked === undefined ? [...image.names.map(each => parseReference(each)), ...origins] : [asked]
+  const digests = [...new Set([image.manifest.digest, ...indexesOf(stores, image), ...origins.map(({ given }) => given)])]
+  const given = origins.map(origin => parseReference(`${origin.repository}@${origin.given}`))
+  const names = asked === undefined ? [...image.names.map(each => parseReference(each)), ...given] : [asked]
   const rejections: unknown[] = []
   for (const name of names) {
-    try {
-      const signatures = keptSignatures(stores, name, { digests, signal })
-      await checkTrust(policy, { ...registryImage(name, digests, signatures), hint: HINT })
-      return
-    } catch (error) {
-      if (!isPolicyRejection(error)) throw error
-      rejections.push(error)
+    // What one repository has is enough, or not: so nobody's many signatures hinder others.
+    for (const repository of stores.images.repositoriesAbout(image.manifest.digest, name)) {
+      try {
+        const signatures = keptSignatures(stores, name, { digests, repository, signal })
+        await checkTrust(policy, { ...registryImage(name, digests, signatures), hint: HINT })
+        return
+      } catch (error) {
+        if (!isPolicyRejection(error) && !isTooMany(error)) throw error
+        rejections.push(error)
+      }
     }
   }
   throw rejections[0]
@@ -46,22 +49,13 @@ export async function checkStoredTrust(stores: Stores, policy: PolicyFile, { ima
 
 const HINT = 'Signatures come along when an image is pulled: if it has been signed since, pull it again.'
 
-interface NamedIndex {
-  readonly name: string
-  readonly root: Descriptor
-}
+const isTooMany = (error: unknown): boolean => isStrataError(error) && error.code === 'STRATA_TOO_MANY_SIGNATURES'
 
 /** The indexes that are kept with this image in them. */
-function indexesOf({ images }: Stores, { manifest, isPartOfIndex }: ImageRecord): readonly NamedIndex[] {
+function indexesOf({ images }: Stores, { manifest, isPartOfIndex }: ImageRecord): readonly Digest[] {
   if (!isPartOfIndex) return []
-  return images.roots().filter(({ root }) => images.imagesOf(root.digest).some(part => part.manifest.digest === manifest.digest))
-}
-
-/** An index by its digest in its repository, where that gave it out. */
-function originOf({ images }: Stores, { name, root }: NamedIndex): readonly Reference[] {
-  const { domain, path } = parseReference(name)
-  const origin = { domain, path, digest: root.digest }
-  return images.rootOf(origin) === undefined ? [] : [origin]
+  const kept = images.roots().filter(({ root }) => images.imagesOf(root.digest).some(part => part.manifest.digest === manifest.digest))
+  return kept.map(({ root }) => root.digest)
 }
 
 async function madeHere(stores: Stores, image: ImageRecord, asked: Reference | undefined): Promise<TrustQuestion> {
@@ -75,14 +69,18 @@ async function madeHere(stores: Stores, image: ImageRecord, asked: Reference | u
 
 interface KeptOptions {
   readonly digests: readonly Digest[]
+  /** Where they were. */
+  readonly repository: string
   readonly signal: AbortSignal | undefined
 }
 
 /** The signatures that are here: those that came along, and those that were brought here by their tag. */
-function keptSignatures(stores: Stores, name: Reference, { digests, signal }: KeptOptions): AsyncIterable<Signature> {
+function keptSignatures(stores: Stores, name: Reference, { digests, repository, signal }: KeptOptions): AsyncIterable<Signature> {
   const options = signal === undefined ? {} : { signal }
   const kept = digests.flatMap(digest => [
-    ...stores.images.referrersOf(digest).flatMap(({ descriptor, tag }) => (tag !== undefined || maySign(descriptor) ? [descriptor] : [])),
+    ...stores.images
+      .referrersOf(digest, [repository])
+      .flatMap(({ descriptor, tag }) => (tag !== undefined || maySign(descriptor) ? [descriptor] : [])),
     ...taggedSignatures(stores, name, digest),
   ])
   return {

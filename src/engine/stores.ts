@@ -14,6 +14,8 @@ const DRIVER_SETTING = 'storage-driver'
 export interface NewRoot {
   readonly reference: Reference
   readonly root: Descriptor
+  /** Whether clients pushed it into this repository, which is served here; else it was pulled from there. */
+  readonly isPushed?: boolean
   /** Under which the repository gives it out: that of the index, where `root` is one image of it. */
   readonly repositoryDigest: Descriptor['digest']
   readonly images: readonly { readonly facts: ImageFacts }[]
@@ -101,17 +103,12 @@ export class Stores {
   }
 
   /**
-   * Records an image and gives it names, all at once, so that the lease that held its parts may end.
+   * Records an image that was made here and gives it names, all at once, so that the lease that held its parts may end.
    * Returns, for each name, whether it stood for another image before, or for none.
    */
-  recordImage(
-    facts: ImageFacts,
-    names: readonly Reference[],
-    from?: { readonly reference: Reference; readonly digest: Descriptor['digest'] },
-  ): readonly { readonly name: Reference; readonly newer: boolean }[] {
+  recordImage(facts: ImageFacts, names: readonly Reference[]): readonly { readonly name: Reference; readonly newer: boolean }[] {
     return this.changeImages(() => {
       this.images.put(facts)
-      if (from !== undefined) this.images.addRepositoryDigest(from.reference, from.digest, facts.manifest.digest)
       return names.map(name => ({ name, newer: this.images.setName(name, facts.manifest.digest) !== facts.manifest.digest }))
     })
   }
@@ -122,12 +119,13 @@ export class Stores {
    *
    * Returns whether all of that was known already.
    */
-  recordRoot({ reference, root, repositoryDigest, images, chosen, isCached = false, referrers }: NewRoot): boolean {
+  recordRoot({ reference, root, repositoryDigest, images, chosen, isCached = false, referrers, isPushed = false }: NewRoot): boolean {
+    const origin = { repository: `${reference.domain}/${reference.path}`, given: repositoryDigest, isPushed }
     return this.changeImages(() => {
       const before = this.images.rootOf(reference)?.digest
       const isKnown = before === root.digest && images.every(({ facts }) => this.images.get(facts.manifest.digest) !== undefined)
-      for (const { facts } of images) this.images.put(facts)
-      for (const { subject, referrer } of referrers) this.images.addReferrer(subject, referrer)
+      for (const { facts } of images) this.images.put(facts, origin)
+      for (const { subject, referrer } of referrers) this.images.addReferrer(subject, referrer, reference)
       const byDigest = { domain: reference.domain, path: reference.path, digest: repositoryDigest }
       if (chosen?.facts.manifest.digest === root.digest) {
         this.images.addRepositoryDigest(byDigest, repositoryDigest, root.digest)
@@ -136,7 +134,7 @@ export class Stores {
       }
       const all = images.map(({ facts }) => facts.manifest.digest)
       const parts = { all, isCached, ...(chosen === undefined ? {} : { chosen: chosen.facts.manifest.digest }) }
-      this.images.setRoot(byDigest, root, parts)
+      this.images.setRoot(byDigest, root, parts, origin)
       if (reference.digest === undefined) this.images.setRoot(reference, root, parts)
       return isKnown
     })

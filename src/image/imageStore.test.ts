@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
 import { type Metadata, openMetadata } from '../metadata/index.ts'
-import { type Digest, digestOf, type ImageId, MEDIA_TYPES, parseReference } from '../oci/index.ts'
+import { type Digest, digestOf, type ImageId, MEDIA_TYPES, parseReference, type Reference } from '../oci/index.ts'
 import { type ImageFacts, ImageStore } from './imageStore.ts'
+import type { Origin } from './origins.ts'
+import type { Referrer } from './roots.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'strata-image-store-'))
 after(() => rmSync(scratch, { recursive: true, force: true }))
@@ -22,7 +24,7 @@ beforeEach(() => {
 const id = (prefix: string): ImageId => `sha256:${prefix.padEnd(64, '0')}` as ImageId
 
 /** Stores an image of a manifest that `text` stands for. */
-function put(text: string, imageId: ImageId, more: Partial<ImageFacts> = {}): Digest {
+function put(text: string, imageId: ImageId, more: Partial<ImageFacts> = {}, origin?: Origin): Digest {
   const manifest = { mediaType: MEDIA_TYPES.manifest, digest: digestOf(Buffer.from(text)), size: text.length }
   const facts = {
     manifest,
@@ -34,7 +36,7 @@ function put(text: string, imageId: ImageId, more: Partial<ImageFacts> = {}): Di
     labels: {},
     contentBytes: 1,
   }
-  images.put({ ...facts, ...more })
+  images.put({ ...facts, ...more }, ...(origin === undefined ? [] : [origin]))
   return manifest.digest
 }
 
@@ -144,4 +146,74 @@ test('put() of a known image keeps its parent and its names', () => {
   put('one', id('1'), { contentBytes: 7 })
   const { parentId, names, contentBytes } = images.get(manifest)!
   assert.deepEqual({ parentId, names, contentBytes }, { parentId: id('9'), names: ['a:latest'], contentBytes: 7 })
+})
+
+const from = (repository: string, more: Partial<Origin> = {}): Origin => ({
+  repository: `registry.example/${repository}`,
+  given: digestOf(Buffer.from('given')),
+  isPushed: false,
+  ...more,
+})
+
+test('where an image came from is known until the image goes, whatever happens to its names', () => {
+  const name = parseReference('registry.example/good:1')
+  const origin = from('good')
+  const manifest = put('one', id('1'), {}, origin)
+  images.setName(name, manifest)
+  images.addRepositoryDigest(name, origin.given, manifest)
+  images.removeRepositoryDigests(name, manifest)
+  images.removeName(name)
+  assert.deepEqual(images.originsOf(manifest), [origin])
+  put('one', id('1'))
+  put('one', id('1'), {}, from('other'))
+  assert.deepEqual(images.originsOf(manifest), [origin, from('other')])
+  images.delete(manifest)
+  assert.deepEqual(images.originsOf(manifest), [])
+})
+
+test('where an image came from is known, also when what was pushed of it by digest goes', () => {
+  const byDigest = (digest: Digest): Reference => parseReference(`registry.example/app@${digest}`)
+  const pushed = from('app', { isPushed: true })
+  const digest = digestOf(Buffer.from('one'))
+  images.setRoot(byDigest(digest), { mediaType: MEDIA_TYPES.manifest, digest, size: 3 }, { all: [] }, pushed)
+  const manifest = put('one', id('1'), {}, pushed)
+  images.setName(parseReference('registry.example/app:1'), manifest)
+  images.removeName(byDigest(digest))
+  images.dropUnnamedRoots()
+  assert.deepEqual(images.originsOf(manifest), [pushed])
+})
+
+test('what was made here stays so, also when a registry has it', () => {
+  const manifest = put('one', id('1'))
+  images.addRepositoryDigest(parseReference('registry.example/pushed'), manifest, manifest)
+  put('one', id('1'), {}, from('pushed'))
+  assert.deepEqual(images.originsOf(manifest), [])
+})
+
+test('what was pulled was not just pushed here', () => {
+  const manifest = put('one', id('1'), {}, from('app'))
+  put('one', id('1'), {}, from('app', { isPushed: true }))
+  assert.deepEqual(images.originsOf(manifest), [from('app')])
+})
+
+test('what is said about an image counts where the image came from, and what is pushed elsewhere does not', () => {
+  const manifest = put('one', id('1'), {}, from('good'))
+  put('one', id('1'), {}, from('evil', { isPushed: true }))
+  const said = (text: string): Referrer => ({
+    descriptor: { mediaType: MEDIA_TYPES.manifest, digest: digestOf(Buffer.from(text)), size: text.length },
+  })
+  const [real, fake] = [said('real'), said('fake')]
+  const [good, evil] = [parseReference('registry.example/good:1'), parseReference('registry.example/evil:1')]
+  images.addReferrer(manifest, real, good)
+  images.addReferrer(manifest, real, evil)
+  images.addReferrer(manifest, fake, evil)
+  const about = (name: string | undefined): readonly Referrer[] =>
+    images.referrersOf(manifest, images.repositoriesAbout(manifest, name === undefined ? undefined : parseReference(name)))
+  assert.deepEqual(about('registry.example/good:2'), [real])
+  assert.deepEqual(about('elsewhere.example/app:1'), [real])
+  assert.deepEqual(about(undefined), [real])
+  assert.deepEqual(new Set(about('registry.example/evil:1')), new Set([real, fake]))
+  images.removeReferrer(manifest, real.descriptor.digest, evil)
+  assert.deepEqual(about('registry.example/evil:1'), [fake])
+  assert.deepEqual(about('registry.example/good:1'), [real])
 })

@@ -13,6 +13,7 @@ import {
   type Reference,
   withDefaultTag,
 } from '../oci/index.ts'
+import { type Origin, Origins, ORIGINS_SCHEMA } from './origins.ts'
 import { CACHED_NAMES_SCHEMA, type KeptRoot, type Referrer, Roots, ROOTS_SCHEMA } from './roots.ts'
 
 /*
@@ -49,6 +50,7 @@ const SCHEMA = [
    CREATE INDEX image_digests_by_manifest ON image_digests(manifest);`,
   ROOTS_SCHEMA,
   CACHED_NAMES_SCHEMA,
+  ORIGINS_SCHEMA,
 ]
 
 /** What is known of an image without reading a blob. */
@@ -113,18 +115,31 @@ const WHOLE_ID = /^(?:sha256:)?([0-9a-f]{64})$/
 export class ImageStore {
   readonly #metadata: Metadata
   readonly #roots: Roots
+  readonly #origins: Origins
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata
     this.#roots = new Roots(metadata)
+    this.#origins = new Origins(metadata)
     metadata.migrate('image', SCHEMA)
   }
 
   /**
    * Stores an image, or what is newly known of it. Its blobs, layers and snapshots must be there; from
    * here on the image holds them.
+   *
+   * @param origins the registries' repositories that it came from; what was made here before stays so, whoever has it too
    */
-  put(facts: ImageFacts): void {
+  put(facts: ImageFacts, ...origins: readonly Origin[]): void {
+    this.#metadata.transaction(() => {
+      const { digest } = facts.manifest
+      const isMadeHere = this.get(digest) !== undefined && this.originsOf(digest).length === 0
+      this.#put(facts)
+      if (!isMadeHere) for (const origin of origins) this.#origins.add(digest, origin)
+    })
+  }
+
+  #put(facts: ImageFacts): void {
     this.#metadata.run(
       `INSERT INTO images (manifest, descriptor, image_id, parent_id, diff_ids, chain_id, created_at, labels, content_bytes)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -171,17 +186,20 @@ export class ImageStore {
    * @param images.all the images of the index that are here; those are stored
    * @param images.chosen which one of them is meant where an image is; without it the name is no image's
    * @param images.isCached whether a cache has it, which would fetch it again
+   * @param origins the registries' repositories that the root came from
    */
   setRoot(
     reference: Reference,
     root: Descriptor,
     images: { readonly all: readonly Digest[]; readonly chosen?: Digest; readonly isCached?: boolean },
+    ...origins: readonly Origin[]
   ): void {
     this.#metadata.transaction(() => {
       if (images.chosen === undefined) this.#metadata.run('DELETE FROM image_names WHERE name = ?', rootNameOf(reference))
       else if (reference.digest === undefined) this.setName(reference, images.chosen)
       else this.addRepositoryDigest(reference, reference.digest, images.chosen)
       this.#roots.set({ name: rootNameOf(reference), root, isCached: images.isCached ?? false }, images.all)
+      for (const origin of origins) this.#origins.add(root.digest, origin)
     })
   }
 
@@ -254,18 +272,44 @@ export class ImageStore {
     })
   }
 
-  /** Remembers a manifest that says something about another one, which holds it from here on; its blobs must be there. */
-  addReferrer(subject: Digest, referrer: Referrer): void {
-    this.#roots.addReferrer(subject, referrer)
+  /** Where an image, an index or an artifact came from: nowhere, when it was made here or came in a file. */
+  originsOf(root: Digest): readonly Origin[] {
+    return this.#origins.of(root)
   }
 
-  /** Forgets one of the manifests that say something about another. */
-  removeReferrer(subject: Digest, referrer: Digest): void {
-    this.#roots.removeReferrer(subject, referrer)
+  /**
+   * The repositories (canonical) whose word about an image, an index or an artifact counts. Who can write to another one,
+   * or push to one that is served here, says nothing about it.
+   *
+   * @param name by which it is meant: where it came from that repository, only what was said there counts; else what was said
+   *   where it was pulled from, and below the name itself. Without one it is meant by its id.
+   */
+  repositoriesAbout(root: Digest, name: Reference | undefined): readonly string[] {
+    const origins = this.originsOf(root)
+    const own = name === undefined ? [] : [repositoryOf(name)]
+    if (origins.some(({ repository }) => own.includes(repository))) return own
+    const pulled = origins.filter(({ isPushed }) => !isPushed)
+    const others = pulled.length === 0 && name === undefined ? origins : pulled
+    return [...new Set([...own, ...others.map(({ repository }) => repository)])]
   }
 
-  referrersOf(subject: Digest): readonly Referrer[] {
-    return this.#roots.referrersOf(subject)
+  /**
+   * Remembers a manifest that says something about another one, which holds it from here on; its blobs must be there.
+   *
+   * @param from the repository where it was said
+   */
+  addReferrer(subject: Digest, referrer: Referrer, from: Reference): void {
+    this.#roots.addReferrer(subject, referrer, repositoryOf(from))
+  }
+
+  /** Forgets that one of the manifests that say something about another was said in this repository. */
+  removeReferrer(subject: Digest, referrer: Digest, from: Reference): void {
+    this.#roots.removeReferrer(subject, referrer, repositoryOf(from))
+  }
+
+  /** What is said about a manifest. @param repositories where it was said; everywhere without it */
+  referrersOf(subject: Digest, repositories?: readonly string[]): readonly Referrer[] {
+    return this.#roots.referrersOf(subject, repositories)
   }
 
   /** Forgets what is said about manifests that are gone, or by them. For a collection, which takes their blobs. */
@@ -401,7 +445,8 @@ export class ImageStore {
     const snapshot = row.chain_id === null ? [] : [{ kind: 'snapshot', id: row.chain_id }]
     const digests = this.#metadata.all<{ digest: string }>('SELECT digest FROM image_digests WHERE manifest = ?', manifest)
     // What is said about the index that it came from is said about the image.
-    return [...this.#withReferrers(manifest, ...digests.map(({ digest }) => digest as Digest)), ...layers, ...snapshot]
+    const given = [...digests.map(({ digest }) => digest as Digest), ...this.originsOf(manifest).map(origin => origin.given)]
+    return [...this.#withReferrers(manifest, ...given), ...layers, ...snapshot]
   }
 
   /** Manifests with what is said about them, and about that. */

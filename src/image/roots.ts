@@ -120,24 +120,33 @@ export class Roots {
     return alone.map(({ manifest }) => manifest as Digest)
   }
 
-  addReferrer(subject: Digest, { descriptor, tag }: Referrer): void {
+  addReferrer(subject: Digest, { descriptor, tag }: Referrer, repository: string): void {
     this.#metadata.run(
-      'INSERT OR REPLACE INTO referrers (subject, digest, descriptor, tag) VALUES (?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO referrers (subject, digest, repository, descriptor, tag) VALUES (?, ?, ?, ?, ?)',
       subject,
       descriptor.digest,
+      repository,
       JSON.stringify(descriptor),
       tag ?? '',
     )
   }
 
-  removeReferrer(subject: Digest, referrer: Digest): void {
-    this.#metadata.run('DELETE FROM referrers WHERE subject = ? AND digest = ?', subject, referrer)
+  removeReferrer(subject: Digest, referrer: Digest, repository: string): void {
+    this.#metadata.run('DELETE FROM referrers WHERE subject = ? AND digest = ? AND repository = ?', subject, referrer, repository)
   }
 
-  referrersOf(subject: Digest): readonly Referrer[] {
-    return this.#metadata
-      .all<{ descriptor: string; tag: string }>('SELECT descriptor, tag FROM referrers WHERE subject = ? ORDER BY digest', subject)
-      .map(({ descriptor, tag }) => ({ descriptor: JSON.parse(descriptor) as Descriptor, ...(tag === '' ? {} : { tag }) }))
+  /** Each once, in the order of their digests. */
+  referrersOf(subject: Digest, repositories?: readonly string[]): readonly Referrer[] {
+    const rows = this.#metadata
+      .all<{ digest: string; repository: string; descriptor: string; tag: string }>(
+        'SELECT digest, repository, descriptor, tag FROM referrers WHERE subject = ? ORDER BY digest, repository',
+        subject,
+      )
+      .filter(({ repository }) => repositories?.includes(repository) ?? true)
+    return [...new Map(rows.map(row => [row.digest, row])).values()].map(({ descriptor, tag }) => ({
+      descriptor: JSON.parse(descriptor) as Descriptor,
+      ...(tag === '' ? {} : { tag }),
+    }))
   }
 
   /** Forgets what is said about a manifest, and what it says. */

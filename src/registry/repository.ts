@@ -76,6 +76,8 @@ const NO_SUCH_API: ReadonlySet<number> = new Set([400, 404, 405, 501])
 /** What a registry says of a repository that is not for us. */
 const REFUSALS: ReadonlySet<ErrorKind> = new Set(['unauthorized', 'permissionDenied', 'notFound'])
 const MAX_TAG_PAGES = 10_000
+/** Of so many pages each has a hundred entries, where there are as many as are read. */
+const MAX_REFERRER_PAGES = 100
 const MAX_TAGS_BYTES = 4 * 1024 * 1024
 
 const MANIFEST_TYPES = [
@@ -204,11 +206,18 @@ export class Repository implements BlobSource, AsyncDisposable {
    * The manifests whose subject is `digest`: by the API, and where the registry has none by the tag that clients keep
    * in its place. distribution-spec "Listing Referrers", "Referrers Tag Schema"
    *
-   * Rejects with `invalidArgument` (STRATA_MANIFEST_INVALID) for a list that is no index.
+   * Rejects with `invalidArgument` (STRATA_MANIFEST_INVALID) for a list that is no index, and with `unavailable`
+   * (STRATA_REGISTRY_ANSWER) for one that has no end.
    */
   async referrers(digest: Digest, options: CallOptions = {}): Promise<readonly Descriptor[]> {
     const referrers: Descriptor[] = []
+    let pages = 0
     for (let page: URL | undefined = this.#url(pathTo('referrers', digest)); page !== undefined;) {
+      pages += 1
+      if (pages > MAX_REFERRER_PAGES) {
+        const state = `the list has more than ${MAX_REFERRER_PAGES} pages`
+        throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot list what refers to ${digest} in "${this.name}": ${state}`)
+      }
       const response: HttpResponse = await this.#send({
         method: 'GET',
         url: page,

@@ -103,7 +103,7 @@ export class Manifests {
     this.#repositories.change(() => {
       for (const each of names) images.removeName(each)
       if (!isDigest(reference)) return
-      if (referrer !== undefined && !this.#repositories.names.pushed.has(reference)) images.removeReferrer(referrer.subject, reference)
+      if (referrer !== undefined) for (const each of names) images.removeReferrer(referrer.subject, reference, each)
       this.#repositories.waiting.end(name, [reference])
       // What has it in it and no tag any more goes with it: it would not be whole.
       for (const holder of this.#repositories.untaggedHolders(name, reference))

@@ -62,6 +62,8 @@ export interface RegistryServer extends AsyncDisposable {
 /** What a name of a registry stands for, to be recorded with the images that came with it. */
 interface NewRoot {
   readonly reference: Reference
+  /** Whether clients pushed it here; else it comes from the upstream registry. */
+  readonly isPushed?: boolean
   readonly root: Descriptor
   readonly repositoryDigest: Digest
   readonly images: readonly { readonly facts: ImageFacts }[]

@@ -36,13 +36,13 @@ export class ImageRecording {
     const images = isTagged ? await this.#take(root, graph, lease) : []
     this.#stores.changeImages(() => {
       for (const reference of names) this.#recordOne(root.descriptor, reference, images)
-      if (referrer !== undefined) this.#stores.images.addReferrer(referrer.subject, { descriptor: referrer.descriptor })
+      if (referrer !== undefined) this.#stores.images.addReferrer(referrer.subject, { descriptor: referrer.descriptor }, names[0]!)
     })
   }
 
   #recordOne(root: Descriptor, reference: Reference, images: readonly TakenImage[]): void {
     const chosen = images[0]
-    this.#stores.recordRoot({ reference, root, repositoryDigest: root.digest, images, chosen, referrers: [] })
+    this.#stores.recordRoot({ reference, root, repositoryDigest: root.digest, images, chosen, referrers: [], isPushed: true })
   }
 
   /** Unpacks the image for this machine's platform; none where there is none, or where it is none that can be unpacked. */

@@ -10,10 +10,10 @@ export {
   forwardReferrers,
   isReferrersTag,
   type KeptReferrer,
+  ReferrerIntake,
   referrersOf,
   type ReferrerTarget,
   sendReferrers,
-  takeReferrers,
 } from './referrers.ts'
 export { choosePlatformImage, type RemoteImage, resolveRemoteImage } from './remoteImage.ts'
 export { reportedSink } from './reportedSink.ts'

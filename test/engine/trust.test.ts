@@ -721,6 +721,94 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     assert.equal(await makesContainer(root, 'shortened:1', policy('trusted.example'), aliases), false)
   })
 
+  /** The store without a policy. */
+  const anyhow = (root: string): Promise<Engine> =>
+    openEngine({ fsync: false, root, storageDriver: 'vfs', userConfigDirectory: scratch, systemDirectory: scratch })
+
+  test('create() knows that an image came from a registry, also when the name of that is gone', async () => {
+    const subject = await publish()
+    const root = await pulledUnder({ default: acceptAll }, `${subject.name}:1`)
+    const policy = { default: acceptAll, transports: { docker: { 'prod.example': [byKey(ours)] } } }
+    await using engine = await anyhow(root)
+    await engine.tag(`${subject.name}:1`, 'prod.example/app:1')
+    assert.equal(await makesContainer(root, 'prod.example/app:1', policy), false)
+    await engine.removeImage(`${subject.name}@${subject.image.digest}`)
+    assert.equal(await makesContainer(root, 'prod.example/app:1', policy), false, 'without its digest')
+    await engine.removeImage(`${subject.name}:1`)
+    assert.equal(await makesContainer(root, 'prod.example/app:1', policy), false, 'without its name')
+  })
+
+  test('create() knows that an image was copied from a registry, and the signatures that counted then', async () => {
+    const subject = await publish()
+    await attachByTag(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+    const { engine } = await engineWith({ default: [byKey(ours)] })
+    const root = join(scratch, `root-${directories}`)
+    {
+      await using copying = engine
+      await copying.copy(`docker://${subject.name}:1`, `strata:${subject.name}:1`)
+      await copying.copy(`docker://${subject.name}:1`, 'strata:prod.example/app:1')
+      await copying.pruneImages()
+    }
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(others)] }), false)
+    const prod = { default: acceptAll, transports: { docker: { 'prod.example': [byKey(ours)] } } }
+    assert.equal(await makesContainer(root, 'prod.example/app:1', prod), false)
+  })
+
+  test('create() knows that a client pushed what was no image until it was copied within the store', async () => {
+    const root = join(scratch, 'pushed-here')
+    await using engine = await anyhow(root)
+    await using server = await engine.serve({ listen: ':0', writable: true })
+    const crafter = new ImageCrafter(server.address, 'evil')
+    const image = await crafter.image(undefined, [LAYER], { architecture: 's390x' })
+    const manifests = [{ ...image, platform: { os: 'linux', architecture: 's390x' } }]
+    await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+    await engine.removeImage(`${server.address}/evil@${image.digest}`)
+    await engine.copy(`strata:${server.address}/evil:1`, 'strata:prod.example/app:2', { platforms: ['linux/s390x'] })
+    const prod = { default: acceptAll, transports: { docker: { 'prod.example': [byKey(ours)] } } }
+    assert.equal(await makesContainer(root, 'prod.example/app:2', { default: acceptAll }), true)
+    assert.equal(await makesContainer(root, 'prod.example/app:2', prod), false)
+  })
+
+  test('create() takes what was made here for that, also when it was pushed, and pulled again', async () => {
+    const root = join(scratch, 'made-and-pushed')
+    await using engine = await anyhow(root)
+    const tar = join(scratch, 'made-and-pushed.tar')
+    await writeFile(tar, LAYER.tar)
+    const name = `${registry.address}/made/app:1`
+    await engine.import(tar, { reference: name })
+    await engine.push(name, { compression: 'none' })
+    await engine.pull(name)
+    assert.equal(await makesContainer(root, name, { default: reject }), true)
+  })
+
+  test('create() is not hindered by what other repositories say about an image', async () => {
+    const subject = await publish()
+    await attachAsReferrer(subject.crafter, subject.image, signedAs(`${subject.name}:1`, subject))
+    const root = await pulledUnder({ default: [byKey(ours)] }, `${subject.name}:1`)
+    await using engine = await anyhow(root)
+    await using server = await engine.serve({ listen: ':0', writable: true })
+    const evil = new ImageCrafter(server.address, 'evil')
+    const config = await evil.blob(MEDIA_TYPES.empty, Buffer.from('{}'))
+    // More than are looked at.
+    for (let at = 0; at < 501; at += 1) {
+      await evil.manifest(undefined, {
+        schemaVersion: 2,
+        mediaType: MEDIA_TYPES.manifest,
+        artifactType: 'application/vnd.dev.cosign.artifact.sig.v1+json',
+        config,
+        layers: [],
+        annotations: { at: String(at) },
+        subject: subject.image,
+      })
+    }
+    assert.equal((await engine.referrers(`${subject.name}:1`)).length, 1)
+    assert.equal(await makesContainer(root, `${subject.name}:1`, { default: [byKey(ours)] }), true)
+    await engine.tag(`${subject.name}:1`, `${registry.address}/moved-${directories}:1`)
+    await engine.push(`${registry.address}/moved-${directories}:1`)
+    assert.equal((await engine.referrers(`${registry.address}/moved-${directories}:1`, { remote: true })).length, 1)
+  })
+
   test('create() takes what was made here, unless the policy says something of containers-storage', async () => {
     const root = join(scratch, 'made')
     await using engine = await openEngine({

@@ -46,7 +46,7 @@ export class IngestDirectory {
 
   /** Begins or resumes the ingest of a key, after other processes that have it open. */
   async resume(key: string, options: IngestOptions): Promise<Ingest> {
-    const { target, signal } = options
+    const { target, isAnew = false, signal } = options
     const path = join(this.path, nameOf(key))
     for (;;) {
       signal?.throwIfAborted()
@@ -59,7 +59,7 @@ export class IngestDirectory {
         await file.discard()
         return storedMeanwhile
       }
-      if (target !== undefined && file.size > target.size) await file.truncate()
+      if (isAnew || (target !== undefined && file.size > target.size)) await file.truncate()
       return new DiskIngest(key, file, { target, publish: this.#options.publish })
     }
   }

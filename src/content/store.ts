@@ -82,6 +82,8 @@ export interface ExpectedBlob {
 export interface IngestOptions extends CallOptions {
   /** What is about to be written: saves the wait for nothing when another process has just stored it. */
   readonly target?: Descriptor
+  /** Whether the writer has all bytes at hand: what an interrupted write has left is thrown away, and the ingest begins empty. */
+  readonly isAnew?: boolean
 }
 
 /**

@@ -183,10 +183,11 @@ function isAnswer(error: unknown, kinds: readonly ErrorKind[]): boolean {
 /** Where an answer says that the upload goes on. @param repository for messages */
 export function locationOf(response: HttpResponse, base: URL, repository: string): URL {
   const location = response.headers['location']
-  if (location === undefined || !URL.canParse(location, base.href)) {
+  const url = location === undefined ? null : URL.parse(location, base.href)
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
     throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot push to "${repository}": it does not say where to upload to`)
   }
-  return new URL(location, base)
+  return url
 }
 
 export function withDigest(location: URL, digest: Digest): URL {

@@ -261,6 +261,22 @@ const CASES: Readonly<Record<string, Case>> = {
     assert.deepEqual(await bytesOf(store, target), bytes)
   },
 
+  async 'ingest() of a writer who has all bytes begins empty, whatever an interrupted one has left'({ store }) {
+    for (const [seed, left] of [4_001, 1_001, 0].entries()) {
+      const { target, bytes } = blob(200 + seed, 4_001)
+      {
+        await using ingest = await store.ingest('key', { target })
+        // As much of it, and of what a lost power has made of it.
+        await ingest.write(streamOf(Buffer.concat([bytes.subarray(0, left), Buffer.alloc(2_000)]).subarray(0, 4_001)))
+      }
+      await using ingest = await store.ingest('key', { target, isAnew: true })
+      assert.equal(ingest.size, 0)
+      await ingest.write(streamOf(bytes))
+      await ingest.commit(target)
+      assert.deepEqual(await bytesOf(store, target), bytes)
+    }
+  },
+
   async 'ingest() of different keys are different'({ store }) {
     await using first = await store.ingest('first')
     await using second = await store.ingest('second')

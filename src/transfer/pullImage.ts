@@ -71,7 +71,7 @@ async function pullOnce(
   const { damaged, lease, signal } = options
   lease.add(...[remote.descriptor, manifest.config, ...manifest.layers].map(({ digest }) => ({ kind: 'blob', id: digest })))
   // Who pulls the same image meanwhile waits here, and then finds it.
-  await using whole = await content.ingest(remote.descriptor.digest, { target: remote.descriptor, ...signalOf(options) })
+  await using whole = await content.ingest(remote.descriptor.digest, { target: remote.descriptor, isAnew: true, ...signalOf(options) })
   await using small = content.batch({ lease })
   await small.add(manifest.config, configBytes)
   const diffIds = config.rootfs.diff_ids

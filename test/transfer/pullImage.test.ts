@@ -302,6 +302,22 @@ test('hostile #59: pullImage() goes on where an earlier one was broken off', asy
   assert.deepEqual((await checkStore(stores.root)).faults, [])
 })
 
+test('hostile #68: pullImage() goes on where an earlier one was killed while it wrote the manifest', async () => {
+  const image = publish([ONE])
+  const bytes = image.manifest
+  const target = describeBytes(MEDIA_TYPES.manifest, bytes)
+  for (const left of [bytes, bytes.subarray(0, 100), Buffer.alloc(bytes.length)]) {
+    using stores = openStores()
+    {
+      await using ingest = await stores.content.ingest(target.digest, { target })
+      await ingest.write(streamOf(left))
+    }
+    await using server = await lyingServer(registryOf(image, []))
+    await pull(stores, server.address)
+    assert.deepEqual((await checkStore(stores.root)).faults, [])
+  }
+})
+
 test('hostile #68: pullImage() asks for nothing of a blob that had come whole when an earlier one was killed', async () => {
   const image = publish([ONE])
   const target = image.layers[0]!

@@ -147,10 +147,10 @@ export class LocalEngine implements Engine {
   }
 
   async serve(options: ServeOptions = {}): Promise<RegistryServer> {
-    const { configDirectory, logger } = this.#options
+    const { logger, ...access } = this.#registryAccess
     const { serveRegistry } = await import('../serve/index.ts')
     const { hostPlatform } = await import('./hostPlatform.ts')
-    return serveRegistry({ stores: await this.#open(), options, logger, platform: hostPlatform(), configDirectory })
+    return serveRegistry({ stores: await this.#open(), options, logger, platform: hostPlatform(), access })
   }
 
   async images(options: ImageListOptions = {}): Promise<readonly ImageSummary[]> {

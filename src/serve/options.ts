@@ -4,6 +4,7 @@ import type { ImageFacts, ImageStore } from '../image/index.ts'
 import type { LayerStore } from '../layers/index.ts'
 import type { Leases, Metadata } from '../metadata/index.ts'
 import type { Descriptor, Digest, Platform, Reference } from '../oci/index.ts'
+import type { ConnectOptions } from '../registry/index.ts'
 import type { Snapshotter } from '../snapshot/index.ts'
 import type { HiddenName } from './servedNames.ts'
 
@@ -92,6 +93,6 @@ export interface ServeContext {
   readonly logger: Logger
   /** What this machine runs: images for it are unpacked. */
   readonly platform: Platform
-  /** Where docker's `config.json` with credentials for the upstream registry is. */
-  readonly configDirectory: string
+  /** Where it is written how the upstream registry is reached: credentials, mirrors, certificates. */
+  readonly access: Pick<ConnectOptions, 'configDirectory' | 'systemDirectory' | 'userConfigDirectory'>
 }

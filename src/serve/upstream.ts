@@ -167,9 +167,9 @@ export class Upstream implements AsyncDisposable {
   }
 
   #connect(name: string, via: string): Promise<Repository> {
-    const { configDirectory, logger } = this.#context
+    const { access, logger } = this.#context
     return connectRepository(parseReference(`${this.#registry}/${name}`), {
-      configDirectory,
+      ...access,
       logger,
       distrusted: this.#distrusted,
       via,

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readdirSync, rmdirSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { findProgram } from '../../src/base/index.ts'
+import { errnoOf, findProgram } from '../../src/base/index.ts'
 import type { ContainerImage, ContainerOptions } from '../../src/container/index.ts'
 import type { Task } from './starterProcess.ts'
 import { cgroupsOf, openWorkshop, processesWith, remains, Sink, whyNot, type Workshop } from './workshop.ts'
@@ -51,6 +51,16 @@ async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
   }
 }
 
+function isTakenAway(cgroup: string): boolean {
+  try {
+    rmdirSync(cgroup)
+    return true
+  } catch (error) {
+    if (errnoOf(error) === 'EBUSY') return false
+    throw error
+  }
+}
+
 /** Everything of this root that a kill may leave; what `recover` and a removal must take away. */
 async function takeAway(): Promise<void> {
   const { containers } = workshop
@@ -67,9 +77,10 @@ async function takeAway(): Promise<void> {
   if (existsSync(directory)) assert.deepEqual(readdirSync(directory), [])
   for (const id of ids) {
     // A runtime that is killed between making a cgroup and noting it leaves it, now and then, with nothing in it: a known fault.
-    for (const cgroup of cgroupsOf(id)) rmdirSync(cgroup)
-    assert.equal(existsSync(`/run/strata/network/netns/${id}`), false)
+    // The kernel lets go of it a moment after its last process has ended.
     await until(() => processesWith(id).length === 0)
+    await until(() => cgroupsOf(id).every(isTakenAway))
+    assert.equal(existsSync(`/run/strata/network/netns/${id}`), false)
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -469,3 +469,18 @@ for (const when of ['for the first time', 'again'])
       await rm(disk, { recursive: true })
     }
   })
+
+test('the upstream of a cache is reached as the configuration of its engine says', async () => {
+  await using upstream = await startRegistry()
+  await new ImageCrafter(upstream.address, 'team/app').image('1', [{ tar: tarOf({ file: 'file' }), compression: 'gzip' }])
+  const systemDirectory = await mkdtemp(join(tmpdir(), 'strata-etc-'))
+  try {
+    await mkdir(join(systemDirectory, 'containers'))
+    const settings = `[[registry]]\nprefix = "far.example"\nlocation = "${upstream.address}"\ninsecure = true\n`
+    await writeFile(join(systemDirectory, 'containers/registries.conf'), settings)
+    await using served = await Served.start({ upstream: 'far.example' }, { systemDirectory })
+    assert.equal((await served.request('GET', '/v2/team/app/manifests/1')).status, 200)
+  } finally {
+    await rm(systemDirectory, { recursive: true })
+  }
+})

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Engine, openEngine, type RegistryServer, type ServeOptions } from '../../src/engine/index.ts'
+import { type Engine, type EngineOptions, openEngine, type RegistryServer, type ServeOptions } from '../../src/engine/index.ts'
 import { type Descriptor, describeBytes, MEDIA_TYPES } from '../../src/oci/index.ts'
 
 /** A store of its own that is served, for one test. */
@@ -19,9 +19,9 @@ export class Served implements AsyncDisposable {
     this.server = server
   }
 
-  static async start(options: ServeOptions = {}, configDirectory = '/nonexistent'): Promise<Served> {
+  static async start(options: ServeOptions = {}, access: Pick<EngineOptions, 'configDirectory' | 'systemDirectory'> = {}): Promise<Served> {
     const root = await mkdtemp(join(tmpdir(), 'strata-serve-'))
-    const engine = await openEngine({ root: join(root, 'root'), fsync: false, configDirectory })
+    const engine = await openEngine({ root: join(root, 'root'), fsync: false, configDirectory: '/nonexistent', ...access })
     return new Served(root, engine, await engine.serve({ listen: ':0', ...options }))
   }
 

@@ -5,7 +5,7 @@ import { StrataError, systemError } from './errors.ts'
 
 export interface ProgramOptions {
   readonly input?: string | Uint8Array
-  readonly env?: Readonly<Record<string, string>>
+  readonly env?: Readonly<Record<string, string | undefined>>
   readonly cwd?: string
   readonly timeoutMs?: number
   readonly signal?: AbortSignal

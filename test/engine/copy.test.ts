@@ -662,7 +662,8 @@ test('a copy that is killed is nowhere to be seen; a layout keeps what had come 
     const child = spawn(STRATA, args, { stdio: ['ignore', 'ignore', 'pipe'] })
     // The small blobs are there, the large ones are under way.
     let told = ''
-    for await (const chunk of child.stderr) if ((told += String(chunk)).includes('config')) break
+    child.stderr.on('data', chunk => (told += String(chunk)))
+    while (!told.includes('config') && child.exitCode === null) await new Promise(resolve => setTimeout(resolve, 5))
     while (partials(parent).length === 0 && child.exitCode === null) await new Promise(resolve => setTimeout(resolve, 5))
     child.kill('SIGKILL')
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')

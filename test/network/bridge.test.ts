@@ -261,6 +261,8 @@ describe('Networks on a bridge', { skip: reason, timeout: 60_000 }, () => {
 
   test('an endpoint of an earlier boot holds neither address nor port', async () => {
     const [port] = await freePorts(1)
+    // Without anybody on it the bridge goes, and another root may take its subnet.
+    const neighbour = await connect()
     const endpoint = await connect([`${port}:80`])
     await networks.disconnect(endpoint.containerId)
     {
@@ -279,6 +281,7 @@ describe('Networks on a bridge', { skip: reason, timeout: 60_000 }, () => {
     assert.equal(again.address, endpoint.address)
     await rebooted.disconnect(endpoint.containerId)
     assert.deepEqual(await traces(endpoint), [])
+    await networks.disconnect(neighbour.containerId)
   })
 
   test('connect() names what is missing without netavark', () => {

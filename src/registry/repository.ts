@@ -117,6 +117,8 @@ export class Repository implements BlobSource, AsyncDisposable {
   readonly #send: Send
   readonly #close: () => void
   readonly #mayUseMore: boolean
+  /** Uploads that the registry has begun in the place of mounts; nothing has been sent to them. */
+  readonly #begunUploads: URL[] = []
 
   constructor({ domain, path }: Reference, hosts: HostChoice, connections: RepositoryConnections) {
     this.name = `${domain}/${path}`
@@ -293,7 +295,7 @@ export class Repository implements BlobSource, AsyncDisposable {
     const host: UploadHost = {
       name: this.name,
       send: this.#send,
-      begin: call => this.#beginUpload('', call),
+      begin: async call => this.#begunUploads.pop() ?? this.#beginUpload('', call),
       has: (blob, call) => this.has(blob, call),
     }
     await uploadBlob(host, target, source, options)
@@ -354,7 +356,9 @@ export class Repository implements BlobSource, AsyncDisposable {
     const [domain, path] = [repository.slice(0, repository.indexOf('/')), repository.slice(repository.indexOf('/') + 1)]
     if (!this.name.startsWith(`${domain}/`) || path === this.#path) return false
     try {
-      return (await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)) === undefined
+      const upload = await this.#beginUpload(`?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(path)}`, options)
+      if (upload !== undefined) this.#begunUploads.push(upload)
+      return upload === undefined
     } catch (error) {
       if (isStrataError(error) && REFUSALS.has(error.kind)) return false
       throw error

@@ -72,6 +72,8 @@ async function* resuming(download: BlobDownload, first: ByteStream): AsyncGenera
         stream = overSeveral(download, at, stream)
       }
       if (at >= end) return
+      // What is stopped ends early, too.
+      signal?.throwIfAborted()
       download.onShort()
       throw new StrataError('unavailable', 'STRATA_REGISTRY_ANSWER', `Cannot get ${name}: it ends after ${at} of ${end} bytes`)
     } catch (error) {

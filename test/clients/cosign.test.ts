@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { findProgram, type ProgramResult, runProgram } from '../../src/base/index.ts'
 import { openEngine } from '../../src/engine/index.ts'
-import { type Descriptor, MEDIA_TYPES } from '../../src/oci/index.ts'
+import { type Descriptor } from '../../src/oci/index.ts'
 import { ImageCrafter } from '../support/craftedImages.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 import { attachByTag, newSigner, payloadFor, signed } from '../support/signing.ts'
@@ -81,10 +81,8 @@ describe('cosign', { skip: cosign === undefined ? 'there is no cosign: scripts/s
 
   test('pull() takes an image of an index that cosign signs, without --recursive and with it', async () => {
     const { crafter, name, image } = await publish('index')
-    const entry = { ...image, platform: { os: 'linux', architecture: 'amd64' } }
     const other = await crafter.image(undefined, [{ tar: tarOf({ other: '' }), compression: 'none' }], { architecture: 'arm64' })
-    const manifests = [entry, { ...other, platform: { os: 'linux', architecture: 'arm64' } }]
-    await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+    await crafter.index('all', { amd64: image, arm64: other })
     await sign(`${name}:all`)
     await pull(`${name}:all`, 'linux/arm64')
     await assert.rejects(pull(`${name}@${other.digest}`), rejected, 'alone it is not signed')

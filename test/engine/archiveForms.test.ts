@@ -33,14 +33,7 @@ before(async () => {
   const crafter = new ImageCrafter(registry.address, 'team/app')
   amd64 = await crafter.image('amd64', [SHARED, { tar: tarOf({ a: 'amd64' }), compression: 'gzip' }])
   arm64 = await crafter.image('arm64', [SHARED, { tar: tarOf({ a: 'arm64' }), compression: 'zstd' }], { architecture: 'arm64' })
-  index = await crafter.manifest('multi', {
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPES.index,
-    manifests: [
-      { ...amd64, platform: { os: 'linux', architecture: 'amd64' } },
-      { ...arm64, platform: { os: 'linux', architecture: 'arm64' } },
-    ],
-  })
+  index = await crafter.index('multi', { amd64, arm64 })
 })
 after(async () => {
   await registry[Symbol.asyncDispose]()

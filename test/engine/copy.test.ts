@@ -52,14 +52,7 @@ before(async () => {
   const crafter = new ImageCrafter(first.address, 'team/app')
   amd64 = await crafter.image('amd64', LAYERS)
   arm64 = await crafter.image('arm64', [{ tar: tarOf({ arm: 'arm' }), compression: 'gzip' }], { architecture: 'arm64' })
-  index = await crafter.manifest('multi', {
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPES.index,
-    manifests: [
-      { ...amd64, platform: { os: 'linux', architecture: 'amd64' } },
-      { ...arm64, platform: { os: 'linux', architecture: 'arm64' } },
-    ],
-  })
+  index = await crafter.index('multi', { amd64, arm64 })
   const config = await crafter.blob(MEDIA_TYPES.empty, Buffer.from('{}'))
   const chart = await crafter.blob('application/vnd.example.chart', randomBytes(50_000))
   artifact = await crafter.manifest('chart', {
@@ -351,11 +344,7 @@ test('copy() takes along what is said about an image between registries and the 
     return referrer
   }
   const image = await crafter.image(undefined, [LAYERS[1]])
-  const multi = await crafter.manifest('1', {
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPES.index,
-    manifests: [{ ...image, platform: { os: 'linux', architecture: 'amd64' } }],
-  })
+  const multi = await crafter.index('1', { amd64: image })
   const onImage = await say(image, 'about the image')
   const onThat = await say(onImage, 'about what is about the image')
   const onIndex = await say(multi, 'about the index')

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { ProgramResult } from '../../src/base/index.ts'
-import { digestOf, MEDIA_TYPES } from '../../src/oci/index.ts'
+import { digestOf } from '../../src/oci/index.ts'
 import { must, strata } from '../support/commands.ts'
 import { type CraftedLayer, ImageCrafter } from '../support/craftedImages.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
@@ -161,14 +161,7 @@ describe('pull', () => {
   test('pull chooses from an index by platform, and names the digest of the index', async () => {
     const amd = await crafter.image(undefined, [one])
     const arm = await crafter.image(undefined, [two], { architecture: 'arm64' })
-    const index = await crafter.manifest('multi', {
-      schemaVersion: 2,
-      mediaType: MEDIA_TYPES.index,
-      manifests: [
-        { ...amd, platform: { os: 'linux', architecture: 'amd64' } },
-        { ...arm, platform: { os: 'linux', architecture: 'arm64' } },
-      ],
-    })
+    const index = await crafter.index('multi', { amd64: amd, arm64: arm })
     await lines('pull', '-q', '--platform', 'linux/arm64', named(':multi'))
     assert.deepEqual(await lines('inspect', '-f', '{{.Architecture}} {{index .RepoDigests 0}}', named(':multi')), [
       `arm64 ${named('')}@${index.digest}`,

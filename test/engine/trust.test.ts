@@ -408,8 +408,7 @@ test('pull() takes the signature of an index for each of its images, and that of
     const subject = await publish()
     const { crafter, name, image } = subject
     const other = await crafter.image(undefined, [LAYER], { architecture: 'arm64' })
-    const entries = [image, other].map((each, at) => ({ ...each, platform: { os: 'linux', architecture: at === 0 ? 'amd64' : 'arm64' } }))
-    const index = await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: entries })
+    const index = await crafter.index('all', { amd64: image, arm64: other })
     const signedOne = onIndex ? index : image
     await attachByTag(crafter, signedOne, [signed(ours, payloadFor(signedOne.digest, `${name}:all`))])
     const { engine } = await engineWith({ default: [byKey(ours)] })
@@ -657,8 +656,7 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
 
   test('create() knows an index by whose signature its image was taken', async () => {
     const { crafter, name, image } = await publish()
-    const entry = { ...image, platform: { os: 'linux', architecture: 'amd64' } }
-    const index = await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [entry] })
+    const index = await crafter.index('all', { amd64: image })
     await attachByTag(crafter, index, [signed(ours, payloadFor(index.digest, `${name}:all`))])
     for (const platforms of [['linux/amd64'], 'all'] as const) {
       const { engine } = await engineWith({ default: [byKey(ours)] })
@@ -761,8 +759,7 @@ describe('an image that is here', { skip: isRoot ? false : 'making a container n
     await using server = await engine.serve({ listen: ':0', writable: true })
     const crafter = new ImageCrafter(server.address, 'evil')
     const image = await crafter.image(undefined, [LAYER], { architecture: 's390x' })
-    const manifests = [{ ...image, platform: { os: 'linux', architecture: 's390x' } }]
-    await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+    await crafter.index('1', { s390x: image })
     await engine.removeImage(`${server.address}/evil@${image.digest}`)
     await engine.copy(`strata:${server.address}/evil:1`, 'strata:prod.example/app:2', { platforms: ['linux/s390x'] })
     const prod = { default: acceptAll, transports: { docker: { 'prod.example': [byKey(ours)] } } }

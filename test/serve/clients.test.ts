@@ -117,12 +117,7 @@ test('skopeo inspects, lists, copies and syncs', async () => {
   const tar = tarOf({ file: randomBytes(100_000) })
   const one = await crafter.image('amd64', [{ tar, compression: 'gzip' }])
   const two = await crafter.image('arm64', [{ tar, compression: 'zstd' }], { architecture: 'arm64' })
-  const platform = (architecture: string): object => ({ platform: { os: 'linux', architecture } })
-  const manifests = [
-    { ...one, ...platform('amd64') },
-    { ...two, ...platform('arm64') },
-  ]
-  const index = await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+  const index = await crafter.index('all', { amd64: one, arm64: two })
   const at = `docker://${served.address}/team/app`
   const inspected = JSON.parse(await must('skopeo', 'inspect', '--tls-verify=false', `${at}:amd64`)) as {
     Digest: string

@@ -18,16 +18,11 @@ const ELSEWHERE = HERE === 'amd64' ? 'arm64' : 'amd64'
 test('of an index that is pushed the image for this machine is unpacked, and all of it is given out again', async () => {
   await using served = await Served.start({ writable: true })
   const crafter = new ImageCrafter(served.address, 'team/app')
-  const platform = (architecture: string): object => ({ platform: { os: 'linux', architecture } })
   const ours = await crafter.image(undefined, [{ tar: tarOf({ ours: 'x' }), compression: 'gzip' }], { architecture: HERE })
   const theirs = await crafter.image(undefined, [{ tar: tarOf({ theirs: 'x' }), compression: 'gzip' }], { architecture: ELSEWHERE })
   // By digest alone they are no images yet.
   assert.deepEqual(await served.engine.images(), [])
-  const manifests = [
-    { ...ours, ...platform(HERE) },
-    { ...theirs, ...platform(ELSEWHERE) },
-  ]
-  await crafter.manifest('all', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+  await crafter.index('all', { [HERE]: ours, [ELSEWHERE]: theirs })
   const name = `${served.address}/team/app:all`
   const inspected = await served.engine.inspectImage(name)
   assert.equal(inspected.Architecture, HERE)
@@ -124,8 +119,7 @@ test('what is said about an index is given out also where one image of it was pu
   await using first = await Served.start({ writable: true })
   const crafter = new ImageCrafter(first.address, 'team/app')
   const image = await crafter.image(undefined, [{ tar: tarOf({ file: 'x' }), compression: 'gzip' }], { architecture: HERE })
-  const platform = { os: 'linux', architecture: HERE }
-  const index = await crafter.manifest('1', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [{ ...image, platform }] })
+  const index = await crafter.index('1', { [HERE]: image })
   const tag = `${index.digest.replace(':', '-')}.sig`
   const signature = await first.artifact('team/app', 'signed', {}, tag)
   const said = await first.artifact('team/app', 'said', { subject: index, artifactType: 'application/said' })

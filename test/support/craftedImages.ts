@@ -55,6 +55,12 @@ export class ImageCrafter {
     const described = await this.blob(MEDIA_TYPES.config, Buffer.from(JSON.stringify(whole)))
     return this.manifest(tag, { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config: described, layers: blobs })
   }
+
+  /** An index of Linux images, by their architecture. */
+  async index(tag: string, images: Readonly<Record<string, Descriptor>>): Promise<Descriptor> {
+    const manifests = Object.entries(images).map(([architecture, image]) => ({ ...image, platform: { os: 'linux', architecture } }))
+    return this.manifest(tag, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests })
+  }
 }
 
 function pack(tar: Buffer, compression: CraftedLayer['compression']): Buffer {

@@ -8,6 +8,7 @@ import { type Progress, readAtMost, StrataError, streamOf } from '../../src/base
 import { describeBytes, type Digest, MEDIA_TYPES, parseReference } from '../../src/oci/index.ts'
 import { connectRepository, type Repository } from '../../src/registry/index.ts'
 import { sourceOf } from '../support/blobSources.ts'
+import { faultyProxy } from '../support/faultyProxy.ts'
 import { lyingServer } from '../support/lyingServer.ts'
 import { type LoopbackRegistry, startRegistry } from '../support/loopbackRegistry.ts'
 
@@ -68,6 +69,29 @@ describe('a Repository of a real registry', () => {
     assert.equal(await to.mountFrom(from.name, layer.digest), true)
     assert.equal(await to.has(layer), true)
   })
+
+  for (const size of [1_000, 2_000_000]) {
+    test(`put() of ${size} bytes sends to the upload that came in the place of a mount, and begins one where the registry has forgotten it`, async () => {
+      for (const isForgotten of [false, true]) {
+        let forgotten: string | undefined
+        await using network = await faultyProxy(registry.address, {
+          fault({ method, path }) {
+            if (!isForgotten || method === 'POST' || !path.includes('/uploads/')) return undefined
+            forgotten ??= path.split('?')[0]!
+            return path.startsWith(forgotten) ? { answer: { status: 404 } } : undefined
+          },
+        })
+        await using repository = await connect(`${network.address}/begun`)
+        const bytes = randomBytes(size)
+        const blob = describeBytes(MEDIA_TYPES.layer, bytes)
+        assert.equal(await repository.mountFrom(`${network.address}/nowhere`, blob.digest), false)
+        await repository.put(blob, sourceOf(bytes))
+        assert.equal(await repository.has(blob), true)
+        const begun = network.exchanges.filter(({ method }) => method === 'POST').map(({ path }) => path.includes('mount='))
+        assert.deepEqual(begun, isForgotten ? [true, false] : [true])
+      }
+    })
+  }
 
   test('manifest() says what is not there', async () => {
     await using repository = await connect(`${registry.address}/none`)

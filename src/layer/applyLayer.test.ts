@@ -256,6 +256,14 @@ for (const dialect of dialects) {
     assert.deepEqual([mode & 0o7000, uid, gid], [0o6000, 12, 13])
   })
 
+  test(`applyLayer() (${dialect}) gives a hard link that comes twice the attributes of the second`, { skip }, async t => {
+    const { root } = await confined(t)
+    await apply(root, file('a', 'x'), hardlink('b', 'a'), hardlink('b', 'a', { mode: 0o4711, uid: 7, gid: 8 }))
+    const [a, b] = await Promise.all(['a', 'b'].map(name => stat(join(root, name))))
+    assert.equal(a!.ino, b!.ino)
+    assert.deepEqual([b!.mode & 0o7777, b!.uid, b!.gid, b!.nlink], [0o4711, 7, 8, 2])
+  })
+
   test(`hostile #29, #30: applyLayer() (${dialect}) refuses whiteouts of nothing, of dots, and below whiteouts`, { skip }, async t => {
     const { root, unharmed } = await confined(t)
     for (const path of ['.wh.', '.wh..', '.wh...', 'a/.wh.', 'a/.wh.../x', '.wh.b/x', 'a/.wh..wh..opq/x']) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, lstat, readdir, readFile, stat, utimes } from 'node:fs/promises'
+import { chmod, lstat, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
@@ -182,6 +182,43 @@ test('hostile #37: a hard link to what is nowhere, or is a directory below, is a
     assert.equal(await outcome(async () => (await throughOverlay(scratch, stack)).picture), 'STRATA_HARD_LINK_TARGET', target)
   }
 })
+
+const DISPLACING: Record<string, readonly Member[]> = {
+  'a link on the directory of its own target': [hardlink('b', 'way/c')],
+  'a link, and another on the directory of its target': [hardlink('x', 'way/c'), hardlink('b', 'e')],
+  'two links to one file, and another on its directory': [hardlink('x', 'way/c'), hardlink('y', 'way/c'), hardlink('b', 'e')],
+  'a link on a directory, and another to what was in it': [hardlink('b', 'e'), hardlink('x', 'way/c')],
+  'a link, and another in the place of its target': [hardlink('x', 'way/c'), hardlink('b/c', 'e')],
+  'two links to one file that goes': [hardlink('x', 'e'), hardlink('y', 'e'), whiteout('e')],
+}
+
+for (const [what, upper] of Object.entries(DISPLACING)) {
+  test(`hostile #37: overlayfs shows what applying on top gives, also when it is done twice: ${what}`, { skip }, async t => {
+    const scratch = await scratchDirectory(t)
+    // Only through a link below can a layer miss that its own names are in the way.
+    const base = [dir('b'), file('b/c', 'x'), file('e', 'y'), symlink('way', '/b')]
+    const shown = (again: boolean): Promise<Picture | string> =>
+      outcome(async () => {
+        const [lower, directory] = await Promise.all([`lower${again}`, `upper${again}`].map(name => makeDirectory(scratch, name)))
+        await applyHere(tarOf(...base), lower!)
+        await applyHere(tarOf(...upper), directory!)
+        const pending = await readFile(`${directory!}.pending`)
+        await completeLayer(directory!, [lower!])
+        if (again) {
+          await writeFile(`${directory!}.pending`, pending)
+          await completeLayer(directory!, [lower!])
+        }
+        const picture = await pictureOfDirectory(directory!)
+        // A whiteout has the time at which it was made.
+        return Object.fromEntries(Object.entries(picture).filter(([, shown]) => !shown.startsWith('character 0')))
+      })
+    const once = await shown(false)
+    assert.deepEqual(await shown(true), once)
+    const removed = await outcome(() => throughRemoval(scratch, [base, upper]))
+    assert.deepEqual(await outcome(async () => (await throughOverlay(scratch, [base, upper])).picture), removed)
+    if (typeof once !== 'string' && upper.length === 3) assert.match(once['x']!, /x=y/)
+  })
+}
 
 test('completeLayer() gives implied directories the attributes of those below, and may be called again', { skip }, async t => {
   const scratch = await scratchDirectory(t)

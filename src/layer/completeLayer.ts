@@ -91,6 +91,10 @@ export async function completeLayer(directory: string, lowerDirectories: readonl
 class Completion implements Disposable {
   readonly #root: number
   readonly #below: LowerStack
+  /** Names that links are still to be made at; what stands there below goes with all that is in it. */
+  readonly #linksToCome = new Set<string>()
+  /** Where the copy of a file below is whose own name the layer hides. */
+  readonly #hiddenCopies = new Map<string, string>()
 
   constructor(directory: string, lowerDirectories: readonly string[]) {
     this.#below = new LowerStack(lowerDirectories)
@@ -105,7 +109,11 @@ class Completion implements Disposable {
   run({ implied, hiding, links, opaqueRoot }: Pending): void {
     for (const directory of hiding) this.#dropIdleWhiteouts(directory)
     if (opaqueRoot) this.#hideBelowRoot()
-    for (const [path, target] of links) this.#link(path, target)
+    for (const [path] of links) this.#linksToCome.add(path)
+    for (const [path, target] of links) {
+      this.#link(path, target)
+      this.#linksToCome.delete(path)
+    }
     for (const directory of implied) this.#inherit(directory)
   }
 
@@ -121,9 +129,9 @@ class Completion implements Disposable {
 
   #link(path: string, target: string): void {
     const resolved = this.#below.resolve(target, at => this.#own(at)?.type === 'directory')
-    if (resolved === undefined || [...directoriesAbove(resolved)].some(at => this.#isReplaced(at)))
+    if (resolved === undefined || [...directoriesAbove(resolved)].some(at => at === path || this.#isReplaced(at)))
       throw missingLinkTarget(path, target, undefined)
-    const own = this.#own(resolved)
+    const own = this.#settled(resolved)
     if (own !== undefined && !isWhiteoutDevice({ type: own.type, device: own.rdev })) {
       if (own.type === 'directory') throw missingLinkTarget(path, target, undefined)
       this.#linkOwn(resolved, path)
@@ -132,8 +140,13 @@ class Completion implements Disposable {
     const found = this.#below.find(resolved)
     if (found === undefined || found.stat.type === 'directory') throw missingLinkTarget(path, target, undefined)
     if (own !== undefined || !this.#makeParents(splitLast(resolved).directory)) {
-      // The layer hides the target: only the new name shows what it had.
-      this.#copyUp(found, path)
+      // The layer hides the target: only the new names show what it had.
+      const copy = this.#hiddenCopies.get(resolved)
+      if (copy !== undefined) this.#linkOwn(copy, path)
+      else {
+        this.#copyUp(found, path)
+        this.#hiddenCopies.set(resolved, path)
+      }
       return
     }
     this.#copyUp(found, resolved)
@@ -142,7 +155,7 @@ class Completion implements Disposable {
 
   /** Tells whether the layer has something else than a directory at a path; whiteouts only hide. */
   #isReplaced(path: string): boolean {
-    const own = this.#own(path)
+    const own = this.#settled(path)
     return own !== undefined && own.type !== 'directory' && !isWhiteoutDevice({ type: own.type, device: own.rdev })
   }
 
@@ -160,6 +173,7 @@ class Completion implements Disposable {
     const { directory, name } = splitLast(path)
     if (path !== '' && !this.#makeParents(directory)) return false
     const own = this.#own(path)
+    if (this.#linksToCome.has(path)) return false
     if (own !== undefined) return own.type === 'directory' && (path === '' || !inDirectory(this.#root, directory, fd => isOpaque(fd, name)))
     this.#changing(directory, fd => makeDirectoryAt(fd, name, 0o700))
     this.#inherit(path)
@@ -197,6 +211,11 @@ class Completion implements Disposable {
     inDirectory(this.#root, directory, fd => {
       setAttributesAt(fd, path === '' ? '.' : name, { type: 'directory', ...attributesOf(found) })
     })
+  }
+
+  /** As `#own`, but for what an earlier run, which was cut off, has linked already. */
+  #settled(path: string): Stat | undefined {
+    return this.#linksToCome.has(path) ? undefined : this.#own(path)
   }
 
   #own(path: string): Stat | undefined {

@@ -76,7 +76,7 @@ export class LayerDirectory extends LayerName {
 export interface Placement {
   /** The name that the entry now is; undefined for whiteouts and what is ignored. */
   readonly node?: LayerName
-  /** Another name of the inode, that `node` is a hard link of. Absent for links to files below. */
+  /** A name of the inode that `node` is a hard link of; `node` itself where it was that before. Absent for links to files below. */
   readonly linkOf?: LayerName
   /** The attributes of that inode have become those of this entry. */
   readonly reattributed?: boolean
@@ -244,7 +244,7 @@ export class LayerModel {
         throw rejected(entry.path, 'STRATA_HARD_LINK_TARGET', 'it would replace the directory of its target')
     }
     const reattributed = this.#reattribute(target.inode, entry)
-    if (present?.inode === target.inode) return reattributed ? { node: present, linkOf: target, reattributed } : NOTHING
+    if (present?.inode === target.inode) return reattributed ? { node: present, linkOf: present, reattributed } : NOTHING
     const link = new LayerName(name, parent, target.inode)
     link.inode.names += 1
     if (link.inode.lower !== undefined) this.lowerLinks.push(link)

@@ -76,7 +76,9 @@ export interface Containers {
   prune(options?: ContainerPruneOptions): Promise<PruneReport<string>>
   /** The exit command of the monitor: what is due after an end, and restarts. Does nothing for a container that is gone. */
   cleanUp(container: string): Promise<void>
-  /** Takes away what crashes have left; gives how many things. Safe while others work. */
+  /** Takes away the containers whose creation a crash cut short, and which keep their image; gives how many. Safe while others work. */
+  removeAbandoned(): Promise<number>
+  /** Takes away all that crashes have left; gives how many things. Safe while others work. */
   recover(): Promise<number>
 
   list(options?: ContainerListOptions): Promise<readonly ContainerSummary[]>

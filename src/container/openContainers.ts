@@ -131,6 +131,11 @@ class InstalledContainers implements Containers {
     await cleanUpContainer(this.#installation, container)
   }
 
+  async removeAbandoned(): Promise<number> {
+    const { removeAbandoned } = await import('./remove.ts')
+    return await removeAbandoned(this.#installation)
+  }
+
   async recover(): Promise<number> {
     const { recover } = await import('./remove.ts')
     return await recover(this.#installation)

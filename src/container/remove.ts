@@ -94,14 +94,9 @@ export async function pruneContainers(installation: Installation, options: Conta
  * while others work.
  */
 export async function recover(installation: Installation): Promise<number> {
-  let recovered = 0
+  let recovered = await removeAbandoned(installation)
   for (const record of installation.records.list()) {
-    if (!installation.hasLayerOf(record)) continue
-    const { owner, status } = record.state
-    if (status === 'creating') {
-      if (owner === undefined || !isAlive(owner)) recovered += Number(await removeUnfinished(installation, record))
-      continue
-    }
+    if (!installation.hasLayerOf(record) || record.state.status === 'creating') continue
     using lock = installation.locks.tryAcquire(record.id)
     if (lock === undefined) continue
     const present = await refreshLocked(installation, record.id, lock)
@@ -120,6 +115,21 @@ export async function recover(installation: Installation): Promise<number> {
     recovered += 1
   }
   return recovered
+}
+
+/**
+ * Takes away the containers whose creation was cut short: nobody sees them, and they keep their image. Gives their
+ * number. Safe while others work.
+ */
+export async function removeAbandoned(installation: Installation): Promise<number> {
+  let removed = 0
+  for (const record of installation.records.list())
+    if (installation.hasLayerOf(record) && isAbandoned(record)) removed += Number(await removeUnfinished(installation, record))
+  return removed
+}
+
+function isAbandoned({ state: { owner, status } }: ContainerRecord): boolean {
+  return status === 'creating' && (owner === undefined || !isAlive(owner))
 }
 
 async function removeUnfinished(installation: Installation, record: ContainerRecord): Promise<boolean> {
@@ -143,7 +153,5 @@ async function leftovers(installation: Installation): Promise<readonly string[]>
 /** Removes a half-made container that stands in the way of a new one's name; its maker has been killed. */
 export async function removeIfUnfinished(installation: Installation, name: string): Promise<boolean> {
   const record = installation.records.list().find(each => each.name === name)
-  if (record === undefined || record.state.status !== 'creating') return false
-  if (record.state.owner !== undefined && isAlive(record.state.owner)) return false
-  return removeUnfinished(installation, record)
+  return record !== undefined && isAbandoned(record) && removeUnfinished(installation, record)
 }

@@ -414,6 +414,7 @@ export class LocalEngine implements Engine {
 
   async #removal(): Promise<RemovalContext> {
     const containers = await this.#optionalContainers()
+    await containers?.removeAbandoned()
     const held = function* (): Iterable<Resource> {
       for (const { containerId, chainId } of containers?.images() ?? []) {
         yield { kind: 'snapshot', id: containerId }

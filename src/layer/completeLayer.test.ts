@@ -199,16 +199,17 @@ for (const [what, upper] of Object.entries(DISPLACING)) {
     const base = [dir('b'), file('b/c', 'x'), file('e', 'y'), symlink('way', '/b')]
     const shown = (again: boolean): Promise<Picture | string> =>
       outcome(async () => {
-        const [lower, directory] = await Promise.all([`lower${again}`, `upper${again}`].map(name => makeDirectory(scratch, name)))
-        await applyHere(tarOf(...base), lower!)
-        await applyHere(tarOf(...upper), directory!)
-        const pending = await readFile(`${directory!}.pending`)
-        await completeLayer(directory!, [lower!])
+        const lower = await makeDirectory(scratch, `lower${again}`)
+        const directory = await makeDirectory(scratch, `upper${again}`)
+        await applyHere(tarOf(...base), lower)
+        await applyHere(tarOf(...upper), directory)
+        const pending = await readFile(`${directory}.pending`)
+        await completeLayer(directory, [lower])
         if (again) {
-          await writeFile(`${directory!}.pending`, pending)
-          await completeLayer(directory!, [lower!])
+          await writeFile(`${directory}.pending`, pending)
+          await completeLayer(directory, [lower])
         }
-        const picture = await pictureOfDirectory(directory!)
+        const picture = await pictureOfDirectory(directory)
         // A whiteout has the time at which it was made.
         return Object.fromEntries(Object.entries(picture).filter(([, shown]) => !shown.startsWith('character 0')))
       })

@@ -37,6 +37,7 @@ const AFTER: Readonly<Record<VerbName, readonly string[]>> = {
   pull: [...BASE, 'pulled:1'],
   load: ['base:1', 'base:2', 'loaded:1', 'loaded:2', 'loose:1'],
   import: [...BASE, 'new:1'],
+  create: BASE,
   commit: [...BASE, 'new:1'],
   'rmi of a name': ['base:2', 'loose:1'],
   'rmi of an image': ['base:1', 'base:2'],
@@ -186,6 +187,9 @@ class Trial {
       await VERBS[this.#verb](engine, input)
       assert.deepEqual(await this.#names(`again after ${place}`), AFTER[this.#verb], `again after ${place}`)
     }
+    // A container that nobody sees keeps no image.
+    const isUsed = (await engine.containers({ all: true })).some(({ image }) => image === 'loose:1')
+    if (this.#verb === 'create' && !isUsed) await engine.removeImage('loose:1')
     await VERBS['system prune'](engine, input)
     assert.deepEqual([...storedFiles(root), ...readdirSync(join(root, 'containers'))], [], `what is left after ${place}`)
     assert.deepEqual(mountsBelow(root), [], `what is mounted after ${place}`)

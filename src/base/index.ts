@@ -1,3 +1,4 @@
+export { ChunkQueue } from './chunkQueue.ts'
 export { KeyedMutex, mapConcurrently, SingleFlight } from './concurrency.ts'
 export { deliverFile, wouldReplace } from './deliverFile.ts'
 export { DURABLE, Durability } from './durability.ts'
@@ -14,14 +15,13 @@ export { currentBoot, currentProcess, identityOf, isAlive, type ProcessIdentity,
 export type { CallOptions, Progress, ProgressListener } from './progress.ts'
 export {
   arriving,
-  arrivingLent,
   type ByteStream,
   CHUNK_BYTES,
   drain,
   fileStream,
   interruptible,
+  lent,
   observed,
-  readAhead,
   readAtMost,
   release,
   sliceOf,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readAhead, release, sliceOf } from './index.ts'
+import { PassThrough, Readable } from 'node:stream'
+import { arriving, CHUNK_BYTES, lent, release, sliceOf, streamOf } from './index.ts'
 
 test('sliceOf() gives the bytes of the part however they are cut, and asks for none behind it', async () => {
   await fc.assert(
@@ -34,37 +35,49 @@ test('release() gives back what is a chunk’s own, and leaves alone what it sha
   }
 })
 
-test('readAhead() gives the same chunks, reads on while nobody asks, and no more than the limit', async () => {
-  let read = 0
-  let isClosed = false
-  const source = async function* (): AsyncGenerator<Uint8Array> {
-    try {
-      for (let n = 0; n < 10; n += 1) {
-        read += 1
-        yield Buffer.from([n])
-      }
-    } finally {
-      isClosed = true
-    }
+test('arriving() gives the chunks as they come, reads on while nobody asks, and no more than it may', async () => {
+  let made = 0
+  const readable = new Readable({
+    highWaterMark: 1,
+    read() {
+      made += 1
+      this.push(made > 30 ? null : Buffer.alloc(CHUNK_BYTES, made))
+    },
+  })
+  let taken = 0
+  for await (const chunk of arriving(readable)) {
+    taken += 1
+    assert.deepEqual([chunk.length, chunk[0]], [CHUNK_BYTES, taken])
+    if (taken < 3) await sleep(5)
+    if (taken === 2) assert.ok(made > 4 && made <= 9, `${made} were read when 2 were taken`)
   }
-  assert.deepEqual(
-    (await Array.fromAsync(readAhead(source(), 3))).map(([first]) => first),
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
-  )
-  read = 0
-  isClosed = false
-  for await (const [first] of readAhead(source(), 3)) {
-    await sleep(5)
-    assert.ok(read > first! + 1 && read <= first! + 5, `${read} read when ${first} was taken`)
-    if (first === 4) break
-  }
-  assert.ok(isClosed, 'who stops early closes the source')
+  assert.equal(taken, 30)
 })
 
-test('readAhead() fails as its source does', async () => {
-  const source = async function* (): AsyncGenerator<Uint8Array> {
-    yield Buffer.from('a')
-    throw new Error('broken')
+test('arriving() fails as the stream does, once what came before is taken, and destroys what is not read to its end', async () => {
+  const broken = new PassThrough()
+  const chunks = arriving(broken, error => new Error('explained', { cause: error }))
+  const first = chunks.next()
+  broken.write('a')
+  assert.equal(String((await first).value), 'a')
+  broken.write('b')
+  await sleep(1)
+  broken.destroy(new Error('broken'))
+  assert.equal(String((await chunks.next()).value), 'b')
+  await assert.rejects(chunks.next(), { message: 'explained' })
+  const left = new PassThrough()
+  left.write('a')
+  for await (const chunk of arriving(left)) if (String(chunk) === 'a') break
+  assert.ok(left.destroyed)
+  assert.deepEqual(await Array.fromAsync(arriving(left)), [])
+})
+
+test('lent() gives back each chunk when the next is asked for', async () => {
+  const chunks = [1, 2, 3].map(fill => Buffer.allocUnsafeSlow(64 * 1024).fill(fill))
+  let before: Uint8Array | undefined
+  for await (const chunk of lent(streamOf(...chunks))) {
+    assert.equal(chunk[0], chunks.findIndex(each => each === chunk) + 1)
+    assert.equal(before?.length ?? 0, 0)
+    before = chunk
   }
-  await assert.rejects(Array.fromAsync(readAhead(source(), 100)), { message: 'broken' })
 })

@@ -1,6 +1,6 @@
-import { on } from 'node:events'
 import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
+import { ChunkQueue } from './chunkQueue.ts'
 import { StrataError } from './errors.ts'
 
 /** Bytes in order. Whoever stops reading early calls `return()` (as `for await` does by itself). */
@@ -81,49 +81,47 @@ export function release(chunk: Uint8Array): void {
   if (last && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
+/** So many bytes of a Readable wait before it is paused: to pause it and let it go on for each chunk costs more than the chunk. */
+const WAITING_BYTES = 4 * CHUNK_BYTES
+
 /**
  * The chunks of a Readable as they come: its own iterator joins those that wait, which copies them. Stopping early
- * destroys it.
+ * destroys it. Throws what `explain` makes of its error.
  */
-export async function* arriving(readable: Readable): AsyncGenerator<Uint8Array> {
+export async function* arriving(
+  readable: Readable,
+  explain: (error: unknown) => unknown = error => error,
+): AsyncGenerator<Uint8Array, void> {
   if (readable.destroyed || readable.readableEnded) return
+  const queue = new ChunkQueue()
+  readable
+    .on('data', (chunk: Uint8Array) => {
+      queue.push(chunk)
+      if (queue.bytes >= WAITING_BYTES) readable.pause()
+    })
+    .once('end', () => queue.end())
+    .once('close', () => queue.end())
+    // A stream that is given up tells that as an error of its own, which nobody waits for.
+    .on('error', error => queue.end({ error: explain(error) }))
   try {
-    const events = on(readable, 'data', { close: ['end', 'close'], highWaterMark: 1, lowWaterMark: 1 })
-    for await (const [chunk] of events) yield chunk as Uint8Array
+    for (let chunk = await queue.next(); chunk !== undefined; chunk = await queue.next()) {
+      if (queue.bytes < WAITING_BYTES && readable.isPaused()) readable.resume()
+      yield chunk
+    }
   } finally {
-    // A stream that is given up tells that as an error of its own.
-    if (!readable.readableEnded) readable.on('error', () => undefined).destroy()
+    if (!readable.readableEnded) readable.destroy()
   }
 }
 
-/** As `arriving`; a chunk's memory is given back when the next is asked for. */
-export async function* arrivingLent(readable: Readable): AsyncGenerator<Uint8Array> {
-  for await (const chunk of arriving(readable)) {
+/**
+ * Gives the memory of each chunk back when the next is asked for, for whoever owns the chunks and hands them to
+ * somebody who keeps none.
+ */
+export async function* lent(bytes: ByteStream): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of bytes) {
     yield chunk
     release(chunk)
   }
-}
-
-/**
- * Reads ahead of whoever takes the bytes, so that both sides work at the same time. When the source fails, what waits is lost.
- *
- * @param limit so many bytes wait, and one chunk
- */
-export async function* readAhead(bytes: ByteStream, limit: number): AsyncGenerator<Uint8Array> {
-  const source = bytes[Symbol.asyncIterator]()
-  yield* new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const next = await source.next()
-        if (next.done === true) controller.close()
-        else controller.enqueue(next.value)
-      },
-      async cancel() {
-        await source.return?.()
-      },
-    },
-    new ByteLengthQueuingStrategy({ highWaterMark: limit }),
-  )
 }
 
 /** Passes bytes on and tells `observe` about each chunk. */

@@ -1,8 +1,8 @@
-import { type CallOptions, type Durability, readAhead, StrataError } from '../base/index.ts'
+import { type CallOptions, type Durability, lent, StrataError } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import type { Referrer } from '../image/index.ts'
 import type { Lease } from '../metadata/index.ts'
-import { type Descriptor, type Digest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import { type Descriptor, type Digest, isIndex, isManifest, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { RateLimit, Repository } from '../registry/index.ts'
 import type { ChosenGraph, GraphRoot, GraphSink, KeptReferrer, ReferrerTarget, Transport } from '../transfer/index.ts'
 import { takeArchivedGraph } from './archivedGraph.ts'
@@ -49,9 +49,6 @@ export async function copyImage(
   const { digest } = await source.copying(copy)
   return { manifestDigest: digest }
 }
-
-/** Of each blob that is under way: what one side gives while the other one waits. */
-const AHEAD_BYTES = 2 * 1024 * 1024
 
 type StrataPlace = Extract<Transport, { readonly kind: 'strata' }>
 
@@ -111,6 +108,16 @@ async function saidAbout(
   return await said.finish([])
 }
 
+/** What a registry sends is ours alone, and another that gets it keeps none of it. Documents we read as a whole. */
+function lending(source: BlobSource): BlobSource {
+  return {
+    async open(blob, options) {
+      const bytes = await source.open(blob, options)
+      return isManifest(blob.mediaType) || isIndex(blob.mediaType) ? bytes : lent(bytes)
+    },
+  }
+}
+
 async function copyToPlace(
   stores: Stores,
   source: CopySource,
@@ -125,9 +132,7 @@ async function copyToPlace(
   if (options.preserveDigests === true) await checkDigestStays(source, { root, ...(select === undefined ? {} : { select }) }, options)
   const { onProgress, signal } = options
   const call = signal === undefined ? {} : { signal }
-  const blobs: BlobSource = {
-    open: async (blob, opening) => readAhead(await source.blobs.open(blob, opening), AHEAD_BYTES),
-  }
+  const blobs = source.repository !== undefined && to.kind === 'docker' ? lending(source.blobs) : source.blobs
   await using target = await openCopyTarget(stores, to, {
     ...options,
     neighbours: source.repository === undefined ? [] : [source.repository.name],

@@ -1,4 +1,4 @@
-import { type ByteStream, StrataError } from '../base/index.ts'
+import { type ByteStream, ChunkQueue, StrataError } from '../base/index.ts'
 
 /** Opens exactly the bytes from `start` up to, and without, `end`; rejects where the other side gives something else. */
 export type OpenRange = (start: number, end: number, signal: AbortSignal) => Promise<ByteStream>
@@ -142,16 +142,14 @@ class Segment {
   /** Resolves when nothing comes any more; never rejects. */
   readonly ended: Promise<void>
   readonly #aborter = new AbortController()
-  readonly #chunks: Uint8Array[] = []
+  readonly #queue = new ChunkQueue()
   #hasBytes = false
-  #outcome: { readonly error?: unknown } | undefined
-  #changed = Promise.withResolvers<void>()
 
   constructor(place: SegmentPlace) {
     this.isAhead = place.isAhead
     this.ended = this.#fetch(place).then(
-      () => this.#end({}),
-      (error: unknown) => this.#end({ error }),
+      () => this.#queue.end(),
+      (error: unknown) => this.#queue.end({ error }),
     )
   }
 
@@ -162,13 +160,7 @@ class Segment {
 
   /** What has come and what comes; throws where it broke. */
   async *bytes(): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const chunk = this.#chunks.shift()
-      if (chunk !== undefined) yield chunk
-      else if (this.#outcome === undefined) await this.#changed.promise
-      else if ('error' in this.#outcome) throw this.#outcome.error
-      else return
-    }
+    for (let chunk = await this.#queue.next(); chunk !== undefined; chunk = await this.#queue.next()) yield chunk
   }
 
   cancel(): void {
@@ -181,8 +173,7 @@ class Segment {
       left -= chunk.length
       if (left < 0) break
       this.#hasBytes = true
-      this.#chunks.push(chunk)
-      this.#tell()
+      this.#queue.push(chunk)
     }
     if (left === 0) return
     throw new StrataError(
@@ -190,15 +181,5 @@ class Segment {
       'STRATA_REGISTRY_ANSWER',
       `Cannot get bytes ${start} to ${end - 1}: there come ${left < 0 ? 'more' : `${left} fewer`}`,
     )
-  }
-
-  #end(outcome: { readonly error?: unknown }): void {
-    this.#outcome = outcome
-    this.#tell()
-  }
-
-  #tell(): void {
-    this.#changed.resolve()
-    this.#changed = Promise.withResolvers<void>()
   }
 }

@@ -67,7 +67,10 @@ async function exchange(request: HttpRequest, connections: Connections): Promise
         ...Object.fromEntries(Object.entries(response.headersDistinct).map(([name, values]) => [name, values?.[0]])),
         'www-authenticate': response.headersDistinct['www-authenticate']?.join(', '),
       },
-      body: Object.assign(readBody(response, request, connection), { discard: () => discard(response) }),
+      body: Object.assign(
+        arriving(response, cause => connectionError(request, connection, cause)),
+        { discard: () => discard(response) },
+      ),
     }
   } catch (cause) {
     // The server has closed a connection that waited for its next request, and says so only now.
@@ -136,7 +139,7 @@ function limitWaiting(request: ClientRequest, { connectTimeoutMs, stallTimeoutMs
     else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', stop)
     const onIdle = (): void => {
       // Who reads slowly waits for itself.
-      if (response !== undefined && response.readableLength > 0) socket.setTimeout(stallTimeoutMs)
+      if (response !== undefined && (response.isPaused() || response.readableLength > 0)) socket.setTimeout(stallTimeoutMs)
       else request.destroy(new Error(`nothing came for ${stallTimeoutMs / 1000} s`))
     }
     socket.setTimeout(stallTimeoutMs).on('timeout', onIdle)
@@ -154,29 +157,20 @@ async function sendBody(request: ClientRequest, body: HttpRequest['body']): Prom
     request.end(body)
     return
   }
+  let goOn = (): void => undefined
   // A request that has ended may call nobody back.
-  const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-  request.once('close', end)
+  request.once('close', () => goOn())
   try {
     for await (const chunk of body) {
       if (request.destroyed) return
-      await Promise.race([new Promise(resolve => request.write(chunk, resolve)), ended])
+      await new Promise<void>(resolve => {
+        goOn = resolve
+        request.write(chunk, () => resolve())
+      })
     }
     request.end()
   } catch (error) {
     request.destroy(error as Error)
-  }
-}
-
-function readBody(body: IncomingMessage, request: HttpRequest, connection: Connection): ByteStream {
-  return {
-    async *[Symbol.asyncIterator]() {
-      try {
-        yield* arriving(body)
-      } catch (cause) {
-        throw connectionError(request, connection, cause)
-      }
-    },
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ByteStream, type CallOptions, observed, type ProgressListener } from '../base/index.ts'
+import { type ByteStream, type CallOptions, type ProgressListener } from '../base/index.ts'
 import type { BlobSource } from '../content/index.ts'
 import { type Descriptor, digestHex, isIndex, isManifest, MEDIA_TYPES } from '../oci/index.ts'
 import type { GraphSink } from './copyGraph.ts'
@@ -60,6 +60,9 @@ async function takeReported(sink: GraphSink, { target, source, options, onProgre
 
 async function* ended(bytes: ByteStream, onRead: (current: number) => void, onEnd: () => void): AsyncGenerator<Uint8Array> {
   let current = 0
-  yield* observed(bytes, chunk => onRead((current += chunk.length)))
+  for await (const chunk of bytes) {
+    onRead((current += chunk.length))
+    yield chunk
+  }
   onEnd()
 }

@@ -1,4 +1,4 @@
-import { arrivingLent } from '../../base/index.ts'
+import { arriving, lent } from '../../base/index.ts'
 import { defineCommand, type Command } from '../command.ts'
 import { flag, list, text } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
@@ -15,7 +15,7 @@ export const command: Command = defineCommand({
   async run(invocation, { change, message, platform, quiet }, [source = '', reference]) {
     const engine = await invocation.engine()
     const { imageId } = await withProgress(invocation.surroundings.stderr, quiet, onProgress =>
-      engine.import(source === '-' ? arrivingLent(invocation.surroundings.stdin) : source, {
+      engine.import(source === '-' ? lent(arriving(invocation.surroundings.stdin)) : source, {
         signal: invocation.interruption(),
         onProgress,
         changes: change,

@@ -1,4 +1,4 @@
-import { arrivingLent, StrataError } from '../../base/index.ts'
+import { arriving, lent, StrataError } from '../../base/index.ts'
 import { defineCommand, type Command } from '../command.ts'
 import { flag, text } from '../options.ts'
 import { withProgress } from '../progress/progress.ts'
@@ -21,7 +21,7 @@ export const command: Command = defineCommand({
     const engine = await invocation.engine()
     // On stderr, so that stdout has the names of the images and nothing else.
     const images = await withProgress(stderr, quiet, onProgress =>
-      engine.load(input ?? arrivingLent(stdin), {
+      engine.load(input ?? lent(arriving(stdin)), {
         signal: invocation.interruption(),
         onProgress,
         ...(platform === undefined ? {} : { platform }),

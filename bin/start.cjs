@@ -52,7 +52,7 @@ function isOlder(directory, time) {
  */
 function runBuilt() {
   const verb =
-    process.argv.find(word => /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|import|push|save|commit)$/.test(word)) ??
+    process.argv.find(word => /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|import|push|save|copy|commit|ls|cat)$/.test(word)) ??
     'others'
   // What arrives from a network or a disk is young garbage to V8: without more and more room for it a pull takes 60 MB less, in the same time.
   if (/^(pull|load|import|push|save)$/.test(verb)) require('node:v8').setFlagsFromString('--semi-space-growth-factor=1')

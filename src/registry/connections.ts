@@ -2,6 +2,7 @@ import http, { type Agent } from 'node:http'
 import type { AgentOptions } from 'node:https'
 import { StrataError } from '../base/index.ts'
 import { proxyFor } from './proxy.ts'
+import { withReadBuffers } from './readBuffers.ts'
 import { isUnknownAuthority, PUBLIC_TRUST, readTrust, type Trust } from './trust.ts'
 
 export interface ConnectionOptions {
@@ -85,14 +86,14 @@ export class Connections {
       ...(await secureContext(isOwn ? trust : { ...trust, clients: [] }, authorities)),
       rejectUnauthorized: !(isOwn && trust.skipVerify),
     }
-    if (proxy === undefined) return new (await import('node:https')).Agent(options)
+    if (proxy === undefined) return withReadBuffers(new (await import('node:https')).Agent(options))
     const { TunnelAgent } = await import('./tunnel.ts')
     return new TunnelAgent(proxy, this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, options)
   }
 }
 
 async function plainAgent(proxy: URL | undefined): Promise<Agent> {
-  return new http.Agent({ keepAlive: true, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy.href } }) })
+  return withReadBuffers(new http.Agent({ keepAlive: true, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy.href } }) }))
 }
 
 interface SecureAgentOptions {

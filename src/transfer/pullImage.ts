@@ -4,8 +4,8 @@ import {
   fileStream,
   GrowingFile,
   isStrataError,
+  lent,
   readAtMost,
-  release,
   StrataError,
   streamOf,
 } from '../base/index.ts'
@@ -285,13 +285,5 @@ class LayerPull {
       yield chunk
     }
     report(position, 'Download complete')
-  }
-}
-
-/** For who has written a chunk, or copied it, when the next one is asked for. */
-async function* lent(bytes: ByteStream): AsyncGenerator<Uint8Array> {
-  for await (const chunk of bytes) {
-    yield chunk
-    release(chunk)
   }
 }

@@ -86,13 +86,14 @@ const WAITING_BYTES = 4 * CHUNK_BYTES
 
 /**
  * The chunks of a Readable as they come: its own iterator joins those that wait, which copies them. Stopping early
- * destroys it. Throws what `explain` makes of its error.
+ * destroys it. Throws what `explain` makes of its error, also when it has broken before it is read.
  */
 export async function* arriving(
   readable: Readable,
   explain: (error: unknown) => unknown = error => error,
 ): AsyncGenerator<Uint8Array, void> {
-  if (readable.destroyed || readable.readableEnded) return
+  if (readable.readableEnded) return
+  if (readable.destroyed) throw explain(readable.errored ?? new Error('aborted'))
   const queue = new ChunkQueue()
   readable
     .on('data', (chunk: Uint8Array) => {

@@ -123,8 +123,15 @@ export async function recover(installation: Installation): Promise<number> {
  */
 export async function removeAbandoned(installation: Installation): Promise<number> {
   let removed = 0
-  for (const record of installation.records.list())
-    if (installation.hasLayerOf(record) && isAbandoned(record)) removed += Number(await removeUnfinished(installation, record))
+  for (const record of installation.records.list()) {
+    if (!installation.hasLayerOf(record) || !isAbandoned(record)) continue
+    try {
+      removed += Number(await removeUnfinished(installation, record))
+    } catch (error) {
+      // It is dead now, and listed: whoever came here wants something else.
+      installation.logger.warn('a container that was not finished could not be removed', { id: record.id, error })
+    }
+  }
   return removed
 }
 

@@ -183,43 +183,44 @@ test('hostile #37: a hard link to what is nowhere, or is a directory below, is a
   }
 })
 
-const DISPLACING: Record<string, readonly Member[]> = {
-  'a link on the directory of its own target': [hardlink('b', 'way/c')],
-  'a link, and another on the directory of its target': [hardlink('x', 'way/c'), hardlink('b', 'e')],
-  'two links to one file, and another on its directory': [hardlink('x', 'way/c'), hardlink('y', 'way/c'), hardlink('b', 'e')],
-  'a link on a directory, and another to what was in it': [hardlink('b', 'e'), hardlink('x', 'way/c')],
-  'a link, and another in the place of its target': [hardlink('x', 'way/c'), hardlink('b/c', 'e')],
-  'two links to one file that goes': [hardlink('x', 'e'), hardlink('y', 'e'), whiteout('e')],
-}
-
-for (const [what, upper] of Object.entries(DISPLACING)) {
-  test(`hostile #37: overlayfs shows what applying on top gives, also when it is done twice: ${what}`, { skip }, async t => {
-    const scratch = await scratchDirectory(t)
+test(
+  'hostile #37: hard links to what another one of the layer displaces are refused, in the order of the tar or another',
+  { skip },
+  async t => {
     // Only through a link below can a layer miss that its own names are in the way.
     const base = [dir('b'), file('b/c', 'x'), file('e', 'y'), symlink('way', '/b')]
-    const shown = (again: boolean): Promise<Picture | string> =>
-      outcome(async () => {
-        const lower = await makeDirectory(scratch, `lower${again}`)
-        const directory = await makeDirectory(scratch, `upper${again}`)
-        await applyHere(tarOf(...base), lower)
-        await applyHere(tarOf(...upper), directory)
-        const pending = await readFile(`${directory}.pending`)
-        await completeLayer(directory, [lower])
-        if (again) {
-          await writeFile(`${directory}.pending`, pending)
-          await completeLayer(directory, [lower])
-        }
-        const picture = await pictureOfDirectory(directory)
-        // A whiteout has the time at which it was made.
-        return Object.fromEntries(Object.entries(picture).filter(([, shown]) => !shown.startsWith('character 0')))
-      })
-    const once = await shown(false)
-    assert.deepEqual(await shown(true), once)
-    const removed = await outcome(() => throughRemoval(scratch, [base, upper]))
-    assert.deepEqual(await outcome(async () => (await throughOverlay(scratch, [base, upper])).picture), removed)
-    if (typeof once !== 'string' && upper.length === 3) assert.match(once['x']!, /x=y/)
-  })
-}
+    for (const upper of [
+      [hardlink('b', 'way/c')],
+      [hardlink('x', 'way/c'), hardlink('b', 'e')],
+      [hardlink('b', 'e'), hardlink('x', 'way/c')],
+      [hardlink('x', 'way/c'), hardlink('b/c', 'e')],
+    ]) {
+      const scratch = await scratchDirectory(t)
+      const what = JSON.stringify(upper)
+      assert.equal(await outcome(() => throughRemoval(scratch, [base, upper])), 'STRATA_HARD_LINK_TARGET', what)
+      assert.equal(await outcome(async () => (await throughOverlay(scratch, [base, upper])).picture), 'STRATA_HARD_LINK_TARGET', what)
+    }
+  },
+)
+
+test(
+  'hard links to one file below whose own name goes are one file, also when completing was cut off and is done again',
+  { skip },
+  async t => {
+    const scratch = await scratchDirectory(t)
+    const [lower, directory] = [await makeDirectory(scratch, 'lower'), await makeDirectory(scratch, 'upper')]
+    await applyHere(tarOf(file('e', 'y')), lower)
+    await applyHere(tarOf(hardlink('x', 'e'), hardlink('y', 'e'), whiteout('e')), directory)
+    const pending = await readFile(`${directory}.pending`)
+    for (let i = 0; i < 2; i += 1) {
+      await writeFile(`${directory}.pending`, pending)
+      await completeLayer(directory, [lower])
+      const { x, y } = await pictureOfDirectory(directory)
+      assert.match(x!, / x=y$/)
+      assert.match(y!, / x=y$/)
+    }
+  },
+)
 
 test('completeLayer() gives implied directories the attributes of those below, and may be called again', { skip }, async t => {
   const scratch = await scratchDirectory(t)

@@ -24,7 +24,7 @@ import {
 import { removeOtherXattrs, setAttributesAt } from './attributes.ts'
 import type { Attributes } from './entry.ts'
 import { LayerDirectory, type LayerModel, subtree } from './layerModel.ts'
-import { missingLinkTarget } from './layerTreeWriter.ts'
+import { isDisplaced, missingLinkTarget } from './linkTargets.ts'
 import { type Found, inDirectory, isOpaque, LowerStack, readlinkOf, splitLast } from './lowerStack.ts'
 import { directoriesAbove } from './pathOrder.ts'
 import { isOverlayXattr, isWhiteoutDevice, OPAQUE_VALUE, OPAQUE_XATTR, WHITEOUT_DEVICE } from './whiteout.ts'
@@ -69,7 +69,8 @@ function pendingPath(directory: string): string {
  * attributes of those below, hard links to files below get these copied up, whiteouts that hide nothing
  * go (overlayfs would list them), and an opaque root, which overlayfs does not know, becomes whiteouts.
  *
- * May be called again, also after a crash in the middle, and for directories that no layer was applied to.
+ * May be called again, also when it has failed, and for directories that no layer was applied to. What a process that is killed
+ * leaves is not to be gone on with: a file may have come up in part.
  *
  * @param directory what `applyLayer` wrote in the dialect `overlay`
  * @param lowerDirectories the layers below in the same form, completed, top first
@@ -91,8 +92,8 @@ export async function completeLayer(directory: string, lowerDirectories: readonl
 class Completion implements Disposable {
   readonly #root: number
   readonly #below: LowerStack
-  /** Names that links are still to be made at; what stands there below goes with all that is in it. */
-  readonly #linksToCome = new Set<string>()
+  /** The names of hard links to files below. */
+  readonly #linkNames = new Set<string>()
   /** Where the copy of a file below is whose own name the layer hides. */
   readonly #hiddenCopies = new Map<string, string>()
 
@@ -109,11 +110,8 @@ class Completion implements Disposable {
   run({ implied, hiding, links, opaqueRoot }: Pending): void {
     for (const directory of hiding) this.#dropIdleWhiteouts(directory)
     if (opaqueRoot) this.#hideBelowRoot()
-    for (const [path] of links) this.#linksToCome.add(path)
-    for (const [path, target] of links) {
-      this.#link(path, target)
-      this.#linksToCome.delete(path)
-    }
+    for (const [path] of links) this.#linkNames.add(path)
+    for (const [path, target] of links) this.#link(path, target)
     for (const directory of implied) this.#inherit(directory)
   }
 
@@ -129,9 +127,9 @@ class Completion implements Disposable {
 
   #link(path: string, target: string): void {
     const resolved = this.#below.resolve(target, at => this.#own(at)?.type === 'directory')
-    if (resolved === undefined || [...directoriesAbove(resolved)].some(at => at === path || this.#isReplaced(at)))
+    if (resolved === undefined || isDisplaced(this.#linkNames, resolved) || directoriesAbove(resolved).some(at => this.#isReplaced(at)))
       throw missingLinkTarget(path, target, undefined)
-    const own = this.#settled(resolved)
+    const own = this.#own(resolved)
     if (own !== undefined && !isWhiteoutDevice({ type: own.type, device: own.rdev })) {
       if (own.type === 'directory') throw missingLinkTarget(path, target, undefined)
       this.#linkOwn(resolved, path)
@@ -155,7 +153,7 @@ class Completion implements Disposable {
 
   /** Tells whether the layer has something else than a directory at a path; whiteouts only hide. */
   #isReplaced(path: string): boolean {
-    const own = this.#settled(path)
+    const own = this.#own(path)
     return own !== undefined && own.type !== 'directory' && !isWhiteoutDevice({ type: own.type, device: own.rdev })
   }
 
@@ -173,7 +171,6 @@ class Completion implements Disposable {
     const { directory, name } = splitLast(path)
     if (path !== '' && !this.#makeParents(directory)) return false
     const own = this.#own(path)
-    if (this.#linksToCome.has(path)) return false
     if (own !== undefined) return own.type === 'directory' && (path === '' || !inDirectory(this.#root, directory, fd => isOpaque(fd, name)))
     this.#changing(directory, fd => makeDirectoryAt(fd, name, 0o700))
     this.#inherit(path)
@@ -211,11 +208,6 @@ class Completion implements Disposable {
     inDirectory(this.#root, directory, fd => {
       setAttributesAt(fd, path === '' ? '.' : name, { type: 'directory', ...attributesOf(found) })
     })
-  }
-
-  /** As `#own`, but for what an earlier run, which was cut off, has linked already. */
-  #settled(path: string): Stat | undefined {
-    return this.#linksToCome.has(path) ? undefined : this.#own(path)
   }
 
   #own(path: string): Stat | undefined {

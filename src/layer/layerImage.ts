@@ -2,7 +2,7 @@ import { type ErofsDirectory, type ErofsExtent, type ErofsNode } from '../erofs/
 import type { LayerIndex, LayerNode } from './entry.ts'
 import { findNode, ImageDirectory, type ImageModel, nodeOf, parentDirectory, readImageModel, WHITEOUT } from './imageModel.ts'
 import { splitLinkTarget } from './layerPath.ts'
-import { missingLinkTarget } from './layerTreeWriter.ts'
+import { isDisplaced, missingLinkTarget } from './linkTargets.ts'
 import { splitLast } from './lowerStack.ts'
 import { directoriesAbove } from './pathOrder.ts'
 import type { ReadableTree, TreeNode } from './tree.ts'
@@ -42,6 +42,8 @@ class ImageCompletion {
   readonly #model: ImageModel
   readonly #root: ImageDirectory
   readonly #below: LayersBelow | undefined
+  /** Copies of files below whose own names the layer hides. */
+  readonly #hiddenCopies = new Map<string, ErofsNode>()
 
   constructor(model: ImageModel, below: LayersBelow | undefined) {
     this.#model = model
@@ -53,7 +55,8 @@ class ImageCompletion {
     const { hiding, opaqueRoot, links, implied } = this.#model
     for (const directory of hiding) if ((await this.#lower(directory))?.type !== 'directory') this.#dropWhiteouts(directory)
     if (opaqueRoot) await this.#hideBelowRoot()
-    for (const [path, target] of links) await this.#link(path, target)
+    const names = new Set(links.map(([path]) => path))
+    for (const [path, target] of links) await this.#link({ path, target }, names)
     for (const directory of implied) await this.#inherit(directory)
   }
 
@@ -76,9 +79,9 @@ class ImageCompletion {
     }
   }
 
-  async #link(path: string, target: string): Promise<void> {
+  async #link({ path, target }: { readonly path: string; readonly target: string }, names: ReadonlySet<string>): Promise<void> {
     const resolved = await this.#resolve(target)
-    if (resolved === undefined || [...directoriesAbove(resolved)].some(at => this.#isReplaced(at)))
+    if (resolved === undefined || isDisplaced(names, resolved) || directoriesAbove(resolved).some(at => this.#isReplaced(at)))
       throw missingLinkTarget(path, target, undefined)
     const own = findNode(this.#root, resolved)
     if (own !== undefined && own !== WHITEOUT) {
@@ -86,12 +89,18 @@ class ImageCompletion {
       this.#put(path, own)
       return
     }
-    const found = await this.#lower(resolved)
-    if (found === undefined || found.type === 'directory') throw missingLinkTarget(path, target, undefined)
-    const copy = nodeOf(found, found.type === 'file' && found.size > 0 ? await this.#below!.locate(resolved, found) : [])
-    // Where the layer hides the target, only the new name shows what it had.
+    const copy = this.#hiddenCopies.get(resolved) ?? (await this.#copyOf(resolved))
+    if (copy === undefined) throw missingLinkTarget(path, target, undefined)
+    // Where the layer hides the target, only the new names show what it had.
     if (own === undefined && (await this.#makeParents(splitLast(resolved).directory))) this.#put(resolved, copy)
+    else this.#hiddenCopies.set(resolved, copy)
     this.#put(path, copy)
+  }
+
+  async #copyOf(path: string): Promise<ErofsNode | undefined> {
+    const found = await this.#lower(path)
+    if (found === undefined || found.type === 'directory') return undefined
+    return nodeOf(found, found.type === 'file' && found.size > 0 ? await this.#below!.locate(path, found) : [])
   }
 
   /** Tells whether the layer has something else than a directory at a path; whiteouts only hide. */

@@ -24,6 +24,7 @@ import {
 import { type MadeWith, removeOtherXattrs, setAttributesAt, setAttributesFd } from './attributes.ts'
 import { LayerDirectories } from './layerDirectories.ts'
 import { type Inode, LayerDirectory, type LayerModel, type LayerName, subtree } from './layerModel.ts'
+import { isDisplaced, missingLinkTarget } from './linkTargets.ts'
 import { quotePath } from './layerPath.ts'
 import { separateInode } from './separateInode.ts'
 import { OPAQUE_VALUE, OPAQUE_XATTR, WHITEOUT_DEVICE } from './whiteout.ts'
@@ -177,17 +178,21 @@ export class LayerTreeWriter {
   /** Before the deletions: what a layer hides from others it may still link to, unless a directory of the layer is in the way. */
   #linkAllLower(): void {
     for (const directory of deepestFirst(this.#model.root)) this.#directories.fdOf(directory)
-    for (const node of this.#model.lowerLinks) this.#linkLower(node)
+    const names = new Set(this.#model.lowerLinks.map(({ path }) => path))
+    for (const node of this.#model.lowerLinks) this.#linkLower(node, names)
   }
 
-  #linkLower(node: LayerName): void {
+  /** @param linkNames those of all such links */
+  #linkLower(node: LayerName, linkNames: ReadonlySet<string>): void {
     const target = node.inode.lower!
     using root = new ConfinedRoot(this.#path)
     try {
       root.at(target, (from, name) => {
+        const resolved = this.#pathAt(from, name)
+        if (isDisplaced(linkNames, resolved)) throw missingLinkTarget(node.path, target, undefined)
         const stat = statAt(from, name)
         // The other names below do not become names of what the layer has, as they do not in overlayfs.
-        if (stat.type !== 'directory' && stat.links > 1 && !this.#linkedBelow.has(stat.inode) && !this.#hasNode(from, name))
+        if (stat.type !== 'directory' && stat.links > 1 && !this.#linkedBelow.has(stat.inode) && !this.#hasNode(resolved))
           separateInode(from, name, stat)
         this.#linkedBelow.add(statAt(from, name).inode)
         const to = this.#directories.fdOf(node.parent!)
@@ -201,18 +206,17 @@ export class LayerTreeWriter {
     }
   }
 
-  /** Tells whether a name on disk is one of the layer: the target of a link may lead back into it through a symlink below. */
-  #hasNode(directory: number, name: string): boolean {
+  /** Where a name in an open directory of the tree is. */
+  #pathAt(directory: number, name: string): string {
     const pathOf = (fd: number): string => readlinkAt(CURRENT_DIRECTORY, `/proc/self/fd/${fd}`)
+    const inTree = pathOf(directory).slice(pathOf(this.#directories.fdOf(this.#model.root)).length)
+    return `${inTree}/${name}`.slice(1)
+  }
+
+  /** Tells whether a path is one of the layer's names: the target of a link may lead back into it through a symlink below. */
+  #hasNode(path: string): boolean {
     let at: LayerName | undefined = this.#model.root
-    for (const part of [
-      ...pathOf(directory)
-        .slice(pathOf(this.#directories.fdOf(this.#model.root)).length)
-        .split('/'),
-      name,
-    ]) {
-      if (part !== '') at = at instanceof LayerDirectory ? at.children.get(part) : undefined
-    }
+    for (const name of path.split('/')) at = at instanceof LayerDirectory ? at.children.get(name) : undefined
     return at !== undefined
   }
 
@@ -282,16 +286,6 @@ function* deepestFirst(root: LayerDirectory): Generator<LayerDirectory> {
 function hidesLower(directory: LayerDirectory): boolean {
   for (let at: LayerDirectory | undefined = directory; at !== undefined; at = at.parent) if (at.opaque) return true
   return false
-}
-
-/** A hard link to something that is neither in its layer nor below. */
-export function missingLinkTarget(path: string, target: string, cause: unknown): StrataError {
-  return new StrataError(
-    'invalidArgument',
-    'STRATA_HARD_LINK_TARGET',
-    `Cannot apply layer entry ${quotePath(path)}: it is a hard link to ${quotePath(target)}, which is no file in this layer or below`,
-    { cause },
-  )
 }
 
 /**

@@ -292,10 +292,17 @@ export class Repository implements BlobSource, AsyncDisposable {
       await this.putManifest(target.digest, { descriptor: target, bytes }, options)
       return
     }
+    // Only once: the registry may have forgotten it, and all others that were begun with it.
+    let begun = this.#begunUploads.pop()
+    const begin = async (call: CallOptions): Promise<URL | undefined> => {
+      const location = begun ?? (await this.#beginUpload('', call))
+      begun = undefined
+      return location
+    }
     const host: UploadHost = {
       name: this.name,
       send: this.#send,
-      begin: async call => this.#begunUploads.pop() ?? this.#beginUpload('', call),
+      begin,
       has: (blob, call) => this.has(blob, call),
     }
     await uploadBlob(host, target, source, options)

@@ -94,7 +94,7 @@ async function answerTo({ method, url, headers, body, signal }: HttpRequest, con
     ...(signal === undefined ? {} : { signal }),
   })
   limitWaiting(sent, connection)
-  const answered = answerOf(sent)
+  const answered = answerOf(sent, signal)
   void sendBody(sent, body)
   try {
     return await answered
@@ -105,9 +105,13 @@ async function answerTo({ method, url, headers, body, signal }: HttpRequest, con
 }
 
 /** Settles however the exchange ends: what waits for ever ends the process as if all had been done. */
-function answerOf(request: ClientRequest): Promise<IncomingMessage> {
+function answerOf(request: ClientRequest, signal: AbortSignal | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     let interim = 0
+    // A request that waits for its connection, which a proxy may not give, ends only when that comes or not.
+    const onAbort = (): void => reject(signal!.reason as Error)
+    signal?.addEventListener('abort', onAbort)
+    request.once('close', () => signal?.removeEventListener('abort', onAbort))
     request.once('response', resolve)
     // What goes wrong after the answer is told by the answer's body.
     request.on('error', reject)

@@ -17,11 +17,12 @@ const MAX_SIGNATURES = 500
  * one that cannot be read is told as such, so that others count.
  *
  * @param source has the payloads
+ * @param manifests undefined for one that is listed and not there: it counts as one that was looked at
  * Rejects as `source` and `manifests` do when they fail, and with `resourceExhausted` (STRATA_TOO_MANY_SIGNATURES) past 500.
  */
 export async function* readSignatures(
   source: BlobSource,
-  manifests: AsyncIterable<SignatureManifest>,
+  manifests: AsyncIterable<SignatureManifest | undefined>,
   options: CallOptions,
 ): AsyncGenerator<Signature> {
   // Who signs one image again and again signs the same words.
@@ -36,8 +37,10 @@ export async function* readSignatures(
       `Cannot check the signatures of an image: none of the first ${MAX_SIGNATURES} counts, and there are more`,
     )
   }
-  for await (const { descriptor, bytes } of manifests) {
+  for await (const found of manifests) {
     count()
+    if (found === undefined) continue
+    const { descriptor, bytes } = found
     const manifest = descriptor.digest
     const layers = layersOf(descriptor, bytes)
     if (typeof layers === 'string') {

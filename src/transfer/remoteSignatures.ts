@@ -68,13 +68,11 @@ export class RemoteSignatures implements AsyncIterable<Signature> {
     return { descriptor: described, ...(tag === undefined ? {} : { tag }) }
   }
 
-  async *#manifests(): AsyncGenerator<RemoteManifest> {
+  async *#manifests(): AsyncGenerator<RemoteManifest | undefined> {
     for (const digest of this.#digests) {
       yield* this.#tagged(digest)
-      for (const referrer of await this.#repository.referrers(digest, this.#options)) {
-        const manifest = isManifest(referrer.mediaType) && maySign(referrer) ? await this.#find(referrer.digest) : undefined
-        if (manifest !== undefined) yield manifest
-      }
+      for (const referrer of await this.#repository.referrers(digest, this.#options))
+        if (isManifest(referrer.mediaType) && maySign(referrer)) yield await this.#find(referrer.digest)
     }
   }
 

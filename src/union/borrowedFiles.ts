@@ -1,5 +1,5 @@
 import { StrataError } from '../base/index.ts'
-import type { LayerEntry, LayerIndex, LayerNode, ReadableTree, TreeNode } from '../layer/index.ts'
+import { isDisplaced, type LayerEntry, type LayerIndex, type LayerNode, type ReadableTree, type TreeNode } from '../layer/index.ts'
 import type { BranchNode } from './branch.ts'
 import { layerNode } from './layerNode.ts'
 import { lastName, parentPath } from './path.ts'
@@ -34,10 +34,12 @@ export async function borrowFiles(
   below: Pick<ReadableTree, 'lstat'>,
 ): Promise<BorrowedFiles> {
   const inodes = new Map<string, Inode>()
+  const linkNames = new Set(links.map(({ path }) => path))
   for (const { path, linkOf = '' } of links) {
     const target = await resolve(linkOf, index, below)
     const own = target === undefined ? undefined : index.get(target)
-    if (target === undefined || own?.type === 'directory' || isReplaced(index, parentPath(target))) throw missing(path, linkOf)
+    if (target === undefined || isDisplaced(linkNames, target) || own?.type === 'directory' || isReplaced(index, parentPath(target)))
+      throw missing(path, linkOf)
     const known = inodes.get(target) ?? inodes.values().find(inode => inode.paths.has(target))
     if (known !== undefined) {
       known.paths.add(path)
@@ -49,7 +51,7 @@ export async function borrowFiles(
       if (node === undefined || node.type === 'directory') throw missing(path, linkOf)
       const shows = !isHidden(index, target)
       const place = { below: target }
-      inodes.set(shows ? target : path, {
+      inodes.set(target, {
         node: renamed(index, node, shows ? target : path),
         place,
         paths: new Set(shows ? [target, path] : [path]),

@@ -145,8 +145,22 @@ test('hostile #37: a hard link to what is nowhere is an error, not a file', asyn
     const tree = await unionOf([dir('d'), file('f'), symlink('loop', 'loop')], [hardlink('l', target)])
     await assert.rejects(tree.lstat('l'), { kind: 'invalidArgument', code: 'STRATA_HARD_LINK_TARGET' }, target)
   }
-  const replaced = await unionOf([file('d/f'), symlink('way', 'd')], [hardlink('l', 'way/f'), file('d')])
-  await assert.rejects(replaced.lstat('l'), { code: 'STRATA_HARD_LINK_TARGET' })
+  for (const upper of [
+    [hardlink('l', 'way/f'), file('d')],
+    [hardlink('d', 'way/f')],
+    [hardlink('l', 'way/f'), hardlink('d', 'e')],
+    [hardlink('l', 'way/f'), hardlink('d/f', 'e')],
+  ]) {
+    const tree = await unionOf([file('d/f'), file('e'), symlink('way', 'd')], upper)
+    await assert.rejects(tree.lstat(upper[0]!.path), { code: 'STRATA_HARD_LINK_TARGET' }, JSON.stringify(upper))
+  }
+})
+
+test('hard links to one file below whose own name the layer hides are one file', async () => {
+  const tree = await unionOf([file('f', 'x')], [hardlink('a', 'f'), hardlink('b', 'f'), whiteout('f')])
+  const [a, b] = await Promise.all(['a', 'b'].map(path => tree.lstat(path)))
+  assert.equal(a!.inode, b!.inode)
+  assert.equal(a!.links, 2)
 })
 
 test('hostile #39: layerUnion() looks through 500 layers', async () => {

@@ -338,6 +338,13 @@ test('hostile #59: a host that lets nobody in, or says nothing, is given up', as
     const proxied = httpSender({ ...patience, variables: { HTTPS_PROXY: `http://127.0.0.1:${port}` } })
     await assert.rejects(proxied.send(request('https://registry.test/')), { code: 'STRATA_REGISTRY_UNREACHABLE' })
     proxied.close()
+    // Nobody waits any longer who does not want to.
+    const stopped = httpSender({ variables: { HTTPS_PROXY: `http://127.0.0.1:${port}` } })
+    const signal = AbortSignal.timeout(50)
+    const asked = performance.now()
+    await assert.rejects(stopped.send({ ...request('https://registry.test/'), signal }), { kind: 'cancelled' })
+    assert.ok(performance.now() - asked < 5_000, 'it is stopped before the patience with a proxy ends')
+    stopped.close()
     // The proxy leads to one that does not shake hands.
     await using proxy = await proxyServer(`127.0.0.1:${port}`)
     const beyond = httpSender({ ...patience, variables: { HTTPS_PROXY: `http://${proxy.address}` } })

@@ -120,6 +120,22 @@ test('hostile #55: more signatures than 500 are no reason to go on', async () =>
   })
 })
 
+test('hostile #55: nor are more that are listed and not there', async () => {
+  const entry = (n: number): Descriptor => ({
+    mediaType: MEDIA_TYPES.manifest,
+    digest: digestOf(Buffer.from(`signature ${n}`)),
+    size: 10,
+    artifactType: 'application/vnd.dev.cosign.artifact.sig.v1+json',
+  })
+  const manifests = Array.from({ length: 501 }, (_, n) => entry(n))
+  const listed = { [`referrers/${SUBJECT}`]: { type: MEDIA_TYPES.index, body: JSON.stringify({ schemaVersion: 2, manifests }) } }
+  await assert.rejects(found(listed), { code: 'STRATA_TOO_MANY_SIGNATURES' })
+  const few = await found({
+    [`referrers/${SUBJECT}`]: { type: MEDIA_TYPES.index, body: JSON.stringify({ schemaVersion: 2, manifests: manifests.slice(0, 3) }) },
+  })
+  assert.deepEqual(few.signatures, [])
+})
+
 test('RemoteSignatures says of a sigstore bundle that it cannot count', async () => {
   const { signatures } = await found({ [TAG]: manifestOf([describeBytes(BUNDLE_TYPE, PAYLOAD)], { artifactType: BUNDLE_TYPE }) })
   assert.match(faultsOf(signatures)[0]!, /^is a sigstore bundle, which names no image/)

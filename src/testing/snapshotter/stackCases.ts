@@ -120,6 +120,10 @@ const LAYER_SCENARIOS: Readonly<Record<string, LayerScenario>> = {
       'd/c2': 'file c = d/c = d/c2',
     },
   },
+  'hard links of one file below, whose own name goes, are one file': {
+    layers: [[file('a', 'a')], [hardlink('x', 'a'), hardlink('y', 'a'), whiteout('a')]],
+    shape: { x: 'file a = x = y', y: 'file a = x = y' },
+  },
   'hard links inside a layer, of which the next one replaces a name': {
     layers: [[file('a', 'x'), hardlink('b', 'a'), hardlink('c', 'a')], [file('b', 'y')]],
     shape: { a: 'file x = a = c', b: 'file y', c: 'file x = a = c' },
@@ -152,8 +156,24 @@ async function runScenario(subject: Subject, { layers, shape, changes }: LayerSc
   assert.deepEqual(await changesOf(snapshots, 'active'), [])
 }
 
+/** Upper layers whose hard links lead, through `way`, to what one of them takes the place of. */
+const DISPLACING: readonly (readonly Member[])[] = [
+  [hardlink('d', 'way/f')],
+  [hardlink('x', 'way/f'), hardlink('d', 'e')],
+  [hardlink('d', 'e'), hardlink('x', 'way/f')],
+  [hardlink('x', 'way/f'), hardlink('d/f', 'e')],
+]
+
 /** Layers that are imported without a mount. */
 const OTHER_CASES: Cases = {
+  async 'hostile #37: a hard link is refused whose target another one of its layer takes the place of'(subject) {
+    const base = layerTar(directory('d'), file('d/f', 'x'), file('e', 'y'), symlink('way', '/d'))
+    for (const [at, members] of DISPLACING.entries()) {
+      const tars = [base, layerTar(...members)]
+      await assert.rejects(importLayers(subject, `layer ${at} `, tars), { code: 'STRATA_HARD_LINK_TARGET' }, JSON.stringify(members))
+    }
+  },
+
   async 'importStack() shows all layers at once, at commit(), whatever the order in which they were added'(subject) {
     const { snapshots, scratch } = subject
     const tars = Array.from({ length: 5 }, (_, n) => layerTar(file(`only-${n}`, String(n)), file('last', String(n))))

@@ -1,7 +1,6 @@
 /** Chunks between who brings them and who takes them, in order. */
 export class ChunkQueue {
-  #chunks: Uint8Array[] = []
-  #taken = 0
+  readonly #chunks: Uint8Array[] = []
   #bytes = 0
   #outcome: { readonly error?: unknown } | undefined
   #wake: (() => void) | undefined
@@ -25,7 +24,7 @@ export class ChunkQueue {
 
   /** The next chunk; undefined at the end. For one taker at a time. Rejects with the error that it ends with. */
   async next(): Promise<Uint8Array | undefined> {
-    while (this.#taken === this.#chunks.length) {
+    while (this.#chunks.length === 0) {
       if (this.#outcome !== undefined) {
         if ('error' in this.#outcome) throw this.#outcome.error
         return undefined
@@ -35,12 +34,7 @@ export class ChunkQueue {
       })
       this.#wake = undefined
     }
-    const chunk = this.#chunks[this.#taken]!
-    this.#taken += 1
-    if (this.#taken === this.#chunks.length) {
-      this.#chunks = []
-      this.#taken = 0
-    }
+    const chunk = this.#chunks.shift()!
     this.#bytes -= chunk.length
     return chunk
   }

@@ -95,9 +95,14 @@ async function answerTo({ method, url, headers, body, signal }: HttpRequest, con
   })
   limitWaiting(sent, connection)
   const answered = answerOf(sent, signal)
-  void sendBody(sent, body)
+  const sending = sendBody(sent, body)
+  // What ends the sending ends the request, and is told as that.
+  sending.catch(() => undefined)
   try {
-    return await answered
+    const response = await answered
+    // Who takes it all takes it to its end, whenever he says so; who refuses it may not want the rest.
+    if (response.statusCode! < 300) await sending
+    return response
   } catch (error) {
     if (sent.reusedSocket && errnoOf(error) === 'ECONNRESET') throw new StaleConnection('the connection was closed', { cause: error })
     throw error
@@ -122,11 +127,19 @@ function answerOf(request: ClientRequest, signal: AbortSignal | undefined): Prom
     })
     request.on('information', () => {
       interim += 1
-      if (interim > MOST_INTERIM) request.destroy(new Error('it answers again and again that the answer will come'))
+      if (interim > MOST_INTERIM) request.destroy(endlessPromises(request))
     })
     request.once('close', () => reject(new Error('the connection was closed')))
   })
 }
+
+/** Nothing would be better another time. */
+const endlessPromises = (request: ClientRequest): StrataError =>
+  new StrataError(
+    'unsupported',
+    'STRATA_REGISTRY_ANSWER',
+    `Cannot understand registry "${request.host}": it answers again and again that the answer will come`,
+  )
 
 /** Ends a request to a server that does not let us in, or does not go on. */
 function limitWaiting(request: ClientRequest, { connectTimeoutMs, stallTimeoutMs }: Connection): void {
@@ -155,7 +168,10 @@ function isConnecting(socket: Socket & { readonly secureConnecting?: boolean }):
   return socket.connecting || socket.secureConnecting === true
 }
 
-/** The next chunk is asked for when this one has left the process: its memory may be used again then. */
+/**
+ * The next chunk is asked for when this one has left the process: its memory may be used again then. Rejects when not all could
+ * be sent.
+ */
 async function sendBody(request: ClientRequest, body: HttpRequest['body']): Promise<void> {
   if (body === undefined || body instanceof Uint8Array) {
     request.end(body)
@@ -166,7 +182,7 @@ async function sendBody(request: ClientRequest, body: HttpRequest['body']): Prom
   request.once('close', () => goOn())
   try {
     for await (const chunk of body) {
-      if (request.destroyed) return
+      if (request.destroyed) throw new Error('the connection was closed')
       await new Promise<void>(resolve => {
         goOn = resolve
         request.write(chunk, () => resolve())
@@ -175,6 +191,7 @@ async function sendBody(request: ClientRequest, body: HttpRequest['body']): Prom
     request.end()
   } catch (error) {
     request.destroy(error as Error)
+    throw error
   }
 }
 
@@ -191,7 +208,8 @@ function connectionError({ url, signal }: HttpRequest, { proxy }: Connection, ca
     if (isStrataError(signal.reason)) return signal.reason
     return new StrataError('cancelled', 'STRATA_CANCELLED', `Cannot finish the request to "${url.host}": it was cancelled`, { cause })
   }
-  const untrusted = trustError(url, cause)
+  // Where the registry speaks no TLS, only a proxy can have a wrong certificate.
+  const untrusted = url.protocol === 'https:' ? trustError(url, cause) : undefined
   if (untrusted !== undefined) return untrusted
   // Without the password that may be in its address.
   const action = `reach registry "${url.host}"${proxy === undefined ? '' : ` through the proxy "${proxy.host}"`}`

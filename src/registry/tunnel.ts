@@ -1,7 +1,8 @@
 import http, { type IncomingMessage } from 'node:http'
 import https, { type AgentOptions } from 'node:https'
+import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { connect, type ConnectionOptions } from 'node:tls'
+import { connect, type ConnectionOptions, getCACertificates } from 'node:tls'
 import { ProxyRefusal } from './proxyRefusal.ts'
 
 type Connected = (error: Error | null, stream: Duplex) => void
@@ -25,13 +26,16 @@ export class TunnelAgent extends https.Agent {
 
   override createConnection(options: ConnectionOptions, callback?: Connected): undefined {
     const { hostname, protocol, port, username, password } = this.#proxy
-    const [host = '', targetPort] = [options.host, options.port]
-    const target = `${host.includes(':') ? `[${host}]` : host}:${targetPort}`
+    const [name = '', targetPort] = [options.host, options.port]
+    const target = `${name.includes(':') ? `[${name}]` : name}:${targetPort}`
     const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-    const asked = (protocol === 'https:' ? https : http).request({
+    const isSecure = protocol === 'https:'
+    const asked = (isSecure ? https : http).request({
       agent: false,
+      // The proxy shows a certificate of its own; by itself Node expects one for the Host of the request.
+      ...(isSecure ? { servername: isIP(withoutBrackets(hostname)) === 0 ? hostname : '', ca: everyAuthority() } : {}),
       method: 'CONNECT',
-      hostname: hostname.replace(/^\[|\]$/g, ''),
+      hostname: withoutBrackets(hostname),
       port,
       path: target,
       headers: {
@@ -41,7 +45,7 @@ export class TunnelAgent extends https.Agent {
     })
     const fail = (error: Error): void => callback?.(error, undefined as unknown as Duplex)
     const timer = setTimeout(() => asked.destroy(new Error(`it does not answer within ${this.#timeoutMs / 1000} s`)), this.#timeoutMs)
-    asked.on('error', fail)
+    asked.on('error', cause => fail(isSecure ? new Error('the connection to it failed', { cause }) : cause))
     // However it ends, somebody waits for the connection. The agent hears the first that it is told.
     asked.once('close', () => {
       clearTimeout(timer)
@@ -64,5 +68,10 @@ export class TunnelAgent extends https.Agent {
     return undefined
   }
 }
+
+const withoutBrackets = (hostname: string): string => hostname.replace(/^\[|\]$/g, '')
+
+/** Those that Node brings, those of the environment and those of the system. */
+const everyAuthority = (): string[] => [...getCACertificates('default'), ...getCACertificates('system')]
 
 const refusal = ({ statusCode = 0 }: IncomingMessage): Error => new ProxyRefusal(statusCode)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -243,8 +244,6 @@ test('hostile #59: what a registry does to a range, an encoding and a length is 
 const SILENCES: Readonly<Record<string, (request: IncomingMessage) => void>> = {
   'it answers 101': ({ socket }) => void socket.write(SWITCHING),
   'socket hang up': ({ socket }) => void socket.end(),
-  'it answers again and again that the answer will come': ({ socket }) =>
-    void socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1000)),
 }
 const SWITCHING = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'
 
@@ -267,6 +266,47 @@ for (const [said, act] of Object.entries(SILENCES)) {
     assert.ok(sockets.size > 0)
     for (const socket of sockets) if (!socket.closed) await once(socket.resume(), 'close')
   })
+}
+
+test('hostile #59: a registry that says again and again that its answer will come is not asked again', async () => {
+  let asked = 0
+  await using server = await lyingServer(({ socket }) => {
+    asked += 1
+    socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1000))
+  })
+  await using repository = await connectRepository(parseReference(`${server.address}/app:1`), { configDirectory: scratch, access: 'pull' })
+  await assert.rejects(repository.manifest('1'), { kind: 'unsupported', message: /it answers again and again/ })
+  assert.equal(asked, 1)
+})
+
+test('hostile #59: a registry that takes an upload before it has come is told its end when all is on its way', async () => {
+  const bytes = randomBytes(20_000_000)
+  const blob = describeBytes(MEDIA_TYPES.layer, bytes)
+  let arrived = 0
+  let arrivedAtEnd: number | undefined
+  await using server = await lyingServer((request, response) => {
+    if (request.method === 'HEAD') response.writeHead(404).end()
+    else if (request.method === 'POST') response.writeHead(202, { location: '/v2/app/blobs/uploads/1' }).end()
+    else if (request.method === 'PUT') {
+      arrivedAtEnd = arrived
+      response.writeHead(201).end()
+    } else {
+      response.writeHead(202, { location: '/v2/app/blobs/uploads/1', 'content-length': 0 }).end()
+      request.on('data', (chunk: Buffer) => {
+        arrived += chunk.length
+        request.pause()
+        setTimeout(() => request.resume(), 1)
+      })
+    }
+  })
+  await using repository = await connectRepository(parseReference(`${server.address}/app:1`), { configDirectory: scratch, access: 'push' })
+  await repository.put(blob, { open: async () => streamOf(...chunksOf(bytes)) })
+  // What is in the kernel's buffers of both sides has left us.
+  assert.ok(arrivedAtEnd! > bytes.length / 2, `${arrivedAtEnd} bytes had arrived`)
+})
+
+function* chunksOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536)
 }
 
 test('hostile #59: what nobody wants of an answer may break off', async () => {

@@ -111,17 +111,34 @@ describe('a registry with a private authority', () => {
     await assert.rejects(use(secure.address, files), { code: 'STRATA_REGISTRY_UNTRUSTED' })
   })
 
-  test('is known by the system’s store', async () => {
-    const files = await machineFiles(scratch)
+  /** Asks the secure registry for something in a process of its own. */
+  const askElsewhere = (domain: string, files: MachineFiles, env: Variables): ReturnType<typeof runProgram> => {
     const program = `import { connectRepository } from ${JSON.stringify(import.meta.resolve('../../src/registry/index.ts'))}
       import { parseReference } from ${JSON.stringify(import.meta.resolve('../../src/oci/index.ts'))}
-      await using repository = await connectRepository(parseReference('${secure.address}/app'), { ...${JSON.stringify(files)}, access: 'pull' })
+      await using repository = await connectRepository(parseReference('${domain}/app'), { ...${JSON.stringify(files)}, access: 'pull' })
       console.log(await repository.has(${JSON.stringify(index.descriptor)}))`
-    const run = (env: Variables): ReturnType<typeof runProgram> =>
-      runProgram(process.execPath, ['--input-type=module', '--eval', program], { env: { PATH: process.env['PATH'] ?? '', ...env } })
+    return runProgram(process.execPath, ['--input-type=module', '--eval', program], { env: { PATH: process.env['PATH'] ?? '', ...env } })
+  }
+
+  test('is known by the system’s store', async () => {
+    const files = await machineFiles(scratch)
     await use(secure.address, await machineFiles(scratch, { [`etc/containers/certs.d/${secure.address}/ca.crt`]: ca() }))
-    assert.equal((await run({ SSL_CERT_FILE: authority.certificate })).stdout, 'true\n')
-    assert.match((await run({})).stderr, /STRATA_REGISTRY_UNTRUSTED/)
+    assert.equal((await askElsewhere(secure.address, files, { SSL_CERT_FILE: authority.certificate })).stdout, 'true\n')
+    assert.match((await askElsewhere(secure.address, files, {})).stderr, /STRATA_REGISTRY_UNTRUSTED/)
+  })
+
+  test('is reached through a proxy that speaks TLS by a certificate of its own', async () => {
+    const files = await machineFiles(scratch, { 'etc/containers/certs.d/registry.test/ca.crt': ca() })
+    const { certificate, key } = await makeCertificate(scratch, 'proxy', { authority, names: ['DNS:localhost'] })
+    await using proxy = await proxyServer(secure.address, { tls: { cert: await readFile(certificate), key: await readFile(key) } })
+    const place = `localhost:${proxy.address.split(':')[1]}`
+    await use(secure.address, await machineFiles(scratch, { [`etc/containers/certs.d/${secure.address}/ca.crt`]: ca() }))
+    const variables = { HTTPS_PROXY: `https://${place}` }
+    assert.equal((await askElsewhere('registry.test', files, { ...variables, SSL_CERT_FILE: authority.certificate })).stdout, 'true\n')
+    assert.ok(proxy.asked.includes('CONNECT registry.test:443'))
+    // The registry is not to blame for a proxy that nobody knows.
+    const { stderr } = await askElsewhere('registry.test', files, variables)
+    assert.match(stderr, new RegExp(`Cannot reach registry "registry.test" through the proxy "${place}": .*certificate`))
   })
 
   test('wants nothing more where a configuration calls it insecure', async () => {

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
-import { createServer, request as send } from 'node:http'
+import { createServer, type IncomingMessage, request as send, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { connect } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 export interface ProxyServer extends AsyncDisposable {
   readonly address: string
@@ -8,24 +10,32 @@ export interface ProxyServer extends AsyncDisposable {
   readonly asked: readonly string[]
 }
 
-/** An HTTP proxy that leads every name to one address of this machine. @param status of all answers in place of what was asked for */
-export async function proxyServer(target: string, { status }: { readonly status?: number } = {}): Promise<ProxyServer> {
+export interface ProxyServerOptions {
+  /** Of all answers in place of what was asked for. */
+  readonly status?: number
+  /** What it shows to those who are to reach it by TLS. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
+}
+
+/** An HTTP proxy that leads every name to one address of this machine. */
+export async function proxyServer(target: string, { status, tls }: ProxyServerOptions = {}): Promise<ProxyServer> {
   const asked: string[] = []
   const [host, port] = target.split(':')
   const note = (method: string, url: string, authorization: string | undefined): void =>
     void asked.push([method, ...(authorization === undefined ? [] : [authorization]), url].join(' '))
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const { method = '', url = '', headers } = request
     note(method, url, headers['proxy-authorization'])
     const { pathname, search } = new URL(url)
-    const onward = send({ host, port, method, path: pathname + search, headers }, answer => {
-      response.writeHead(answer.statusCode!, answer.headers)
-      answer.pipe(response)
+    const onward = send({ host, port, method, path: pathname + search, headers }, answered => {
+      response.writeHead(answered.statusCode!, answered.headers)
+      answered.pipe(response)
     })
     onward.on('error', () => response.destroy())
     request.pipe(onward)
-  })
-  server.on('connect', (request, socket) => {
+  }
+  const server = tls === undefined ? createServer(answer) : createSecureServer(tls, answer)
+  server.on('connect', (request: IncomingMessage, socket: Duplex) => {
     note('CONNECT', request.url!, request.headers['proxy-authorization'])
     if (status !== undefined) {
       socket.end(`HTTP/1.1 ${status} Refused\r\n\r\n`)

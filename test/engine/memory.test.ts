@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { encodeTarHeader, TAR_END } from '../../src/tar/index.ts'
+import { makeAuthority, makeCertificate } from '../support/certificates.ts'
 import { startRegistry } from '../support/loopbackRegistry.ts'
 
 const START = fileURLToPath(new URL('../../src/cli/start.ts', import.meta.url))
@@ -33,10 +34,14 @@ function* rootfs(): Generator<Buffer> {
 }
 
 /** Runs the program; gives the most memory that it held, in MB. */
-async function peakOf(args: readonly string[], input?: Readable): Promise<number> {
+async function peakOf(
+  args: readonly string[],
+  { input, env = {} }: { readonly input?: Readable; readonly env?: Record<string, string> } = {},
+): Promise<number> {
   const report = "process.on('exit', () => console.error('peak', process.resourceUsage().maxRSS))"
   const program = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(report)}`, START, ...args], {
     stdio: ['pipe', 'ignore', 'pipe'],
+    env: { ...process.env, ...env },
   })
   const said = Array.fromAsync(program.stderr.setEncoding('utf8') as AsyncIterable<string>)
   if (input === undefined) program.stdin.end()
@@ -54,14 +59,20 @@ describe('memory does not grow with the image', { skip: isRoot ? false : 'overla
   })
   after(() => rm(scratch, { recursive: true, force: true }))
 
-  test(`import from stdin, push and pull of 200 MB each hold less than ${MOST_MB} MB`, async () => {
-    await using registry = await startRegistry()
+  test(`import from stdin, push, copy and pull of 200 MB by TLS each hold less than ${MOST_MB} MB`, async () => {
+    const authority = await makeAuthority(scratch, 'authority')
+    const tls = await makeCertificate(scratch, 'server', { authority, names: ['IP:127.0.0.1'] })
+    await using registry = await startRegistry({ tls })
+    await using other = await startRegistry({ tls })
+    const env = { SSL_CERT_FILE: authority.certificate }
     const reference = `${registry.address}/memory:latest`
     const [first, second] = [join(scratch, 'first'), join(scratch, 'second')]
     const peaks = {
-      import: await peakOf(['--root', first, 'import', '-', reference], Readable.from(rootfs())),
-      push: await peakOf(['--root', first, 'push', reference]),
-      pull: await peakOf(['--root', second, 'pull', reference]),
+      import: await peakOf(['--root', first, 'import', '-', reference], { input: Readable.from(rootfs()) }),
+      push: await peakOf(['--root', first, 'push', reference], { env }),
+      copy: await peakOf(['--root', second, 'copy', `docker://${reference}`, `docker://${other.address}/memory:latest`], { env }),
+      'copy to a layout': await peakOf(['--root', second, 'copy', `docker://${reference}`, `oci:${join(scratch, 'layout')}`], { env }),
+      pull: await peakOf(['--root', second, 'pull', reference], { env }),
     }
     for (const [verb, peak] of Object.entries(peaks))
       assert.ok(peak < MOST_MB, `${verb} holds ${peak.toFixed()} MB: ${JSON.stringify(peaks)}`)

@@ -52,8 +52,9 @@ function isOlder(directory, time) {
  */
 function runBuilt() {
   const verb =
-    process.argv.find(word => /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|import|push|save|copy|commit|ls|cat)$/.test(word)) ??
-    'others'
+    process.argv.find(word =>
+      /^(run|exec|start|create|images|ps|history|inspect|rmi|pull|load|import|push|save|copy|commit|ls|cat)$/.test(word),
+    ) ?? 'others'
   // What arrives from a network or a disk is young garbage to V8: without more and more room for it a pull takes 60 MB less, in the same time.
   if (/^(pull|load|import|push|save)$/.test(verb)) require('node:v8').setFlagsFromString('--semi-space-growth-factor=1')
   // V8 compares no more than the length of the source, and npm gives all files one time.

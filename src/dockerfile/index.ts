@@ -1,2 +1,13 @@
-export { type CommandLine, type ConfigInstruction, type HealthcheckOptions, parseConfigInstruction } from './configInstruction.ts'
-export type { Lookup } from './words.ts'
+export { parseConfigInstruction } from './configInstruction.ts'
+export { expandInstruction } from './expandInstruction.ts'
+export type {
+  AddInstruction,
+  CommandLine,
+  ConfigInstruction,
+  CopyInstruction,
+  HealthcheckOptions,
+  Instruction,
+  RunInstruction,
+} from './instruction.ts'
+export { type Dockerfile, parseDockerfile, type Stage, type Statement } from './parseDockerfile.ts'
+export type { Expansion, Lookup } from './words.ts'

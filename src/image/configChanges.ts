@@ -59,6 +59,11 @@ function applyInstruction(config: ProcessConfig, instruction: ConfigInstruction)
       return { ...config, Healthcheck: healthcheckOf(instruction, config) }
     case 'ONBUILD':
       return { ...config, OnBuild: [...(config.OnBuild ?? []), instruction.trigger] }
+    case 'SHELL':
+      return { ...config, Shell: instruction.words }
+    case 'MAINTAINER':
+      // An author is the image's, not its processes'.
+      return config
     case 'STOPSIGNAL':
       return { ...config, StopSignal: checkedSignal(instruction.signal) }
     case 'USER':

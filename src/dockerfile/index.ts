@@ -1,5 +1,6 @@
 export { parseConfigInstruction } from './configInstruction.ts'
 export { expandInstruction } from './expandInstruction.ts'
+export { IgnorePatterns } from './ignorePatterns.ts'
 export type {
   AddInstruction,
   CommandLine,

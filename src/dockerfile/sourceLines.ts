@@ -167,9 +167,11 @@ const HEREDOC_WORD = /(?<=^|\s)\d*<<(-?)(?:"([^"\s<]+)"|'([^'\s<]+)'|([^\s"'<>|;
 /** Those that a line opens, outside of quotes. */
 function heredocsOf(text: string): readonly OpenedHeredoc[] {
   const quoted = quotedRanges(text)
+  let next = 0
   return [...text.matchAll(HEREDOC_WORD)].flatMap(match => {
     const [, dash, double, single, bare] = match
-    if (quoted.some(([from, to]) => match.index > from && match.index < to)) return []
+    while (next < quoted.length && quoted[next]![1] < match.index) next += 1
+    if (next < quoted.length && quoted[next]![0] < match.index) return []
     const name = double ?? single ?? bare!
     return [{ name, offset: match.index, isQuoted: bare === undefined, stripsTabs: dash === '-' }]
   })

@@ -3,9 +3,11 @@ export { expandInstruction } from './expandInstruction.ts'
 export { IgnorePatterns } from './ignorePatterns.ts'
 export type {
   AddInstruction,
+  ArgInstruction,
   CommandLine,
   ConfigInstruction,
   CopyInstruction,
+  FromInstruction,
   HealthcheckOptions,
   Instruction,
   RunInstruction,

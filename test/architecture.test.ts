@@ -10,7 +10,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['host'],
   ['layer', 'union'],
   ['content', 'metadata', 'layers', 'snapshot', 'image'],
-  ['registry', 'transfer', 'archive', 'serve', 'explore', 'runtime', 'network', 'container'],
+  ['registry', 'transfer', 'archive', 'serve', 'explore', 'runtime', 'network', 'container', 'build'],
   ['engine'],
   ['cli'],
 ]

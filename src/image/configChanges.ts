@@ -43,7 +43,12 @@ function checkedSignal(text: string): string {
   )
 }
 
-function applyInstruction(config: ProcessConfig, instruction: ConfigInstruction): ProcessConfig {
+/**
+ * The config after one instruction whose words are expanded.
+ *
+ * @throws StrataError `invalidArgument` for a signal that does not exist
+ */
+export function applyInstruction(config: ProcessConfig, instruction: ConfigInstruction): ProcessConfig {
   switch (instruction.name) {
     case 'CMD':
       return { ...config, Cmd: commandOf(instruction.command, config) }

@@ -1,5 +1,5 @@
 export { composeImage, type ComposeStores, plainLayer, plainManifest } from './composeImage.ts'
-export { changeConfig } from './configChanges.ts'
+export { applyInstruction, changeConfig } from './configChanges.ts'
 export { imageFacts } from './imageFacts.ts'
 export { type ImageFacts, type ImageRecord, ImageStore, type NamedRoot } from './imageStore.ts'
 export { ImageUnpack, type UnpackOptions, type UnpackStores } from './imageUnpack.ts'

@@ -1,0 +1,5 @@
+export type { BuildEvent, BuildWorld, RunStep } from './builder.ts'
+export { type BuildOptions, buildTarget } from './buildTarget.ts'
+export { type BuildPlan, planBuild, type PlanOptions } from './plan.ts'
+export { type StageState, stateOfImage } from './stageState.ts'
+export { StepCache } from './stepCache.ts'

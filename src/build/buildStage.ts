@@ -125,7 +125,7 @@ class StageBuild {
 
   #remember(key: string, diffId: StageState['diffIds'][number] | undefined): { readonly created: string } {
     const created = this.#context.world.now().toISOString()
-    this.#context.cache.set(key, { diffId, created })
+    this.#context.cache.set(key, { diffId, created }, this.#state.diffIds)
     return { created }
   }
 

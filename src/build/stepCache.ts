@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Metadata } from '../metadata/index.ts'
-import type { DiffId } from '../oci/index.ts'
+import type { Metadata, Resource } from '../metadata/index.ts'
+import { chainIds, type DiffId } from '../oci/index.ts'
 
 /*
  * What steps have made, by their cache keys. A key covers all that a step was made from: the chain of steps below it down to
@@ -10,6 +10,7 @@ const SCHEMA = [
   `CREATE TABLE build_steps (
      key TEXT PRIMARY KEY,
      diff_id TEXT,                  -- NULL: the step made no layer
+     chain_id TEXT,                 -- of the stack with that layer on top
      created TEXT NOT NULL,
      used_at INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
@@ -43,23 +44,29 @@ export class StepCache {
     })
   }
 
-  set(key: string, { diffId, created }: CachedStep): void {
+  /** @param below the DiffIds of the stack that its layer is on, base first */
+  set(key: string, { diffId, created }: CachedStep, below: readonly DiffId[]): void {
     this.#metadata.transaction(() => {
       this.#metadata.run(
-        'INSERT OR REPLACE INTO build_steps (key, diff_id, created, used_at) VALUES (?, ?, ?, ?)',
+        'INSERT OR REPLACE INTO build_steps (key, diff_id, chain_id, created, used_at) VALUES (?, ?, ?, ?, ?)',
         key,
         diffId ?? null,
+        diffId === undefined ? null : chainIds([...below, diffId]).at(-1)!,
         created,
         Date.now(),
       )
     })
   }
 
-  /** The layers that steps have made: they stay as long as the cache has them. */
-  layers(): readonly DiffId[] {
-    return this.#metadata
-      .all<{ diff_id: DiffId }>('SELECT DISTINCT diff_id FROM build_steps WHERE diff_id IS NOT NULL')
-      .map(({ diff_id: diffId }) => diffId)
+  /** What steps have made, which stays as long as the cache has them. For use inside a transaction. */
+  *references(): Generator<Resource> {
+    const rows = this.#metadata.all<{ diff_id: string; chain_id: string }>(
+      'SELECT diff_id, chain_id FROM build_steps WHERE diff_id IS NOT NULL',
+    )
+    for (const { diff_id: diffId, chain_id: chainId } of rows) {
+      yield { kind: 'layer', id: diffId }
+      yield { kind: 'snapshot', id: chainId }
+    }
   }
 }
 

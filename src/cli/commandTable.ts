@@ -40,6 +40,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   ...verb('run, container run', 'Make a container from an image and run it', () => import('./commands/run.ts')),
   ...verb('exec, container exec', 'Run one more process in a running container', () => import('./commands/exec.ts')),
   ...verb('ps, container ls, ~container list, ~container ps', 'List containers', () => import('./commands/ps.ts')),
+  ...verb('build, image build', 'Make an image as a Dockerfile says', () => import('./commands/build.ts')),
   ...verb('pull, image pull', 'Get an image from a registry', () => import('./commands/pull.ts')),
   ...verb('push, image push', 'Send an image to a registry', () => import('./commands/push.ts')),
   ...verb('images, image ls, ~image list', 'List images', () => import('./commands/images.ts')),

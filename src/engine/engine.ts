@@ -1,3 +1,4 @@
+import type { BuildImageOptions } from './imageBuild.ts'
 import type { ByteStream, CallOptions } from '../base/index.ts'
 import type {
   AttachedStreams,
@@ -90,6 +91,13 @@ export interface Engine extends AsyncDisposable {
    * @param source the path of a file, an http(s) URL, or the bytes
    */
   import(source: string | ByteStream, options?: ImportOptions & CallOptions): Promise<{ readonly imageId: string }>
+  /**
+   * Builds the image that a Dockerfile describes.
+   *
+   * @param context the directory whose files COPY and ADD take
+   * Rejects with `invalidArgument` (STRATA_DOCKERFILE_INVALID, STRATA_BUILD_STEP_FAILED).
+   */
+  build(context: string, options?: BuildImageOptions & CallOptions): Promise<{ readonly imageId: string }>
   /**
    * Loads what `save`, `copy` and other tools wrote: docker-archives, old ones too, OCI layouts in a tar or a directory, and `dir:`
    * directories. All of it or nothing.

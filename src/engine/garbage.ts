@@ -21,6 +21,8 @@ export async function collectGarbage(stores: Stores, { containers, interrupted }
   const { metadata, leases, content, layers, images } = stores
   const snapshots = await stores.snapshots()
   if (interrupted) leases.endAbandoned()
+  const { StepCache } = await import('../build/index.ts')
+  const steps = new StepCache(metadata)
   const sizes = new Map<string, number>()
   for await (const { digest, size, state } of content.list()) if (state === 'kept') sizes.set(keyOf('blob', digest), size)
   for await (const { diffId, contentBytes } of layers.list()) sizes.set(keyOf('layer', diffId), contentBytes)
@@ -38,6 +40,7 @@ export async function collectGarbage(stores: Stores, { containers, interrupted }
         for (const image of images.list()) yield* images.references(image.manifest.digest)
         yield* images.rootReferences()
         yield* containers()
+        yield* steps.references()
       },
     }),
   )

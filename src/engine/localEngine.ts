@@ -1,3 +1,4 @@
+import type { BuildImageOptions } from './imageBuild.ts'
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
@@ -95,6 +96,21 @@ export class LocalEngine implements Engine {
 
   async import(source: string | ByteStream, options: ImportOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
     return (await import('./imageIntake.ts')).importImage(await this.#open(), source, { ...options, ...this.#registryAccess })
+  }
+
+  async build(context: string, options: BuildImageOptions & CallOptions = {}): Promise<{ readonly imageId: string }> {
+    const powers = {
+      stores: await this.#open(),
+      containers: () => this.#openContainers(),
+      image: async (reference: string, platform: string | undefined, lease: Lease, call: CallOptions) => {
+        const image = await this.#imageFor({ image: reference, ...(platform === undefined ? {} : { platform }) }, call)
+        await this.#checkTrust(image, reference, call)
+        lease.add({ kind: 'blob', id: image.manifest.digest })
+        await this.#unpack(image, lease, call)
+        return image
+      },
+    }
+    return (await import('./imageBuild.ts')).buildImage(powers, context, options)
   }
 
   async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {

@@ -23,6 +23,7 @@ import { type FoundSource, findSources } from './sourcePaths.ts'
 import { environmentOf, type StageState, withInstruction, withStep } from './stageState.ts'
 import { keyAbove, type StepCache } from './stepCache.ts'
 import { resolvePath } from './treePaths.ts'
+import { refuseUnsupported } from './unsupported.ts'
 
 export interface StageContext extends CallOptions {
   readonly plan: BuildPlan
@@ -146,6 +147,7 @@ class StageBuild {
   }
 
   async #run(instruction: RunInstruction, step: StepName): Promise<'cached' | 'done'> {
+    refuseUnsupported(instruction)
     const { world, report, signal } = this.#context
     const command = commandOf(instruction, this.#state)
     const given = this.#scope.arguments
@@ -163,6 +165,7 @@ class StageBuild {
   }
 
   async #copy(instruction: CopyInstruction | AddInstruction, text: string): Promise<'cached' | 'done'> {
+    refuseUnsupported(instruction)
     const origin = await this.#source(instruction.name === 'COPY' ? instruction.from : undefined)
     try {
       const patterns = new IgnorePatterns(instruction.exclude)

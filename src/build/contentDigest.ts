@@ -7,7 +7,7 @@ import { joined } from './treePaths.ts'
  * What sources have in them, as one hash: names, types, modes, owners, xattrs and contents, but not times, which every
  * checkout changes.
  *
- * @param isExcluded tells of a path below a source whether it is left out
+ * @param isExcluded as `copyFiles` takes it
  */
 export async function digestSources(
   tree: ReadableTree,
@@ -15,16 +15,19 @@ export async function digestSources(
   isExcluded: (path: string) => boolean,
 ): Promise<string> {
   const all = createHash('sha256')
-  for (const { path, written } of sources) {
-    const pending: (readonly [path: string, name: string])[] = [[path, written]]
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const [at, name] = next
+  for (const { path, name, written } of sources) {
+    all.update(JSON.stringify(written))
+    const isDirectory = (await tree.lstat(path))?.type === 'directory'
+    const pending = isDirectory || !isExcluded(name) ? [''] : []
+    for (let below = pending.pop(); below !== undefined; below = pending.pop()) {
+      const at = below === '' ? path : joined(path, below)
       const node = await tree.lstat(at)
       if (node === undefined) continue
-      all.update(JSON.stringify([name, ...factsOf(node), node.type === 'file' ? await hashOf(tree, at) : '']))
+      all.update(JSON.stringify([below, ...factsOf(node), node.type === 'file' ? await hashOf(tree, at) : '']))
       if (node.type !== 'directory') continue
-      const below = (await tree.list(at)).map(each => [joined(at, each), joined(name, each)] as const)
-      pending.push(...below.filter(([each]) => !isExcluded(each)).toReversed())
+      const inside = below
+      const names = (await tree.list(at)).map(each => joined(inside, each))
+      pending.push(...names.filter(each => !isExcluded(each)).toReversed())
     }
   }
   return all.digest('hex')

@@ -105,8 +105,9 @@ test('copyFiles() takes patterns, several sources, folders above them, and leave
     'n/s/t',
     'n/s/t/b.c',
   ])
-  const isExcluded = (path: string): boolean => path === 's/t'
+  const isExcluded = (path: string): boolean => path === 't'
   assert.deepEqual(names(await copied({ from }, ['s'], { destination: '/n/', isExcluded })), ['n', 'n/a.c'])
+  assert.deepEqual(names(await copied({ from }, ['*.c'], { destination: '/n/', isExcluded: path => path === 'b.c' })), ['n', 'n/a.c'])
   await assert.rejects(copied({ from }, ['*.go'], { destination: '/' }), { code: 'STRATA_NO_SUCH_SOURCE' })
 })
 

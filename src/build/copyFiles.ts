@@ -20,7 +20,7 @@ export interface CopyRequest {
   readonly mode: ModeChange | undefined
   /** Whether the folders above each source are kept. */
   readonly parents: boolean
-  /** Tells of a path below a source whether it is left out. */
+  /** Tells whether something is left out: of a directory by its path in there, of a file by its name. */
   readonly isExcluded: (path: string) => boolean
   /** Time of directories that are made on the way. */
   readonly now: TreeNode['modifiedAt']
@@ -57,9 +57,10 @@ class Copy {
     if (node.type === 'directory') {
       const own = parents ? joined(above, source.name) : ''
       const target = await this.#directory(own === '' ? destination : `${destination}/${own}`, node)
-      await this.#content(source.path, target)
+      await this.#content({ from: source.path, to: target, below: '' })
       return
     }
+    if (this.#request.isExcluded(source.name)) return
     const isInside = isOneOfMany || parents || destination.endsWith('/') || (await this.#isDirectory(destination))
     const directory = isInside ? `${destination}/${above}` : destination.slice(0, destination.lastIndexOf('/'))
     const name = isInside ? source.name : destination.slice(destination.lastIndexOf('/') + 1)
@@ -87,18 +88,20 @@ class Copy {
     return at
   }
 
-  async #content(from: string, to: string): Promise<void> {
+  /** @param below where `from` is in its source */
+  async #content({ from, to, below }: { readonly from: string; readonly to: string; readonly below: string }): Promise<void> {
     for (const name of await this.#tree.list(from)) {
       const path = joined(from, name)
+      const inSource = joined(below, name)
       const node = await this.#tree.lstat(path)
-      if (node === undefined || this.#request.isExcluded(path)) continue
+      if (node === undefined || this.#request.isExcluded(inSource)) continue
       const target = joined(to, name)
       if (node.type !== 'directory') {
         await this.#put(path, node, target)
         continue
       }
       await this.#sameDirectory(node, target)
-      await this.#content(path, target)
+      await this.#content({ from: path, to: target, below: inSource })
       // What was put into it has changed its time.
       await this.#request.target.setModifiedAt(target, node.modifiedAt)
     }

@@ -106,7 +106,8 @@ export class LocalEngine implements Engine {
         const image = await this.#imageFor({ image: reference, ...(platform === undefined ? {} : { platform }) }, call)
         await this.#checkTrust(image, reference, call)
         lease.add({ kind: 'blob', id: image.manifest.digest })
-        await this.#unpack(image, lease, call)
+        // What nothing can mount is copied into all the same.
+        if ((await (await this.#open()).snapshots()) !== undefined) await this.#unpack(image, lease, call)
         return image
       },
     }

@@ -35,7 +35,7 @@ export async function digestSources(
 
 function factsOf(node: TreeNode): readonly unknown[] {
   const { type, mode, uid, gid, size, linkTarget = '', device } = node
-  const xattrs = [...node.xattrs].map(([key, value]) => [key, Buffer.from(value).toString('hex')]).toSorted()
+  const xattrs = [...node.xattrs].map(([key, value]) => `${key}=${Buffer.from(value).toString('hex')}`).toSorted()
   return [
     type,
     mode,

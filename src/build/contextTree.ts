@@ -1,4 +1,4 @@
-import { IgnorePatterns } from '../dockerfile/index.ts'
+import type { IgnorePatterns } from '../dockerfile/index.ts'
 import { directoryTree, type ReadableTree, type TreeNode } from '../layer/index.ts'
 import { joined } from './treePaths.ts'
 

@@ -47,7 +47,7 @@ function stepsOf(text: string, clause: string): readonly ModeChange[] {
 function bitsOf(what: string, classes: readonly string[], file: { readonly mode: number; readonly isDirectory: boolean }): number {
   const isExecutable = file.isDirectory || (file.mode & 0o111) !== 0
   const copied = /^[ugo]$/.test(what) ? (file.mode >> CLASSES[what]!.shift) & 7 : 0
-  const plain = copied | [...what].reduce((bits, letter) => bits | (letter === 'X' ? Number(isExecutable) : (BITS[letter] ?? 0)), 0)
+  const plain = copied | Array.from(what).reduce((bits, letter) => bits | (letter === 'X' ? Number(isExecutable) : (BITS[letter] ?? 0)), 0)
   return classes.reduce((bits, name) => {
     const { shift, special, letter } = CLASSES[name]!
     return bits | (plain << shift) | (what.includes(letter) ? special : 0)

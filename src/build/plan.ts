@@ -47,7 +47,7 @@ export interface BuildPlan {
   readonly stages: readonly PlannedStage[]
   readonly scope: ScopeOptions
   /** Where `--from=NAME` of a stage's COPY, ADD or RUN leads. */
-  originOf(stage: PlannedStage, name: string): Origin
+  readonly originOf: (stage: PlannedStage, name: string) => Origin
 }
 
 /**
@@ -85,16 +85,12 @@ function numberOf(origin: Origin): readonly number[] {
 
 function globalScope({ globals, directives }: Dockerfile, { buildArguments, platform, buildPlatform }: PlanOptions): ScopeOptions {
   const platforms = new Map([...platformArguments('TARGET', platform), ...platformArguments('BUILD', buildPlatform)])
-  const values = new Map([...platforms].map(([name, value]) => [name, buildArguments.get(name) ?? value]))
-  for (const { instruction } of globals) {
-    for (const pair of (instruction as ArgInstruction).pairs) {
-      const expansion = { lookup: (name: string) => values.get(name), escape: directives.escape }
-      const [[name, value] = pair] = expandInstruction({ name: 'ARG', pairs: [pair] } as ArgInstruction, expansion).pairs
-      const given = buildArguments.get(name) ?? value
-      if (given !== undefined) values.set(name, given)
-    }
-  }
-  return { buildArguments, globals: values, escape: directives.escape }
+  const known = new Map([...platforms].map(([name, value]) => [name, buildArguments.get(name) ?? value]))
+  const options = { buildArguments, globals: known, escape: directives.escape }
+  // The platforms may be named without being declared.
+  const scope = new StageScope(options, known)
+  for (const { instruction } of globals) scope.declare(instruction as ArgInstruction)
+  return { ...options, globals: new Map([...known, ...scope.arguments]) }
 }
 
 /** Dockerfile reference, "Automatic platform ARGs in the global scope". */

@@ -42,7 +42,9 @@ export class StageScope {
   declare(instruction: ArgInstruction): void {
     const { buildArguments, globals } = this.#options
     for (const pair of instruction.pairs) {
-      const [[name, value] = pair] = expandInstruction({ name: 'ARG', pairs: [pair] } as ArgInstruction, this.expansion).pairs
+      // One after the other: a default may name those before it.
+      const [resolved] = expandInstruction({ ...instruction, pairs: [pair] }, this.expansion).pairs
+      const [name, value] = resolved!
       this.#arguments.set(name, buildArguments.get(name) ?? value ?? globals.get(name))
     }
   }

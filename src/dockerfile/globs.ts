@@ -3,7 +3,7 @@ type Element = { readonly char: string } | 'one' | 'any'
 
 function elementsOf(pattern: string): readonly Element[] {
   const elements: Element[] = []
-  const chars = [...pattern]
+  const chars = Array.from(pattern)
   for (let at = 0; at < chars.length; at += 1) {
     const char = chars[at]!
     if (char === '*') elements.push('any')
@@ -41,18 +41,18 @@ function lengthsFrom(text: readonly string[], start: number, elements: readonly 
 /** Takes the shortest or the longest part that matches off one end of a text; gives it as it is where nothing does. */
 export function withoutMatch(text: string, pattern: string, which: { readonly end: 'front' | 'back'; readonly longest: boolean }): string {
   const isFront = which.end === 'front'
-  const chars = isFront ? [...text] : [...text].reverse()
+  const chars = isFront ? Array.from(text) : Array.from(text).toReversed()
   const elements = isFront ? elementsOf(pattern) : elementsOf(pattern).toReversed()
   const lengths = lengthsFrom(chars, 0, elements)
   const length = which.longest ? lengths.at(-1) : lengths[0]
   if (length === undefined) return text
   const rest = chars.slice(length)
-  return (isFront ? rest : rest.reverse()).join('')
+  return (isFront ? rest : rest.toReversed()).join('')
 }
 
 /** Puts `replacement` in the place of the first part that matches, as long as possible, or of all. */
 export function withMatchReplaced(text: string, pattern: string, replacement: string, all: boolean): string {
-  const chars = [...text]
+  const chars = Array.from(text)
   const elements = elementsOf(pattern)
   let result = ''
   for (let at = 0; at < chars.length;) {

@@ -1,6 +1,6 @@
 import { type Arguments, Flags, type Word, wordsOf } from './arguments.ts'
 import { parseHealthcheck } from './healthcheck.ts'
-import type { AddInstruction, CommandLine, CopyInstruction, CopySource, Instruction, Pair } from './instruction.ts'
+import type { CommandLine, CopyInstruction, CopySource, Instruction, Pair } from './instruction.ts'
 import { parseRunMount } from './runMount.ts'
 import { splitWords } from './words.ts'
 
@@ -136,7 +136,7 @@ function parseAdd(given: Arguments): Instruction {
   }
 }
 
-type Copying = Omit<CopyInstruction, 'name' | 'from' | 'parents'> & Partial<Pick<AddInstruction, never>>
+type Copying = Omit<CopyInstruction, 'name' | 'from' | 'parents'>
 
 /** Sources and the destination, as a JSON list or as words; blanks in a path need the list. */
 function parseCopying(given: Arguments, flags: Flags, name: 'COPY' | 'ADD'): Copying {

@@ -19,7 +19,7 @@ const number =
   (field: 'uid' | 'gid' | 'mode'): Read =>
   (draft, value, fail) => {
     const isMode = field === 'mode'
-    if (!(isMode ? /^0?[0-7]{1,4}$/ : /^\d{1,10}$/).test(value)) throw fail(`"${value}" is no ${isMode ? 'octal mode' : `${field}`}`)
+    if (!(isMode ? /^0?[0-7]{1,4}$/ : /^\d{1,10}$/).test(value)) throw fail(`"${value}" is no ${isMode ? 'octal mode' : field}`)
     draft[field] = Number.parseInt(value, isMode ? 8 : 10)
   }
 

@@ -12,9 +12,10 @@ import {
 } from '../dockerfile/index.ts'
 import { packLayer, type ReadableTree } from '../layer/index.ts'
 import { MemoryTree, Union } from '../union/index.ts'
+import { isArchive } from './archives.ts'
 import type { BuildEvent, BuildWorld, StepName } from './builder.ts'
 import { digestSources } from './contentDigest.ts'
-import { copyFiles, type Owner } from './copyFiles.ts'
+import { copyFiles, type CopyRequest, type Owner } from './copyFiles.ts'
 import { parseMode } from './fileMode.ts'
 import { findOwner } from './owner.ts'
 import type { BuildPlan, Origin, PlannedStage } from './plan.ts'
@@ -180,7 +181,14 @@ class StageBuild {
         const mode = instruction.chmod === undefined ? undefined : parseMode(instruction.chmod)
         const parents = instruction.name === 'COPY' && instruction.parents
         const now = timestamp(this.#context.world.now())
-        await copyFiles(sources.tree, sources.found, { target, destination, owner, mode, parents, isExcluded, now })
+        const request = { target, destination, owner, mode, parents, isExcluded, now }
+        const archives = instruction.name === 'ADD' && instruction.unpack !== false ? await archivesIn(sources) : []
+        const files = sources.found.filter(source => !archives.includes(source))
+        if (files.length > 0) await copyFiles(sources.tree, files, { ...request, isOneOfMany: sources.found.length > 1 })
+        for (const { path } of archives) {
+          const kept = instruction.chown === undefined ? undefined : owner
+          await this.#unpack(sources.tree.open(path), { ...request, owner: kept, destination: `${destination}/` })
+        }
         return packed(target)
       })
     } finally {
@@ -188,11 +196,19 @@ class StageBuild {
     }
   }
 
+  /** An archive is a folder with what is in it. Its owners are kept where nobody else is named. */
+  async #unpack(archive: ByteStream, request: CopyRequest): Promise<void> {
+    const { world, signal } = this.#context
+    const tree = await world.unpacked(archive, signal === undefined ? {} : { signal })
+    try {
+      await copyFiles(tree, [{ path: '', name: '', written: '' }], request)
+    } finally {
+      await tree.close()
+    }
+  }
+
   /** The files that are copied: of a tree, or here-documents. */
-  async #sources(
-    tree: ReadableTree,
-    { sources }: CopyInstruction | AddInstruction,
-  ): Promise<{ readonly tree: ReadableTree; readonly found: readonly FoundSource[] }> {
+  async #sources(tree: ReadableTree, { sources }: CopyInstruction | AddInstruction): Promise<Sources> {
     const found: FoundSource[] = []
     const written = new MemoryTree()
     for (const source of sources) {
@@ -270,6 +286,17 @@ class StageBuild {
     const absolute = posix.resolve('/', this.#state.config.WorkingDir ?? '/', path)
     return /(?:^|\/)\.{0,2}$/.test(path) && absolute !== '/' ? `${absolute}/` : absolute
   }
+}
+
+interface Sources {
+  readonly tree: ReadableTree
+  readonly found: readonly FoundSource[]
+}
+
+async function archivesIn({ tree, found }: Sources): Promise<readonly FoundSource[]> {
+  const archives: FoundSource[] = []
+  for (const source of found) if (await isArchive(tree, source.path)) archives.push(source)
+  return archives
 }
 
 const EMPTY_DIRECTORY = { mode: 0o755, uid: 0, gid: 0, modifiedAt: { seconds: 0, nanoseconds: 0 }, xattrs: new Map<string, Uint8Array>() }

@@ -24,6 +24,8 @@ export interface BuildWorld {
   context(name: string | undefined): Promise<ReadableTree>
   /** What layers show together; the caller closes it. @param diffIds base first */
   tree(diffIds: readonly DiffId[]): Promise<ReadableTree>
+  /** What is in an archive, a tar that may be compressed; the caller closes it. */
+  unpacked(archive: ByteStream, call: CallOptions): Promise<ReadableTree>
   /** Whether a layer is here, and can be used on top of others. */
   hasLayer(below: readonly DiffId[], diffId: DiffId): boolean
   /** Takes a new layer in; held until the build has ended. */

@@ -22,6 +22,8 @@ export interface CopyRequest {
   readonly parents: boolean
   /** Tells whether something is left out: of a directory by its path in there, of a file by its name. */
   readonly isExcluded: (path: string) => boolean
+  /** Whether there are more sources than these, so that the destination is a directory. Default: whether these are several. */
+  readonly isOneOfMany?: boolean
   /** Time of directories that are made on the way. */
   readonly now: TreeNode['modifiedAt']
 }
@@ -35,8 +37,11 @@ export interface CopyRequest {
  */
 export async function copyFiles(tree: ReadableTree, sources: readonly FoundSource[], request: CopyRequest): Promise<void> {
   const copy = new Copy(tree, request)
-  for (const source of sources) await copy.one(source, sources.length > 1)
+  for (const source of sources) await copy.one(source, request.isOneOfMany ?? sources.length > 1)
 }
+
+/** What every kernel shows of a link, whatever an archive says. */
+const LINK_MODE = 0o777
 
 class Copy {
   readonly #tree: ReadableTree
@@ -141,7 +146,7 @@ class Copy {
   #nodeOf(node: TreeNode, path: string): NewNode {
     const { owner, mode } = this.#request
     const attributes = {
-      mode: mode === undefined || node.type === 'symlink' ? node.mode : mode(node.mode, node.type === 'directory'),
+      mode: node.type === 'symlink' ? LINK_MODE : mode === undefined ? node.mode : mode(node.mode, node.type === 'directory'),
       uid: owner?.uid ?? node.uid,
       gid: owner?.gid ?? node.gid,
       modifiedAt: node.modifiedAt,

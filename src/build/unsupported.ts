@@ -20,14 +20,9 @@ function askedOfRun({ mounts, security, heredocs }: RunInstruction): string | un
 }
 
 const URL = /^(?:https?:\/\/|git@|git:\/\/|ssh:\/\/)/
-const ARCHIVE = /\.(?:tar(?:\.\w+)?|tgz|tbz2?|txz|tzst)$/i
 
-function askedOfAdd({ sources, checksum, unpack }: AddInstruction): string | undefined {
+function askedOfAdd({ sources, checksum }: AddInstruction): string | undefined {
   if (checksum !== undefined) return 'ADD --checksum'
-  for (const source of sources) {
-    if (!('path' in source)) continue
-    if (URL.test(source.path)) return `ADD of "${source.path}"`
-    if (unpack === true || (unpack === undefined && ARCHIVE.test(source.path))) return `ADD of the archive "${source.path}"`
-  }
-  return undefined
+  const fetched = sources.find(source => 'path' in source && URL.test(source.path))
+  return fetched === undefined ? undefined : 'ADD of what has to be fetched'
 }

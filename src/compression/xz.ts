@@ -15,8 +15,18 @@ export async function* unxz(input: Input, windowBytes: number): AsyncGenerator<U
   const { XzReadableStream } = (await import('xz-decompress')).default
   while (await isStream(input)) {
     const stream = new XzReadableStream(ReadableStream.from(streamPieces(input, windowBytes)))
-    for await (const chunk of stream) if (chunk.length > 0) yield chunk
+    yield* chunksOf(stream)
     await skipPadding(input)
+  }
+}
+
+/** The decoder fails when it is closed that has come to its end already, of which nobody has heard. */
+async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader()
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) if (next.value.length > 0) yield next.value
+  } finally {
+    await reader.cancel().catch(() => undefined)
   }
 }
 

@@ -143,6 +143,11 @@ class EngineWorld implements BuildWorld {
     )
   }
 
+  async unpacked(archive: ByteStream, call: CallOptions): Promise<ReadableTree> {
+    const { diffId } = await this.#powers.stores.layers.importTar(archive, { lease: this.#options.lease, ...call })
+    return this.tree([diffId])
+  }
+
   hasLayer(below: readonly DiffId[], diffId: DiffId): boolean {
     const { lease, snapshots } = this.#options
     const name = chainIds([...below, diffId]).at(-1)!

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { findProgram } from '../../src/base/index.ts'
+import { must } from '../support/commands.ts'
 import { type BuildImageOptions, type Engine, openEngine } from '../../src/engine/index.ts'
 
 /* Real builds in a real store: what the image is, what is taken from the cache, and what is refused. */
@@ -162,13 +163,38 @@ test('build: errors say what is wrong, and leave no image', async () => {
     ['FROM scratch\nFORM x', 'STRATA_DOCKERFILE_INVALID'],
     ['FROM scratch\nSTOPSIGNAL NONE', 'STRATA_DOCKERFILE_INSTRUCTION'],
     ['FROM scratch\nADD https://example.invalid/x /x', 'STRATA_BUILD_UNSUPPORTED'],
-    ['FROM scratch\nADD a.tar.gz /', 'STRATA_BUILD_UNSUPPORTED'],
     ['FROM scratch\nRUN --mount=type=cache,target=/c true', 'STRATA_BUILD_UNSUPPORTED'],
   ]
   const before = (await engine.images({ all: true })).length
   for (const [dockerfile, code] of faults) await assert.rejects(build(await folder(dockerfile, { a: '' })), { code }, dockerfile)
   await assert.rejects(build(join(scratch, 'nowhere')), { kind: 'notFound', message: /^Cannot read the Dockerfile/ })
   assert.equal((await engine.images({ all: true })).length, before)
+})
+
+test('build: ADD unpacks what is an archive, whatever it is called, and copies anything else', async () => {
+  const context = await folder('FROM scratch\nADD rootfs gz plain.tar /at/\nADD --unpack=false gz /kept/\nADD --chown=9:9 rootfs /owned\n')
+  const tree = join(context, 'tree')
+  await mkdir(join(tree, 'd'), { recursive: true })
+  await writeFile(join(tree, 'd/f'), 'text')
+  await symlink('f', join(tree, 'd/l'))
+  await must('tar', '--owner=5', '--group=6', '--mode=u=rwX,go=rX', '-C', tree, '-cJf', join(context, 'rootfs'), 'd')
+  await writeFile(join(context, 'plain.tar'), 'no archive')
+  await must('sh', '-c', `echo no archive either | gzip > ${join(context, 'gz')}`)
+  const { imageId } = await build(context)
+  const { '/at/gz': gz, '/kept/gz': kept, ...others } = await treeOf(imageId)
+  assert.equal(gz, kept)
+  assert.deepEqual(others, {
+    '/at': 'directory 0:0 755',
+    '/at/d': 'directory 5:6 755',
+    '/at/d/f': 'file 5:6 644 4',
+    '/at/d/l': 'symlink 5:6 777 f',
+    '/at/plain.tar': 'file 0:0 644 10',
+    '/kept': 'directory 0:0 755',
+    '/owned': 'directory 9:9 755',
+    '/owned/d': 'directory 9:9 755',
+    '/owned/d/f': 'file 9:9 644 4',
+    '/owned/d/l': 'symlink 9:9 777 f',
+  })
 })
 
 test('build: a link in the context leads nowhere outside of it', async () => {

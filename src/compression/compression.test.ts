@@ -313,9 +313,8 @@ for (const [name, inflater] of Object.entries(INFLATERS)) {
       if (packed === undefined) return t.skip('xz is not installed')
       for (let n = 0; n < 3; n += 1) {
         for await (const chunk of decompress(streamOf(packed))) {
-          // The decoder goes on by itself, and comes to its end.
-          await new Promise(resolve => setTimeout(resolve, 10))
-          if (String(chunk) === 'short') break
+          assert.equal(Buffer.from(chunk).toString(), 'short')
+          break
         }
       }
       assert.equal((await unpack(packed)).toString(), 'short')

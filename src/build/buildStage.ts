@@ -171,8 +171,9 @@ class StageBuild {
     try {
       const patterns = new IgnorePatterns(instruction.exclude)
       const isExcluded = (path: string): boolean => patterns.ignores(path)
-      const sources = await this.#sources(origin, instruction)
-      const digest = await digestSources(sources.tree, sources.found, isExcluded)
+      const { tree: given, found } = await this.#sources(origin, instruction)
+      const { digest, tree } = await digestSources(given, found, isExcluded)
+      const sources = { tree, found }
       const key = keyAbove(this.#state.key, { ...instruction, sources: [] }, digest)
       return await this.#layer(key, text, async () => {
         const target = await this.#writable()

@@ -20,6 +20,8 @@ export interface ErrorDetails {
   readonly cause?: unknown
   /** What the user can do about it: one sentence. */
   readonly hint?: string
+  /** Where it is, as lines of what was read: they stand below the sentence. */
+  readonly excerpt?: readonly string[]
 }
 
 /**
@@ -30,6 +32,7 @@ export class StrataError extends Error {
   readonly kind: ErrorKind
   readonly code: `STRATA_${string}`
   readonly hint: string | undefined
+  readonly excerpt: readonly string[]
 
   constructor(kind: ErrorKind, code: `STRATA_${string}`, message: string, details: ErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined)
@@ -37,6 +40,7 @@ export class StrataError extends Error {
     this.kind = kind
     this.code = code
     this.hint = details.hint
+    this.excerpt = details.excerpt ?? []
   }
 }
 

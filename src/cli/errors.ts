@@ -1,5 +1,5 @@
 import { cancellationOf, errnoOf, isStrataError, packageDirectory, systemError } from '../base/index.ts'
-import { visibleLine } from './visible.ts'
+import { visibleLine, visibleText } from './visible.ts'
 
 /**
  * An error as one sentence for people, with what they can do about it; never a stack trace.
@@ -8,12 +8,16 @@ import { visibleLine } from './visible.ts'
  */
 export function formatError(error: unknown, debug = false): string {
   // Whatever a message quotes of what strangers wrote steers no terminal, and adds no line of its own.
-  const lines = [`strata: ${visibleLine(sentence(error))}`]
+  const excerpt = isStrataError(error) ? error.excerpt : []
+  const lines = [`strata: ${visibleLine(sentence(error))}`, ...excerpt.map(line => `  ${withTabs(line)}`)]
   if (debug) {
     for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) lines.push(`  caused by: ${visibleLine(sentence(cause))}`)
   }
   return lines.join('\n')
 }
+
+/** A line as it is, with tabs, so that a mark below it is below what it means. */
+const withTabs = (line: string): string => visibleText(line).replaceAll('\n', ' ')
 
 function sentence(error: unknown): string {
   if (isStrataError(error)) return error.hint === undefined ? error.message : `${error.message}. ${error.hint}`

@@ -209,7 +209,10 @@ for (const [text, place, state] of FAULTS) {
 }
 
 test('parseDockerfile() shows the line, with a mark below what is wrong', () => {
-  assert.throws(() => parseDockerfile('FROM x\n\tFORM y'), { hint: 'Did you mean FROM?\n2 | \tFORM y\n  | \t^' })
+  assert.throws(() => parseDockerfile('FROM x\n\tFORM y'), {
+    hint: 'Did you mean FROM?',
+    excerpt: ['2 | \tFORM y', '  | \t^'],
+  })
 })
 
 test('parseDockerfile() throws nothing but StrataErrors, and takes what it reads apart into lines that exist', () => {

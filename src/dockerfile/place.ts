@@ -7,7 +7,7 @@ export interface Place {
 }
 
 /**
- * What is wrong with a Dockerfile, where: the sentence begins with the place, and the hint shows the line as a compiler does.
+ * What is wrong with a Dockerfile, where: the sentence begins with the place, and the excerpt shows the line as a compiler does.
  *
  * @param source the lines of the Dockerfile
  */
@@ -16,7 +16,7 @@ export function problemAt(source: readonly string[], place: Place, state: string
     'invalidArgument',
     'STRATA_DOCKERFILE_INVALID',
     `Cannot read Dockerfile, line ${place.line}, column ${place.column}: ${state}`,
-    { hint: [...(hint === undefined ? [] : [hint]), excerpt(source, place)].join('\n') },
+    { excerpt: excerpt(source, place), ...(hint === undefined ? {} : { hint }) },
   )
 }
 
@@ -24,12 +24,12 @@ export function problemAt(source: readonly string[], place: Place, state: string
 const SHOWN = { before: 60, behind: 40 }
 
 /** The line with a mark below the place. */
-function excerpt(source: readonly string[], { line, column }: Place): string {
+function excerpt(source: readonly string[], { line, column }: Place): readonly string[] {
   const text = source[line - 1] ?? ''
   const from = Math.max(0, column - 1 - SHOWN.before)
   const shown = text.slice(from, column - 1 + SHOWN.behind)
   const label = `${line} | `
   // Tabs stay, so that the mark is below what it means.
   const indent = text.slice(from, column - 1).replace(/[^\t]/g, ' ')
-  return `${label}${shown}\n${' '.repeat(label.length - 2)}| ${indent}^`
+  return [`${label}${shown}`, `${' '.repeat(label.length - 2)}| ${indent}^`]
 }

@@ -1,5 +1,6 @@
 export type { BuildEvent, BuildWorld, RunStep } from './builder.ts'
 export { type BuildOptions, buildTarget } from './buildTarget.ts'
+export { CacheMounts, removeCacheMounts } from './cacheMounts.ts'
 export { contextTree } from './contextTree.ts'
 export { type BuildPlan, planBuild, type PlanOptions } from './plan.ts'
 export { type StageState, stateOfImage } from './stageState.ts'

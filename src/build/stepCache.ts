@@ -58,6 +58,15 @@ export class StepCache {
     })
   }
 
+  /** Forgets steps that nobody has used since a time, or all; gives their keys. What they have made goes with the next collection. */
+  forget(usedBefore: Date | undefined): readonly string[] {
+    return this.#metadata.transaction(() =>
+      this.#metadata
+        .all<{ key: string }>('DELETE FROM build_steps WHERE used_at < ? RETURNING key', usedBefore?.getTime() ?? Number.MAX_SAFE_INTEGER)
+        .map(({ key }) => key),
+    )
+  }
+
   /** What steps have made, which stays as long as the cache has them. For use inside a transaction. */
   *references(): Generator<Resource> {
     const rows = this.#metadata.all<{ diff_id: string; chain_id: string }>(

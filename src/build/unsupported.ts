@@ -13,8 +13,10 @@ export function refuseUnsupported(instruction: RunInstruction | CopyInstruction 
 }
 
 function askedOfRun({ mounts, security, heredocs }: RunInstruction): string | undefined {
-  const [mount] = mounts
-  if (mount !== undefined) return `RUN --mount=type=${mount.type}`
+  for (const { type, from } of mounts) {
+    if (type !== 'cache' && type !== 'tmpfs') return `RUN --mount=type=${type}`
+    if (from !== undefined) return `RUN --mount=type=${type} with "from"`
+  }
   if (security === 'insecure') return 'RUN --security=insecure'
   return heredocs.some(({ content }) => content.startsWith('#!')) ? 'a here-document that names its interpreter' : undefined
 }

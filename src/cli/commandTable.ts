@@ -15,6 +15,7 @@ export interface CommandEntry {
 /** The groups of verbs, with their summaries. */
 export const GROUPS: Readonly<Record<string, string>> = {
   artifact: 'Manage what is kept under a name and is no image',
+  builder: 'Manage what builds have kept',
   container: 'Manage containers',
   image: 'Manage images',
   manifest: 'Look at image manifests',
@@ -41,6 +42,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   ...verb('exec, container exec', 'Run one more process in a running container', () => import('./commands/exec.ts')),
   ...verb('ps, container ls, ~container list, ~container ps', 'List containers', () => import('./commands/ps.ts')),
   ...verb('build, image build', 'Make an image as a Dockerfile says', () => import('./commands/build.ts')),
+  ...verb('builder prune, ~buildx prune', 'Remove what builds have kept for later ones', () => import('./commands/builderPrune.ts')),
   ...verb('pull, image pull', 'Get an image from a registry', () => import('./commands/pull.ts')),
   ...verb('push, image push', 'Send an image to a registry', () => import('./commands/push.ts')),
   ...verb('images, image ls, ~image list', 'List images', () => import('./commands/images.ts')),

@@ -3,6 +3,7 @@ import type { ContainerConfigJson, ContainerInspect } from './inspect.ts'
 import type { ContainerImage } from './installation.ts'
 import type { ContainerOptions } from './options.ts'
 import type {
+  CommitSourceOptions,
   ContainerChange,
   ContainerListOptions,
   ContainerPruneOptions,
@@ -98,8 +99,7 @@ export interface Containers {
   copyTo(container: string, path: string, tar: ByteStream, options?: CopyOptions & CallOptions): Promise<CopyReport>
   copyToHost(container: string, path: string, hostPath: string, options?: CopyOptions & CallOptions): Promise<CopyReport>
   copyFromHost(hostPath: string, container: string, path: string, options?: CopyOptions & CallOptions): Promise<CopyReport>
-  /** @param options.pause default true */
-  commitSource(container: string, options?: { readonly pause?: boolean }): Promise<CommitSource>
+  commitSource(container: string, options?: CommitSourceOptions): Promise<CommitSource>
   export(container: string, call?: CallOptions): Promise<ByteStream>
 
   createVolume(options?: VolumeOptions): Promise<VolumeInspect>

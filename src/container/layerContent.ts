@@ -3,7 +3,7 @@ import { currentProcess, isStrataError } from '../base/index.ts'
 import { type Change, flatten, packLayer, type ReadableTree } from '../layer/index.ts'
 import type { Installation } from './installation.ts'
 import { type ContainerRecord, without } from './record.ts'
-import type { ContainerChange } from './requests.ts'
+import type { CommitSourceOptions, ContainerChange } from './requests.ts'
 import { refreshLocked } from './settle.ts'
 import { withoutStubs } from './stubs.ts'
 
@@ -13,11 +13,16 @@ export async function diffContainer(installation: Installation, record: Containe
   return changes.map(({ kind, path }) => ({ kind, path: `/${path}` }))
 }
 
-async function layerChanges(installation: Installation, { id, definition }: ContainerRecord): Promise<readonly Change[]> {
+async function layerChanges(
+  installation: Installation,
+  { id, definition }: ContainerRecord,
+  withoutMountPoints = false,
+): Promise<readonly Change[]> {
+  const mountPoints = withoutMountPoints ? definition.mounts.map(({ target }) => target.replace(/^\/+/, '')) : []
   const { chainId } = definition.image
   const lower = chainId === undefined ? undefined : await installation.snapshots.tree(chainId)
   try {
-    return await withoutStubs(installation.snapshots.changes(id), lower)
+    return await withoutStubs(installation.snapshots.changes(id), lower, mountPoints)
   } finally {
     await lower?.close()
   }
@@ -27,9 +32,13 @@ async function layerChanges(installation: Installation, { id, definition }: Cont
  * The plain layer tar of what the container layer changes. With `pause` a running container stands
  * still until the stream has been read or given up.
  */
-export async function* containerLayer(installation: Installation, record: ContainerRecord, pause: boolean): AsyncGenerator<Uint8Array> {
+export async function* containerLayer(
+  installation: Installation,
+  record: ContainerRecord,
+  { pause = true, withoutMountPoints = false }: CommitSourceOptions,
+): AsyncGenerator<Uint8Array> {
   await using _ = pause ? await standStill(installation, record) : undefined
-  const changes = await layerChanges(installation, record)
+  const changes = await layerChanges(installation, record, withoutMountPoints)
   const upper = await installation.snapshots.tree(record.id)
   try {
     yield* packLayer(changes, upper)

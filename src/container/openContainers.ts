@@ -6,6 +6,7 @@ import { checkName } from './names.ts'
 import type { ContainerOptions } from './options.ts'
 import type { ContainerRecord } from './record.ts'
 import type {
+  CommitSourceOptions,
   ContainerChange,
   ContainerListOptions,
   ContainerPruneOptions,
@@ -199,11 +200,11 @@ class InstalledContainers implements Containers {
     return await copyFromHost(this.#installation, this.#findWithLayer(container, 'copy to'), { ...options, hostPath, path })
   }
 
-  async commitSource(container: string, options: { readonly pause?: boolean } = {}): Promise<CommitSource> {
+  async commitSource(container: string, options: CommitSourceOptions = {}): Promise<CommitSource> {
     const { containerLayer } = await import('./layerContent.ts')
     const record = this.#findWithLayer(container, 'commit')
     const { image, config } = record.definition
-    return { id: record.id, imageId: image.id, config, layer: containerLayer(this.#installation, record, options.pause !== false) }
+    return { id: record.id, imageId: image.id, config, layer: containerLayer(this.#installation, record, options) }
   }
 
   async export(container: string): Promise<ByteStream> {

@@ -20,6 +20,13 @@ export interface ContainerRun extends CreatedContainer {
   readonly ended: Promise<AttachmentEnd>
 }
 
+export interface CommitSourceOptions {
+  /** A running container stands still while its layer is read. Default true. */
+  readonly pause?: boolean
+  /** Leaves out the empty places that were made for its mounts. Default false. */
+  readonly withoutMountPoints?: boolean
+}
+
 export interface ExecOptions {
   readonly command: readonly string[]
   readonly tty?: boolean

@@ -56,8 +56,16 @@ function exists(directory: number, name: string): boolean {
  * directories that are only listed because of them.
  *
  * @param lower what the layers below show
+ * @param mountPoints more places that something was mounted on
  */
-export async function withoutStubs(changes: AsyncIterable<Change>, lower: ReadableTree | undefined): Promise<readonly Change[]> {
+export async function withoutStubs(
+  changes: AsyncIterable<Change>,
+  lower: ReadableTree | undefined,
+  mountPoints: readonly string[] = [],
+): Promise<readonly Change[]> {
+  const stubs = new Set([...STUBS, ...mountPoints])
+  // Who made the place for the mount has changed the time of the directory around it.
+  const around = new Set(mountPoints.map(path => posix.dirname(path)))
   const all: Change[] = []
   for await (const change of changes) all.push(change)
   const kept: Change[] = []
@@ -65,24 +73,29 @@ export async function withoutStubs(changes: AsyncIterable<Change>, lower: Readab
   const needed = new Set<string>()
   // What is in a directory comes after it, so that backwards all below is decided before.
   for (const change of all.toReversed()) {
-    if (isStub(change) && !needed.has(change.path)) continue
-    if (change.kind === 'modify' && !needed.has(change.path) && (await isUntouched(change, lower))) continue
+    if (isStub(change, stubs) && !needed.has(change.path)) continue
+    const untouched = change.kind === 'modify' && !needed.has(change.path) && (await isUntouched(change, lower, around.has(change.path)))
+    if (untouched) continue
     kept.push(change)
     for (let path = posix.dirname(change.path); path !== '.' && !needed.has(path); path = posix.dirname(path)) needed.add(path)
   }
   return kept.toReversed()
 }
 
-function isStub(change: Change): boolean {
-  if (change.kind !== 'add' || !STUBS.has(change.path)) return false
+function isStub(change: Change, stubs: ReadonlySet<string>): boolean {
+  if (change.kind !== 'add' || !stubs.has(change.path)) return false
   return change.node.type === 'directory' || (change.node.type === 'file' && change.node.size === 0)
 }
 
 /** A directory that is as it was: it was listed for what is in it. */
-async function isUntouched(change: Change & { readonly kind: 'add' | 'modify' }, lower: ReadableTree | undefined): Promise<boolean> {
-  if (change.node.type !== 'directory') return false
-  const before = await lower?.lstat(change.path)
-  return before !== undefined && sameDirectory(before, change.node)
+async function isUntouched(
+  { path, node }: Change & { readonly kind: 'add' | 'modify' },
+  lower: ReadableTree | undefined,
+  atAnyTime: boolean,
+): Promise<boolean> {
+  if (node.type !== 'directory') return false
+  const before = await lower?.lstat(path)
+  return before !== undefined && sameDirectory(before, atAnyTime ? { ...node, modifiedAt: before.modifiedAt } : node)
 }
 
 function sameDirectory(a: TreeNode, b: TreeNode): boolean {

@@ -11,6 +11,7 @@ export type {
   HealthcheckOptions,
   Instruction,
   RunInstruction,
+  RunMount,
 } from './instruction.ts'
 export { type Dockerfile, parseDockerfile, type Stage, type Statement } from './parseDockerfile.ts'
 export type { Expansion, Lookup } from './words.ts'

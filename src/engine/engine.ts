@@ -1,4 +1,4 @@
-import type { BuildImageOptions } from './imageBuild.ts'
+import type { BuildImageOptions, PruneBuildCacheOptions } from './imageBuild.ts'
 import type { ByteStream, CallOptions } from '../base/index.ts'
 import type {
   AttachedStreams,
@@ -98,6 +98,8 @@ export interface Engine extends AsyncDisposable {
    * Rejects with `invalidArgument` (STRATA_DOCKERFILE_INVALID, STRATA_BUILD_STEP_FAILED).
    */
   build(context: string, options?: BuildImageOptions & CallOptions): Promise<{ readonly imageId: string }>
+  /** Forgets what builds have kept for later ones: layers of steps, and what cache mounts have. */
+  pruneBuildCache(options?: PruneBuildCacheOptions): Promise<PruneReport<string>>
   /**
    * Loads what `save`, `copy` and other tools wrote: docker-archives, old ones too, OCI layouts in a tar or a directory, and `dir:`
    * directories. All of it or nothing.

@@ -1,18 +1,20 @@
 import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join, posix, resolve } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { type ByteStream, type CallOptions, readIfExists, StrataError, systemError } from '../base/index.ts'
 import {
   type BuildEvent,
   type BuildWorld,
   buildTarget,
+  CacheMounts,
   contextTree,
   planBuild,
+  removeCacheMounts,
   type RunStep,
   stateOfImage,
   StepCache,
 } from '../build/index.ts'
-import type { Containers } from '../container/index.ts'
+import type { Containers, MountOptions, PruneReport } from '../container/index.ts'
 import { IgnorePatterns, parseDockerfile } from '../dockerfile/index.ts'
 import { composeImage, type ImageRecord, takeNewLayer } from '../image/index.ts'
 import type { ReadableTree } from '../layer/index.ts'
@@ -20,6 +22,7 @@ import type { Lease } from '../metadata/index.ts'
 import { chainIds, type DiffId, type ImageConfig, parseReference, type Platform, withDefaultTag } from '../oci/index.ts'
 import type { Snapshotter } from '../snapshot/index.ts'
 import { layerUnion } from '../union/index.ts'
+import type { Collected } from './garbage.ts'
 import { hostPlatform, platformOf } from './hostPlatform.ts'
 import { readConfig } from './imageConfig.ts'
 import type { Stores } from './stores.ts'
@@ -100,6 +103,29 @@ async function readDockerfile(path: string): Promise<string> {
   }
 }
 
+const cacheDirectory = ({ root }: Stores): string => join(root, 'build', 'cache')
+
+export interface PruneBuildCacheOptions {
+  /** Only steps that no build has used since then; cache mounts stay. */
+  readonly until?: Date
+}
+
+/**
+ * Forgets what steps have made and cache mounts have kept.
+ *
+ * @param collect removes what nothing reaches any more
+ */
+export async function pruneBuildCache(
+  stores: Stores,
+  collect: () => Promise<Collected>,
+  { until }: PruneBuildCacheOptions = {},
+): Promise<PruneReport<string>> {
+  const steps = new StepCache(stores.metadata).forget(until)
+  const mounts = until === undefined ? await removeCacheMounts(cacheDirectory(stores)) : { removed: [], bytes: 0 }
+  const { reclaimedBytes } = await collect()
+  return { removed: [...steps, ...mounts.removed], reclaimedBytes: reclaimedBytes + mounts.bytes }
+}
+
 interface WorldOptions {
   readonly context: string
   readonly file: string
@@ -114,12 +140,14 @@ class EngineWorld implements BuildWorld {
   readonly platform: Platform
   readonly #powers: BuildPowers
   readonly #options: WorldOptions
+  readonly #cacheMounts: CacheMounts
   #ignored: Promise<IgnorePatterns> | undefined
 
   constructor(powers: BuildPowers, options: WorldOptions) {
     this.#powers = powers
     this.#options = options
     this.platform = options.platform
+    this.#cacheMounts = new CacheMounts(cacheDirectory(powers.stores))
   }
 
   async base(reference: string, platform: string | undefined): ReturnType<BuildWorld['base']> {
@@ -168,8 +196,18 @@ class EngineWorld implements BuildWorld {
     const chainId = chainIds(state.diffIds).at(-1)
     const image = { id: `sha256:${state.key}`, name: 'build', config, ...(chainId === undefined ? {} : { chainId }) }
     const output = new PassThrough().on('data', log)
+    using held = new DisposableStack()
+    const mounts: MountOptions[] = []
+    for (const mount of instruction.mounts) {
+      const target = posix.resolve('/', state.config.WorkingDir ?? '/', mount.target!)
+      if (mount.type === 'tmpfs') mounts.push({ type: 'tmpfs', target, tmpfs: sizeOf(mount) })
+      else {
+        const { path } = held.use(await this.#cacheMounts.take(mount, call.signal))
+        mounts.push({ type: 'bind', source: path, target, readOnly: mount.readOnly === true })
+      }
+    }
     const { id, ended } = await containers.run(
-      { image: 'build', entrypoint: [], command, env: environment, ...networkOf(instruction.network) },
+      { image: 'build', entrypoint: [], command, env: environment, mounts, ...networkOf(instruction.network) },
       image,
       { stdout: output, stderr: output },
       call,
@@ -197,12 +235,15 @@ class EngineWorld implements BuildWorld {
   }
 }
 
+const sizeOf = ({ sizeBytes }: RunStep['instruction']['mounts'][number]): NonNullable<MountOptions['tmpfs']> =>
+  sizeBytes === undefined ? {} : { sizeBytes }
+
 const networkOf = (network: RunStep['instruction']['network']): { readonly network?: string } => (network === 'default' ? {} : { network })
 
 /** The layer of a container that has ended, which is removed when it has been read. */
 async function* layerOf(containers: Containers, id: string): AsyncGenerator<Uint8Array> {
   try {
-    yield* (await containers.commitSource(id, { pause: false })).layer
+    yield* (await containers.commitSource(id, { pause: false, withoutMountPoints: true })).layer
   } finally {
     await containers.remove(id, { force: true, volumes: true })
   }

@@ -1,4 +1,4 @@
-import type { BuildImageOptions } from './imageBuild.ts'
+import type { BuildImageOptions, PruneBuildCacheOptions } from './imageBuild.ts'
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ByteStream, CallOptions, Durability, Logger } from '../base/index.ts'
@@ -112,6 +112,11 @@ export class LocalEngine implements Engine {
       },
     }
     return (await import('./imageBuild.ts')).buildImage(powers, context, options)
+  }
+
+  async pruneBuildCache(options?: PruneBuildCacheOptions): Promise<PruneReport<string>> {
+    const removal = await this.#removal()
+    return (await import('./imageBuild.ts')).pruneBuildCache(removal.stores, () => removal.collect(true), options)
   }
 
   async load(source: string | ByteStream, options: LoadOptions & CallOptions = {}): Promise<readonly LoadedImage[]> {

@@ -153,6 +153,12 @@ test('build: what the cache has stays when images go, until it goes itself', asy
   const again = await build(context)
   assert.deepEqual([again.imageId, again.steps], [imageId, ['cached COPY Dockerfile /kept']])
   assert.deepEqual(Object.keys(await treeOf(imageId)), ['/kept'])
+  await engine.removeImage(imageId)
+  assert.deepEqual((await engine.pruneBuildCache({ until: new Date(0) })).removed, [])
+  const { removed, reclaimedBytes } = await engine.pruneBuildCache()
+  assert.ok(removed.length > 0)
+  assert.ok(reclaimedBytes > 0)
+  assert.deepEqual((await build(context)).steps, ['done COPY Dockerfile /kept'])
 })
 
 test('build: errors say what is wrong, and leave no image', async () => {
@@ -163,7 +169,8 @@ test('build: errors say what is wrong, and leave no image', async () => {
     ['FROM scratch\nFORM x', 'STRATA_DOCKERFILE_INVALID'],
     ['FROM scratch\nSTOPSIGNAL NONE', 'STRATA_DOCKERFILE_INSTRUCTION'],
     ['FROM scratch\nADD https://example.invalid/x /x', 'STRATA_BUILD_UNSUPPORTED'],
-    ['FROM scratch\nRUN --mount=type=cache,target=/c true', 'STRATA_BUILD_UNSUPPORTED'],
+    ['FROM scratch\nRUN --mount=type=ssh true', 'STRATA_BUILD_UNSUPPORTED'],
+    ['FROM scratch\nRUN --mount=type=cache,from=x,target=/c true', 'STRATA_BUILD_UNSUPPORTED'],
   ]
   const before = (await engine.images({ all: true })).length
   for (const [dockerfile, code] of faults) await assert.rejects(build(await folder(dockerfile, { a: '' })), { code }, dockerfile)
@@ -226,6 +233,33 @@ describe('build: RUN', { skip: process.getuid?.() === 0 ? false : 'running conta
     assert.equal(other.imageId, imageId)
     assert.notEqual((await build(context, { buildArguments: { WHO: 'you' } })).imageId, imageId)
     assert.deepEqual(await engine.containers({ all: true }), [])
+  })
+
+  test('sees what a cache mount has kept, and nothing of that or of a tmpfs is in its layer', async () => {
+    const count = '--mount=type=cache,id=../../count,target=kept,mode=0700 --mount=type=tmpfs,target=/t'
+    const context = await folder(
+      `${BASE}WORKDIR /w\nRUN ${count} echo x >> kept/f && touch /t/gone && wc -l < kept/f && stat -c %a kept\n`,
+      { busybox: true },
+    )
+    assert.equal((await build(context)).output, '1\n700\n')
+    const { output, imageId } = await build(context, { noCache: true })
+    assert.equal(output, '2\n700\n')
+    const tree = await treeOf(imageId)
+    assert.deepEqual(
+      Object.keys(tree).filter(path => /^\/(?:w|t)/.test(path)),
+      ['/w'],
+    )
+  })
+
+  test('waits for a locked cache mount, and takes another one where a private one is in use', async () => {
+    const run = (name: string, sharing: string): string =>
+      `FROM base AS ${name}\nRUN --mount=type=cache,target=/c,id=${sharing},sharing=${sharing} if [ -e /c/busy ]; then echo met > /${name}; fi; touch /c/busy; sleep 1; rm /c/busy; touch /${name}\n`
+    for (const sharing of ['locked', 'private']) {
+      const copies = 'FROM base\nCOPY --from=a /a /\nCOPY --from=b /b /\n'
+      const { imageId } = await build(await folder(`${BASE}${run('a', sharing)}${run('b', sharing)}${copies}`, { busybox: true }))
+      const tree = await treeOf(imageId)
+      assert.deepEqual([tree['/a'], tree['/b']], ['file 0:0 644 0', 'file 0:0 644 0'], sharing)
+    }
   })
 
   test('that fails says its exit code, leaves no container, and what was done before counts for the next build', async () => {

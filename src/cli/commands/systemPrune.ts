@@ -15,12 +15,16 @@ export const command: Command = defineCommand({
   operands: [0, 0],
   async run(invocation, { all, filter, force, volumes }) {
     const filters = new Filters(filter, ['until', 'label', 'label!'], invocation.surroundings.now())
+    // Steps have no labels.
+    const buildCacheGoes =
+      filters.list('label', 'labels').labels === undefined && filters.list('label!', 'labelsAbsent').labelsAbsent === undefined
     const warning = [
       'This will remove:',
       '  - all stopped containers',
       ...(volumes ? ['  - all anonymous volumes not used by at least one container'] : []),
       all ? '  - all images without at least one container associated to them' : '  - all dangling images',
       ...(all ? ['  - what `strata serve --upstream` has fetched as a cache'] : []),
+      ...(buildCacheGoes ? ['  - what builds have kept for later ones'] : []),
       '',
     ].join('\n')
     if (!force && !(await confirm(invocation, warning))) return 0
@@ -39,6 +43,7 @@ export const command: Command = defineCommand({
     const images = await engine.pruneImages({ all, signal, ...until, ...labels })
     const gone = images.removed.map(image => (image.kind === 'untagged' ? `untagged: ${image.name}` : `deleted: ${image.id}`))
     show('Deleted Images', { removed: gone, reclaimedBytes: images.reclaimedBytes })
+    if (buildCacheGoes) show('Deleted build cache objects', await engine.pruneBuildCache(until))
     invocation.printLine(`Total reclaimed space: ${humanSize(reclaimedBytes, 4)}`)
     return 0
   },

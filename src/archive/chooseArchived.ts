@@ -1,5 +1,5 @@
-import { isStrataError, StrataError } from '../base/index.ts'
-import { familiarName, formatReference, parseReference, type Reference, withDefaultTag } from '../oci/index.ts'
+import { StrataError } from '../base/index.ts'
+import { familiarName, findReference, formatReference, type Reference, withDefaultTag } from '../oci/index.ts'
 import type { ArchivedRoot, ArchiveSource } from './archiveSource.ts'
 
 /**
@@ -23,22 +23,12 @@ function isMeant({ label, names, position }: ArchivedRoot, wanted: Reference | n
   if (wanted === undefined) return true
   if (typeof wanted === 'number') return position === wanted
   if (label !== undefined && label === wanted) return true
-  const reference = typeof wanted === 'string' ? referenceIn(wanted) : wanted
+  const reference = typeof wanted === 'string' ? findReference(wanted) : wanted
   if (reference === undefined) return false
   // A label that is a name without a tag is meant by that name too.
-  const labelled = label === undefined || names.length > 0 ? undefined : referenceIn(label)
+  const labelled = label === undefined || names.length > 0 ? undefined : findReference(label)
   const known = labelled === undefined ? names : [labelled]
   return known.some(name => formatReference(withDefaultTag(name)) === formatReference(reference))
-}
-
-/** What a text means as a name of an image, however it is spelled; undefined for what is none. */
-function referenceIn(text: string): Reference | undefined {
-  try {
-    return withDefaultTag(parseReference(text))
-  } catch (error) {
-    if (isStrataError(error, 'invalidArgument')) return undefined
-    throw error
-  }
 }
 
 function notThere(source: ArchiveSource, wanted: Reference | number | string | undefined): StrataError {

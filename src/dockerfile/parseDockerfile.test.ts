@@ -127,6 +127,13 @@ const CASES: readonly (readonly [string, readonly Instruction[]])[] = [
   ['SHELL ["/bin/bash", "-c"]', [{ name: 'SHELL', words: ['/bin/bash', '-c'] }]],
   ['MAINTAINER me <me@example.com>', [{ name: 'MAINTAINER', maintainer: 'me <me@example.com>' }]],
   ['ONBUILD copy . /x', [{ name: 'ONBUILD', trigger: 'COPY . /x' }]],
+  [
+    'ONBUILD RUN <<E\na\nE\nUSER x',
+    [
+      { name: 'ONBUILD', trigger: 'RUN <<E\na\nE' },
+      { name: 'USER', user: 'x' },
+    ],
+  ],
   ['EXPOSE $PORT 80', [{ name: 'EXPOSE', ports: ['$PORT', '80'] }]],
   [
     'ENV A=1 \\\n  B=2',

@@ -183,5 +183,7 @@ function parseTrigger(given: Arguments): Instruction {
   const upper = name.toUpperCase()
   if (NO_TRIGGER.has(upper)) throw given.problem(`${upper} is not allowed as a trigger`)
   if (!(upper in PARSERS)) throw given.problem(`"${name}" is no instruction`)
-  return { name: 'ONBUILD', trigger: upper + text }
+  // What stands below the line goes with it.
+  const below = given.heredocs.map(({ name: end, content }) => `\n${content}${end}`).join('')
+  return { name: 'ONBUILD', trigger: upper + text + below }
 }

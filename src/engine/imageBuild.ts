@@ -14,7 +14,7 @@ import {
   stateOfImage,
   StepCache,
 } from '../build/index.ts'
-import type { Containers, MountOptions, PruneReport } from '../container/index.ts'
+import type { AttachmentEnd, Containers, MountOptions, PruneReport } from '../container/index.ts'
 import { IgnorePatterns, parseDockerfile } from '../dockerfile/index.ts'
 import { composeImage, type ImageRecord, takeNewLayer } from '../image/index.ts'
 import type { ReadableTree } from '../layer/index.ts'
@@ -72,7 +72,8 @@ export async function buildImage(
     ...(options.target === undefined ? {} : { target: options.target }),
   })
   await using lease = stores.leases.create()
-  const world = new EngineWorld(powers, { context, file, platform, lease, snapshots: await stores.snapshots(), call: options })
+  const snapshots = await stores.snapshots()
+  const world = new EngineWorld(powers, { context, file, platform, wantedPlatform: options.platform, lease, snapshots, call: options })
   const { signal } = options
   const state = await buildTarget(plan, {
     world,
@@ -130,6 +131,8 @@ interface WorldOptions {
   readonly context: string
   readonly file: string
   readonly platform: Platform
+  /** As the user asked for it, of the bases too. */
+  readonly wantedPlatform: string | undefined
   readonly lease: Lease
   readonly snapshots: Snapshotter | undefined
   readonly call: CallOptions
@@ -151,8 +154,8 @@ class EngineWorld implements BuildWorld {
   }
 
   async base(reference: string, platform: string | undefined): ReturnType<BuildWorld['base']> {
-    const { lease, call } = this.#options
-    const image = await this.#powers.image(reference, platform, lease, call)
+    const { lease, call, wantedPlatform } = this.#options
+    const image = await this.#powers.image(reference, platform ?? wantedPlatform, lease, call)
     return stateOfImage(image.id, (await readConfig(this.#powers.stores, image)).config)
   }
 
@@ -192,7 +195,9 @@ class EngineWorld implements BuildWorld {
   async run(step: RunStep, log: (chunk: Uint8Array) => void, call: CallOptions): Promise<ByteStream> {
     const { state, command, environment, instruction } = step
     const containers = await this.#powers.containers()
-    const config: ImageConfig = { ...state.platform, config: state.config, rootfs: { type: 'layers', diff_ids: state.diffIds } }
+    // What a step puts where the image will have a volume is the image's.
+    const { Volumes: _, ...process } = state.config
+    const config: ImageConfig = { ...state.platform, config: process, rootfs: { type: 'layers', diff_ids: state.diffIds } }
     const chainId = chainIds(state.diffIds).at(-1)
     const image = { id: `sha256:${state.key}`, name: 'build', config, ...(chainId === undefined ? {} : { chainId }) }
     const output = new PassThrough().on('data', log)
@@ -212,8 +217,7 @@ class EngineWorld implements BuildWorld {
       { stdout: output, stderr: output },
       call,
     )
-    const end = await ended
-    const exitCode = end.kind === 'exited' ? end.exitCode : 0
+    const exitCode = await exitCodeOf(ended, call.signal, () => containers.remove(id, { force: true, volumes: true }))
     if (exitCode === 0) return layerOf(containers, id)
     await containers.remove(id, { force: true, volumes: true })
     throw new StrataError(
@@ -239,6 +243,29 @@ const sizeOf = ({ sizeBytes }: RunStep['instruction']['mounts'][number]): NonNul
   sizeBytes === undefined ? {} : { sizeBytes }
 
 const networkOf = (network: RunStep['instruction']['network']): { readonly network?: string } => (network === 'default' ? {} : { network })
+
+/** Nobody waits for a command that is not wanted any more: it is ended at once. Rejects with the reason of `signal` then. */
+async function exitCodeOf(ended: Promise<AttachmentEnd>, signal: AbortSignal | undefined, end: () => Promise<void>): Promise<number> {
+  let ending: Promise<void> | undefined
+  const onAbort = (): void => {
+    ending = end()
+    // It is awaited below, once the command has ended.
+    ending.catch(() => undefined)
+  }
+  signal?.addEventListener('abort', onAbort)
+  if (signal?.aborted === true) onAbort()
+  try {
+    const outcome = await ended
+    await ending
+    signal?.throwIfAborted()
+    return outcome.kind === 'exited' ? outcome.exitCode : 0
+  } catch (error) {
+    await ending
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
 
 /** The layer of a container that has ended, which is removed when it has been read. */
 async function* layerOf(containers: Containers, id: string): AsyncGenerator<Uint8Array> {

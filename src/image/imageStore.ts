@@ -1,6 +1,7 @@
-import { isStrataError, StrataError } from '../base/index.ts'
+import { StrataError } from '../base/index.ts'
 import type { Metadata, Resource } from '../metadata/index.ts'
 import {
+  findReference,
   type ChainId,
   type Descriptor,
   type DiffId,
@@ -426,7 +427,7 @@ export class ImageStore {
 
   /** The name that `text` is here, of an image, an index or an artifact, where it is one and not an id: names come before prefixes of ids. */
   nameMeant(text: string): Reference | undefined {
-    const reference = WHOLE_ID.test(text) ? undefined : readName(text)
+    const reference = WHOLE_ID.test(text) ? undefined : findReference(text)
     return reference === undefined || this.rootOf(reference) === undefined ? undefined : reference
   }
 
@@ -457,7 +458,7 @@ export class ImageStore {
   }
 
   #byName(text: string): ImageRecord | undefined {
-    const reference = readName(text)
+    const reference = findReference(text)
     return reference === undefined ? undefined : this.named(reference)
   }
 
@@ -473,16 +474,6 @@ export class ImageStore {
       throw new StrataError('invalidArgument', 'STRATA_AMBIGUOUS_ID', `Cannot find image "${text}": several image ids begin like this`)
     }
     return ids[0] === undefined ? undefined : this.withId(ids[0].image_id as ImageId)[0]
-  }
-}
-
-/** Undefined for what can be no name. */
-function readName(text: string): Reference | undefined {
-  try {
-    return withDefaultTag(parseReference(text))
-  } catch (error) {
-    if (isStrataError(error, 'invalidArgument')) return undefined
-    throw error
   }
 }
 

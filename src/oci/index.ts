@@ -39,6 +39,7 @@ export { choosePlatform, isAboutAnImage, matchesPlatform, subjectOfAttestation }
 export { quoted } from './quoted.ts'
 export { withoutPassword } from './withoutPassword.ts'
 export {
+  findReference,
   familiarForm,
   familiarName,
   formatReference,

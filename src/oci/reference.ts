@@ -1,4 +1,4 @@
-import { StrataError } from '../base/index.ts'
+import { isStrataError, StrataError } from '../base/index.ts'
 import { type Digest, parseDigest } from './digest.ts'
 import { quoted } from './quoted.ts'
 import { withoutPassword } from './withoutPassword.ts'
@@ -171,6 +171,16 @@ export function withTag(reference: Reference, tag: string): Reference {
 /** Whether a value is a tag: text that may stand after the colon of a reference. */
 export function isTag(value: unknown): value is string {
   return typeof value === 'string' && TAG.test(value)
+}
+
+/** What a text means as a name of an image, `latest` where it says nothing else; undefined for what can be no name. */
+export function findReference(text: string): Reference | undefined {
+  try {
+    return withDefaultTag(parseReference(text))
+  } catch (error) {
+    if (isStrataError(error, 'invalidArgument')) return undefined
+    throw error
+  }
 }
 
 /** The reference with the tag `latest` when it has neither tag nor digest. */

@@ -262,6 +262,37 @@ describe('build: RUN', { skip: process.getuid?.() === 0 ? false : 'running conta
     }
   })
 
+  test('keeps what it puts where the image has a volume, and heeds no entrypoint', async () => {
+    const context = await folder(`${BASE}VOLUME /data\nENTRYPOINT ["/nothing"]\nRUN mkdir /data; echo x > /data/kept\n`, { busybox: true })
+    const { imageId } = await build(context)
+    assert.equal((await treeOf(imageId))['/data/kept'], 'file 0:0 644 2')
+    assert.deepEqual(await engine.volumes(), [])
+  })
+
+  test('ends at once when the build is stopped, and leaves no container', async () => {
+    const context = await folder(`${BASE}RUN echo begun; sleep 60\n`, { busybox: true })
+    const stop = new AbortController()
+    const started = performance.now()
+    const stopped = engine.build(context, {
+      signal: stop.signal,
+      onEvent: event => {
+        if (event.kind === 'output') stop.abort(new Error('enough'))
+      },
+    })
+    await assert.rejects(stopped, { message: 'enough' })
+    assert.ok(performance.now() - started < 30_000)
+    assert.deepEqual(await engine.containers({ all: true }), [])
+  })
+
+  test('of a trigger runs in the stage that stands on its image', async () => {
+    const trigger = await folder(`${BASE}ONBUILD RUN <<EOF\necho triggered > /t\nEOF\nONBUILD COPY Dockerfile /d\n`, { busybox: true })
+    await build(trigger, { tags: ['trigger:1'] })
+    const { imageId } = await build(await folder('FROM trigger:1\nRUN test -e /t\n'))
+    const tree = await treeOf(imageId)
+    assert.deepEqual([tree['/t'], '/d' in tree], ['file 0:0 644 10', true])
+    assert.equal((await engine.inspectImage(imageId)).Config.OnBuild, undefined)
+  })
+
   test('that fails says its exit code, leaves no container, and what was done before counts for the next build', async () => {
     const context = await folder(`${BASE}RUN echo before > /before\nRUN echo oh >&2; exit 3\n`, { busybox: true })
     await assert.rejects(build(context), { code: 'STRATA_BUILD_STEP_FAILED', message: /ended with exit code 3$/ })

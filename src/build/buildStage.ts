@@ -216,9 +216,11 @@ class StageBuild {
       if ('path' in source) found.push(...(await findSources(tree, source.path)))
       else {
         const { name, content } = source.heredoc
-        await written.create(name, { type: 'file', mode: 0o644 })
-        await written.write(name, 0, Buffer.from(content))
-        found.push({ path: name, name, written: name })
+        // Two may have one name, and any name may be in it.
+        const path = `here-document ${found.length}`
+        await written.create(path, { type: 'file', mode: 0o644 })
+        await written.write(path, 0, Buffer.from(content))
+        found.push({ path, name: posix.basename(name), written: name })
       }
     }
     const hasHeredocs = sources.some(source => 'heredoc' in source)

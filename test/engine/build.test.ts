@@ -204,6 +204,13 @@ test('build: ADD unpacks what is an archive, whatever it is called, and copies a
   })
 })
 
+test('build: here-documents become files, whatever they are called', async () => {
+  const context = await folder('FROM scratch\nCOPY <<a <<b/c <<a Dockerfile /x/\nfirst\na\nb\nb/c\nlast\na\n')
+  const { imageId } = await build(context)
+  assert.deepEqual(Object.keys(await treeOf(imageId)), ['/x', '/x/Dockerfile', '/x/a', '/x/c'])
+  assert.equal(Buffer.concat(await Array.fromAsync(await engine.readFile(imageId, '/x/a'))).toString(), 'last\n')
+})
+
 test('build: a link in the context leads nowhere outside of it', async () => {
   const context = await folder('FROM scratch\nCOPY link /x\n')
   await symlink('/etc/passwd', join(context, 'link'))
